@@ -1,0 +1,1 @@
+"""The compressed partition archive (see FORMAT.md): capture, restore, verify."""

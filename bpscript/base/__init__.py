@@ -1,0 +1,1 @@
+"""What every layer may use: errors, events, file sources, units, on-disk records, resources."""

@@ -1,0 +1,25 @@
+"""Ids and random bytes as inputs: with a seed the same script makes the same disk, byte for byte."""
+
+import hashlib
+import secrets
+from uuid import UUID
+
+
+class Entropy:
+    """A source of random bytes; a seeded one gives the same bytes for the same sequence of requests."""
+
+    def __init__(self, seed: str | None = None) -> None:
+        self.seed = seed
+        self._count = 0
+
+    def bytes(self, length: int, purpose: str) -> bytes:
+        """`length` bytes for `purpose`; two requests never share theirs."""
+        if self.seed is None:
+            return secrets.token_bytes(length)
+        self._count += 1
+        key = f"{self.seed}\0{purpose}\0{self._count}".encode()
+        return hashlib.shake_256(key).digest(length)
+
+    def uuid(self, purpose: str) -> UUID:
+        """A random (version 4) UUID."""
+        return UUID(bytes=self.bytes(16, purpose), version=4)

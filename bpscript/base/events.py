@@ -1,0 +1,76 @@
+"""The event stream: everything that long work and scripts report, in one small record.
+
+Consumers (progress bar, JSON event log, fleet view, replay record) are callables; nothing prints from inside the engine.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import monotonic
+
+
+class Kind(StrEnum):
+    """What happened. The names are part of the JSON form (see the manual) and do not change silently."""
+
+    COMMAND_STARTED = "command-started"      # name, file, line
+    COMMAND_FINISHED = "command-finished"    # name, file, line, seconds
+    PROGRESS = "progress"                    # task, done, total (bytes; total 0 when unknown)
+    FILE_WRITTEN = "file-written"            # path, size
+    LOG = "log"                              # text
+    NOTE = "note"                            # text
+    WARNING = "warning"                      # text
+    ERROR = "error"                          # text, file, line, column
+    BOOT = "boot"                            # text
+
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; `time_s` is seconds on a monotonic clock."""
+
+    kind: Kind
+    data: Mapping[str, Value] = field(default_factory=dict)
+    time_s: float = field(default_factory=monotonic)
+
+
+Sink = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The sink of those who do not listen."""
+
+
+class Progress:
+    """Bytes done of a long task, reported at most every `interval_s` seconds (and at the end)."""
+
+    def __init__(self, sink: Sink, task: str, total: int, interval_s: float = 0.1) -> None:
+        self._sink = sink
+        self._task = task
+        self._total = total
+        self._interval_s = interval_s
+        self._last = 0.0
+        self.done = 0
+
+    def advance(self, length: int) -> None:
+        """Add `length` bytes."""
+        self.done += length
+        now = monotonic()
+        if now - self._last >= self._interval_s:
+            self._last = now
+            self.report()
+
+    def report(self) -> None:
+        """Send the state as it is."""
+        self._sink(Event(Kind.PROGRESS, {"task": self._task, "done": self.done, "total": self._total}))
+
+
+@contextmanager
+def progress(sink: Sink, task: str, total: int) -> Iterator[Progress]:
+    """A long task: reports its start, its steps and its end."""
+    state = Progress(sink, task, total)
+    state.report()
+    yield state
+    state.report()

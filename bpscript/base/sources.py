@@ -1,0 +1,49 @@
+"""Where files that are not on a disk come from: a folder, memory, a server.
+
+A FileSource names files by a path with `/` separators and no leading slash. A cache or recorder wraps one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Reader(Protocol):
+    """Bytes in order, once. A short read means the end is near, an empty one that it is reached."""
+
+    def read(self, length: int = -1, /) -> bytes:
+        """At most `length` bytes, all that is left when negative."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a source says of a file: bytes and modification time, each None where the source cannot tell."""
+
+    size: int | None
+    mtime_ns: int | None
+    is_directory: bool = False
+
+
+class FileSource(Protocol):
+    """Files of a server, as a script names them."""
+
+    def stat(self, path: str) -> SourceFacts | None:
+        """Size and time, or None when there is no such file. Never an error."""
+        ...
+
+    def open(self, path: str) -> Reader:
+        """The contents, from the first byte. Raises NotFoundError or NetworkError."""
+        ...
+
+    def store(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Replace or create a file; nothing is left behind on failure. Raises ReadOnlyError where writing is not possible."""
+        ...
+
+    def entries(self, path: str) -> list[tuple[str, SourceFacts]]:
+        """Names and facts of a directory, sorted. Raises NotFoundError, or StorageError where there are no directories."""
+        ...

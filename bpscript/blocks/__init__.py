@@ -1,0 +1,1 @@
+"""Stackable block devices: positional reads and writes, no cursor."""

@@ -1,0 +1,1 @@
+"""The vocabulary of the language: one module per family of commands."""

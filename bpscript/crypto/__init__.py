@@ -1,0 +1,1 @@
+"""Password formats and ciphers of the language: thin, on pycryptodome and libpass."""

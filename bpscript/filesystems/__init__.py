@@ -1,0 +1,1 @@
+"""File systems inside block devices, without root and without mounting."""

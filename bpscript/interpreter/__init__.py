@@ -1,0 +1,1 @@
+"""Runs a program line by line; knows no command by name."""

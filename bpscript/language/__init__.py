@@ -1,0 +1,1 @@
+"""From text to statements, and how a command is declared."""

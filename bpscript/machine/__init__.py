@@ -1,0 +1,1 @@
+"""Everything a script can touch: disks, files, clock, screen and keyboard."""

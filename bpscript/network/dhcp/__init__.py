@@ -1,0 +1,1 @@
+"""BOOTP and DHCP messages, and the variables they give a script."""

@@ -1,0 +1,1 @@
+"""Partition tables: MBR with nested extended tables, and GPT."""

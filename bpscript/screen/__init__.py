@@ -1,0 +1,1 @@
+"""Screen and keyboard: protocols and the memory versions that tests use."""

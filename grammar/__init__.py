@@ -1,0 +1,1 @@
+"""The grammar of the BPBATCH language, as package data (read it through `bpscript.base.resources`)."""

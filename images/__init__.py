@@ -1,0 +1,1 @@
+"""Boot code and image recipes, as package data (read them through `bpscript.base.resources`)."""
