@@ -1,0 +1,270 @@
+"""Files by the names a script gives them, wherever they are.
+
+`Files.at(name)` finds the place and answers with one of three objects of the same shape (`File`): on a volume, at a source
+(server folder, memory, network), or on the host (MrZip).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from ..base.errors import InTheWayError, NotFoundError, StorageError
+from ..base.sources import FileSource, Reader, SourceFacts
+from ..blocks.device import Buffer
+from ..filesystems.filesystem import FileKind, Filesystem, split_path
+from .disks import CACHE, Disks
+from .places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
+from .settings import Settings
+
+STEP = 1 << 20      # bytes read and written at a time
+
+
+class File(Protocol):
+    """One file or directory, named but not opened."""
+
+    @property
+    def name(self) -> str:
+        """As messages show it."""
+        ...
+
+    def stat(self) -> SourceFacts | None:
+        """Size, time and whether it is a directory; None when it does not exist."""
+        ...
+
+    def open(self) -> Reader:
+        """The contents. Raises NotFoundError; InTheWayError for a directory."""
+        ...
+
+    def write(self, chunks: Iterable[Buffer], size: int | None = None) -> None:
+        """Create or replace the file; nothing partial stays after a failure."""
+        ...
+
+    def entries(self) -> list[tuple[str, SourceFacts]]:
+        """What a directory holds, sorted by name."""
+        ...
+
+
+class VolumeFile:
+    """A file on a volume; symbolic links are followed, inside the volume."""
+
+    def __init__(self, volume: Filesystem, path: str, name: str) -> None:
+        self.volume = volume
+        self.path = path
+        self.name = name
+
+    def stat(self) -> SourceFacts | None:
+        """Facts of what the path leads to."""
+        try:
+            facts = self.volume.stat(self.resolved())
+        except (NotFoundError, InTheWayError):
+            return None
+        return SourceFacts(facts.size, facts.mtime_ns, facts.kind is FileKind.DIRECTORY)
+
+    def open(self) -> Reader:
+        """The contents."""
+        path = self.resolved()
+        try:
+            kind = self.volume.stat(path).kind
+        except NotFoundError as error:
+            raise NotFoundError(f'no file "{self.name}"') from error
+        if kind is FileKind.DIRECTORY:
+            raise InTheWayError(f'"{self.name}" is a directory, not a file')
+        if kind is not FileKind.FILE:
+            raise StorageError(f'"{self.name}" is a {kind}, not a file')
+        return self.volume.open(path)
+
+    def write(self, chunks: Iterable[Buffer], size: int | None = None) -> None:
+        """Create or replace the file."""
+        path = self.resolved()
+        if not path:
+            raise InTheWayError(f'"{self.name}" is a directory, not a file')
+        self._need_parent(path)
+        if self.volume.exists(path) and self.volume.stat(path).kind is FileKind.DIRECTORY:
+            raise InTheWayError(f'"{self.name}" is a directory, not a file')
+        self.volume.write_file(path, chunks, size)
+
+    def entries(self) -> list[tuple[str, SourceFacts]]:
+        """What the directory holds."""
+        found = self.volume.entries(self.resolved())
+        return sorted((name, SourceFacts(f.size, f.mtime_ns, f.kind is FileKind.DIRECTORY)) for name, f in found)
+
+    def resolved(self) -> str:
+        """The path with symbolic links followed; where it leads nowhere, the path as it is."""
+        return follow_links(self.volume, self.path)
+
+    def _need_parent(self, path: str) -> None:
+        parent, _ = split_path(path)
+        if parent and self.volume.kind != "CACHE":
+            try:
+                kind = self.volume.stat(parent).kind
+            except (NotFoundError, InTheWayError) as error:
+                raise NotFoundError(f'no directory "/{parent}" for "{self.name}"', hint="MkDir makes it") from error
+            if kind is not FileKind.DIRECTORY:
+                raise InTheWayError(f'"/{parent}" in "{self.name}" is a file, not a directory')
+
+
+class SourceFile:
+    """A file of a server."""
+
+    def __init__(self, source: FileSource, path: str, name: str) -> None:
+        self.source = source
+        self.path = path
+        self.name = name
+
+    def stat(self) -> SourceFacts | None:
+        """What the server says of it."""
+        return self.source.stat(self.path)
+
+    def open(self) -> Reader:
+        """The contents."""
+        return self.source.open(self.path)
+
+    def write(self, chunks: Iterable[Buffer], size: int | None = None) -> None:
+        """Store it there."""
+        self.source.store(self.path, (bytes(chunk) for chunk in chunks))
+
+    def entries(self) -> list[tuple[str, SourceFacts]]:
+        """What the directory holds."""
+        return self.source.entries(self.path)
+
+
+class HostFile:
+    """MrZip: a file of the operating system."""
+
+    def __init__(self, path: Path, name: str, folder: FileSource) -> None:
+        self.host_path = path
+        self.name = name
+        self._folder = folder
+
+    def stat(self) -> SourceFacts | None:
+        """What the operating system says of it."""
+        return self._folder.stat(self.host_path.name) if self.host_path.name else SourceFacts(0, 0, is_directory=True)
+
+    def open(self) -> Reader:
+        """The contents."""
+        return self._folder.open(self.host_path.name)
+
+    def write(self, chunks: Iterable[Buffer], size: int | None = None) -> None:
+        """Create or replace the file."""
+        self._folder.store(self.host_path.name, (bytes(chunk) for chunk in chunks))
+
+    def entries(self) -> list[tuple[str, SourceFacts]]:
+        """What the directory holds."""
+        return self._folder.entries(self.host_path.name)
+
+
+class Files:
+    """All files a script can name."""
+
+    def __init__(self, disks: Disks, source: FileSource, program: str, settings: Settings) -> None:
+        self.disks = disks
+        self.source = source
+        self.program = program
+        self._settings = settings
+        self.network_gone = False       # after HideBootProm (language.md 4.2)
+
+    def place(self, name: str) -> Place:
+        """What a name means. Raises StorageError when it means nothing."""
+        return parse_place(name, self.program)
+
+    def at(self, name: str) -> File:
+        """The file of a name; it need not exist, but disk, partition and file system must."""
+        return self.of(self.place(name), name)
+
+    def of(self, place: Place, name: str = "") -> File:
+        """The file at a place."""
+        name = name or str(place)
+        match place:
+            case DiskPlace():
+                return VolumeFile(self.volume(place), place.path, name)
+            case HostPlace():
+                return self._host(place, name)
+            case ForeignPlace():
+                if self.network_gone:
+                    raise NotFoundError(f'"{name}" cannot be fetched: the network is gone after HideBootProm')
+                return SourceFile(self.source, place.name, name)
+
+    def volume(self, place: DiskPlace) -> Filesystem:
+        """The file system of a place."""
+        number = place.disk_number
+        if place.partition == CACHE and place.disk is None:
+            text = self._settings.get("CacheDisk") or "0"
+            if not text.isdecimal():
+                raise StorageError(f'$CacheDisk is "{text}"; expected the number of a disk')
+            number = int(text)
+        return self.disks[number].volume(place.partition)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file (on a disk: or directory). Never an error (language.md 8.2, `exist`)."""
+        try:
+            facts = self.at(name).stat()
+        except StorageError:
+            return False
+        return facts is not None and (not facts.is_directory or isinstance(self.place(name), DiskPlace | HostPlace))
+
+    def open(self, name: str) -> Reader:
+        """The contents of a file."""
+        return self.at(name).open()
+
+    def read(self, name: str) -> bytes:
+        """The whole contents of a file: for scripts, texts and fonts."""
+        with closing(self.open(name)) as reader:
+            return b"".join(iter(lambda: reader.read(STEP), b""))
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The contents in pieces of at most STEP bytes."""
+        with closing(self.open(name)) as reader:
+            yield from iter(lambda: reader.read(STEP), b"")
+
+    def write(self, name: str, chunks: Iterable[Buffer], size: int | None = None) -> None:
+        """Create or replace a file."""
+        self.at(name).write(chunks, size)
+
+    @staticmethod
+    def _host(place: HostPlace, name: str) -> HostFile:
+        from ..network.folder import FolderSource  # noqa: PLC0415 - MrZip only
+
+        path = Path(place.path).absolute()
+        return HostFile(path, name, FolderSource(path.parent))
+
+
+def follow_links(volume: Filesystem, path: str) -> str:
+    """A path with symbolic links replaced by what they point to, never leaving the volume.
+
+    A path that leads nowhere is returned as far as it could be followed. Raises StorageError for a loop (more than 40 links,
+    as Linux has it).
+    """
+    done: list[str] = []
+    rest = [part for part in reversed(path.split("/")) if part]
+    links = 0
+    while rest:
+        part = rest.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        if part == ".":
+            continue
+        here = "/".join([*done, part])
+        try:
+            facts = volume.stat(here)
+        except (NotFoundError, InTheWayError):
+            facts = None
+        if facts is None or facts.kind is not FileKind.SYMLINK:
+            done.append(part)
+            continue
+        links += 1
+        if links > 40:
+            raise StorageError(f'"/{path}" goes round in a circle of symbolic links')
+        if facts.target.startswith("/"):
+            done.clear()
+        rest += [each for each in reversed(facts.target.split("/")) if each]
+    return "/".join(done)
+
+
+def local_time(mtime_ns: int | None) -> str:
+    """`YYYY-MM-DD HH:MM` in the host's zone, for listings."""
+    if mtime_ns is None:
+        return "-" * 10 + " " + "--:--"
+    return datetime.fromtimestamp(mtime_ns // 1_000_000_000).strftime("%Y-%m-%d %H:%M")

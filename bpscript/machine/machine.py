@@ -1,0 +1,37 @@
+"""The machine a script runs on. Tests, the command line and the boot environment differ only in how they build it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..base.clock import Clock
+from ..base.entropy import Entropy
+from ..base.events import Sink, ignore
+from ..screen.keyboard import Keyboard
+from ..screen.screen import Screen
+from .disks import Disks
+from .files import Files
+
+PROGRAMS = ("BpBatch", "MrBatch", "MrZip")
+
+
+@dataclass
+class Machine:
+    """Everything a script can touch.
+
+    `program` is the name of the running program (language.md 1.1); `temp_folder` is where temporary images go when
+    `$TempPath` does not say otherwise.
+    """
+
+    program: str
+    disks: Disks
+    files: Files
+    screen: Screen
+    keyboard: Keyboard
+    clock: Clock = field(default_factory=Clock)
+    entropy: Entropy = field(default_factory=Entropy)
+    events: Sink = ignore
+    temp_folder: Path = field(default_factory=Path.cwd)
+
+    def is_valid(self, disk: int, partition: int) -> bool:
+        """What `If valid` tests; False when there is no such disk."""
+        return 0 <= disk < len(self.disks) and self.disks[disk].is_valid(partition)
