@@ -1,0 +1,36 @@
+# make demo     build a disk from a real system tree and show what is on it
+# make test     everything that must be green: unit, property, grammar, contract, oracle and end-to-end tests, ruff, mypy
+# make bench    measure against mcopy, debugfs, mkfs.fat, mke2fs ... and print tables
+# make setup    only the virtual environment and the system packages
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test bench soak setup packages clean
+
+demo: setup
+	$(BIN)/python -m tests.demo
+
+test: setup
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+# Longer property tests and fuzzing.
+soak: setup
+	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile=soak -m "slow or not slow"
+
+setup: packages $(VENV)/.ready
+
+packages:
+	@tests/install_system_packages.sh
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo bench *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
