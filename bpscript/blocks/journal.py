@@ -7,10 +7,9 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from time import monotonic
 
-from .device import BlockDevice, Buffer, data_ranges_of, host_file_of
+from .device import BlockDevice, Buffer, data_ranges_of
 
 
 class Change(StrEnum):
@@ -36,7 +35,8 @@ class JournalDevice:
     """`lower`, with every write, zero and flush recorded in `writes` after it succeeded.
 
     With `keep_data` the journal can be replayed, and costs the memory of all that was written. Without, neighbouring writes
-    become one entry, so that a plan of a whole disk stays small. `clock` gives seconds.
+    become one entry, so that a plan of a whole disk stays small. `clock` gives seconds. It has no `host_file`: what another
+    program writes there would be missing here.
     """
 
     def __init__(self, lower: BlockDevice, *, keep_data: bool = True, clock: Callable[[], float] = monotonic) -> None:
@@ -80,10 +80,6 @@ class JournalDevice:
         self._lower.flush()
         if self.writes and self.writes[-1].change is not Change.FLUSH:
             self.writes.append(JournalEntry(Change.FLUSH, 0, 0, self._clock()))
-
-    def host_file(self) -> tuple[Path, int] | None:
-        """None: what another program writes into the file below would be missing here."""
-        return None
 
     def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
         """Ranges that may hold data."""
