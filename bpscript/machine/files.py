@@ -227,7 +227,7 @@ class Files:
         from ..network.folder import FolderSource  # noqa: PLC0415 - MrZip only
 
         path = Path(place.path).absolute()
-        return HostFile(path, name, FolderSource(path.parent))
+        return HostFile(path, name, FolderSource(path.parent, confined=False))
 
 
 def follow_links(volume: Filesystem, path: str) -> str:
