@@ -1,0 +1,5 @@
+"""`python -m bpscript`."""
+
+from .cli.main import main
+
+raise SystemExit(main())

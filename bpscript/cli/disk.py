@@ -1,0 +1,337 @@
+"""`bpscript disk`: make, look into and change disk images without a script."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ..api import create_disk, open_disk
+from ..base.errors import InTheWayError, NotFoundError, UsageError
+from ..base.sources import Reader
+from ..base.units import format_size, parse_size
+from ..filesystems.filesystem import Facts, FileKind, Filesystem, clean_path, make_dirs, remove_tree
+from ..machine.disks import Disk
+from ..machine.files import follow_links, local_time
+from .main import DONE, FAILED
+from .places import DiskImagePlace
+
+_STEP = 1 << 20
+_EXAMPLES = """examples:
+  bpscript disk create disk.img 2G --partitions "FAT32:512 LINUX-EXT2:*" --format
+  bpscript disk show disk.img
+  bpscript disk ls disk.img:1/windows
+  bpscript disk get disk.img:2/etc/fstab -
+  bpscript disk put autoexec.bat disk.img:1/
+"""
+
+
+def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own type is private
+    """Declare the verb, its actions and their options."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = verbs.add_parser(
+        "disk", help=summary, description="Make, look into and change disk images.", epilog=_EXAMPLES, formatter_class=raw
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    def action(name: str, function: Callable[[argparse.Namespace], int], text: str, example: str, **options: Any) -> Any:  # noqa: ANN401
+        sub = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: bpscript disk {example}", **options)
+        sub.set_defaults(function=function)
+        sub.add_argument("--debug", action="store_true", help="show tracebacks")
+        return sub
+
+    def writes(sub: Any) -> None:  # noqa: ANN401
+        sub.add_argument("-w", "--write-real-disk", action="store_true", help="allow writing to a real disk")
+
+    sub = action("create", create, "make an empty image", 'create disk.img 2G --partitions "FAT32:*" --format')
+    sub.add_argument("image", metavar="IMG")
+    sub.add_argument("size", metavar="SIZE", help="K, M, G, T are 1024-based; a bare number is bytes")
+    sub.add_argument("--partitions", metavar="LIST", help='as for SetPartitions, e.g. "FAT32:512 LINUX-EXT2:*"')
+    sub.add_argument("--format", action="store_true", help="format every partition by its type")
+    sub.add_argument("--force", action="store_true", help="replace an existing file")
+    sub.add_argument("--seed", metavar="TEXT", help="make ids from this text")
+
+    sub = action("show", show, "table, file systems, labels and use", "show disk.img")
+    sub.add_argument("image", metavar="IMG")
+    sub.add_argument("--json", action="store_true", help="for programs; keys are in the manual")
+
+    for name, function, text in (
+        ("ls", list_place, "list a directory"),
+        ("tree", tree, "list everything below a directory"),
+        ("cat", cat, "write a file to standard output"),
+        ("check", check, "check the file system of a partition, without writing"),
+    ):
+        sub = action(name, function, text, f"{name} disk.img:1" + ("" if name == "check" else "/etc/fstab" if name == "cat" else "/etc"))
+        sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION/path")
+        if name == "ls":
+            sub.add_argument("--json", action="store_true", help="for programs; keys are in the manual")
+
+    sub = action("get", get, "copy a file or directory out of an image", "get disk.img:1/etc/fstab .")
+    sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION/path")
+    sub.add_argument("dest", metavar="DEST", help="file or directory of the host, - is standard output")
+
+    sub = action("put", put, "copy a file or directory into an image", "put autoexec.bat disk.img:1/")
+    sub.add_argument("source", metavar="SOURCE", help="file or directory of the host, - is standard input")
+    sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION/path; a path that ends in / or exists as a directory keeps the name")
+    writes(sub)
+
+    sub = action("mkdir", mkdir, "make a directory and its parents", "mkdir disk.img:1/etc/network")
+    sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION/path")
+    writes(sub)
+
+    sub = action("rm", remove, "remove a file, or with -r a directory", "rm -r disk.img:1/tmp")
+    sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION/path")
+    sub.add_argument("-r", "--recursive", action="store_true", help="with everything in it")
+    writes(sub)
+
+
+def create(options: argparse.Namespace) -> int:
+    """`disk create`."""
+    if options.format and not options.partitions:
+        raise UsageError("--format needs --partitions")
+    create_disk(
+        options.image,
+        parse_size(options.size),
+        partitions=options.partitions,
+        format_partitions=options.format,
+        force=options.force,
+        seed=options.seed,
+    )
+    return DONE
+
+
+def show(options: argparse.Namespace) -> int:
+    """`disk show`."""
+    with open_disk(options.image) as disk:
+        facts = describe(disk)
+    if options.json:
+        json.dump(facts, sys.stdout, indent=1)
+        print()
+        return DONE
+    table: Any = facts["partitions"]
+    identity = f", id {facts['id']}" if facts["id"] else ""
+    print(f"{facts['image']}: {format_size(disk.device.size)} ({facts['size']} bytes), {facts['scheme'] or 'no'} partition table{identity}")
+    for text in facts["warnings"]:  # type: ignore[attr-defined]
+        print(f"warning: {text}", file=sys.stderr)
+    if table:
+        print(f"{'no':>3} {'boot':4} {'type':13} {'start':>14} {'size':>9} {'system':7} {'label':16} {'id':36} {'used':>9}")
+    for row in table:
+        used = "" if row["used"] is None else format_size(row["used"])
+        line = (
+            f"{row['number']:3} {'*' if row['boot'] else '':4} {row['type']:13} {row['start']:14} {format_size(row['size']):>9} "
+            f"{row['filesystem'] or '-':7} {row['label'] or '':16} {row['id'] or '':36} {used:>9}"
+        )
+        print(line.rstrip())
+    if facts["cache"]:
+        print(f"cache: {format_size(facts['cache']['size'])} from byte {facts['cache']['start']}")  # type: ignore[index]
+    return DONE
+
+
+def describe(disk: Disk) -> dict[str, object]:
+    """What `disk show --json` says; the manual lists the keys."""
+    table = disk.table()
+    rows = []
+    for entry in table.partitions:
+        system = label = ident = None
+        used = None
+        if not entry.is_extended and disk.kind_of(entry.number) is not None:
+            system = disk.kind_of(entry.number)
+            if disk.can_open(entry.number):
+                volume = disk.volume(entry.number)
+                usage = volume.usage()
+                label, ident, used = volume.label, volume.ident, usage.total - usage.free
+        rows.append(
+            {
+                "number": entry.number, "type": entry.type.name, "boot": entry.boot, "start": entry.start, "size": entry.size,
+                "filesystem": system, "label": label, "id": ident, "used": used,
+            }
+        )
+    area = disk.cache_area()
+    return {
+        "image": disk.name, "size": disk.device.size, "scheme": table.scheme, "id": table.ident, "partitions": rows,
+        "cache": None if area is None else {"start": area.start, "size": area.size}, "warnings": list(table.warnings),
+    }
+
+
+def list_place(options: argparse.Namespace) -> int:
+    """`disk ls`."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image) as disk:
+        volume = disk.volume(place.need_partition())
+        path = follow_links(volume, place.path)
+        facts = volume.stat(path)
+        entries = sorted(volume.entries(path)) if facts.kind is FileKind.DIRECTORY else [(path.rpartition("/")[2], facts)]
+    if options.json:
+        json.dump([_entry_facts(name, each) for name, each in entries], sys.stdout, indent=1)
+        print()
+        return DONE
+    for name, each in entries:
+        print(entry_line(name, each))
+    return DONE
+
+
+def entry_line(name: str, facts: Facts) -> str:
+    """One line of `disk ls`: mode and owner where the file system has them, size, time, name."""
+    mode = f"{_letter(facts.kind)}{_permissions(facts.unix.mode)} {facts.unix.uid:5} {facts.unix.gid:5} " if facts.unix else ""
+    size = "<DIR>" if facts.kind is FileKind.DIRECTORY else str(facts.size)
+    if facts.unix and facts.kind in {FileKind.CHARACTER_DEVICE, FileKind.BLOCK_DEVICE}:
+        size = "{}, {}".format(*facts.unix.device)
+    target = f" -> {facts.target}" if facts.kind is FileKind.SYMLINK else "/" if facts.kind is FileKind.DIRECTORY else ""
+    return f"{mode}{size:>12} {local_time(facts.mtime_ns)} {name}{target}"
+
+
+def tree(options: argparse.Namespace) -> int:
+    """`disk tree`."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image) as disk:
+        volume = disk.volume(place.need_partition())
+        for line in tree_lines(volume, follow_links(volume, place.path)):
+            print(line)
+    return DONE
+
+
+def tree_lines(volume: Filesystem, path: str, indent: str = "") -> Iterator[str]:
+    """Everything below a directory, two blanks a level, directories with a slash."""
+    for name, facts in sorted(volume.entries(path)):
+        if facts.kind is FileKind.DIRECTORY:
+            yield f"{indent}{name}/"
+            yield from tree_lines(volume, f"{path}/{name}" if path else name, indent + "  ")
+        else:
+            yield f"{indent}{name}" + (f" -> {facts.target}" if facts.kind is FileKind.SYMLINK else "")
+
+
+def cat(options: argparse.Namespace) -> int:
+    """`disk cat`."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image) as disk:
+        volume = disk.volume(place.need_partition())
+        _pour(volume.open(follow_links(volume, place.path)), sys.stdout.buffer)
+    return DONE
+
+
+def check(options: argparse.Namespace) -> int:
+    """`disk check`: 0 when it is consistent, 1 with the findings when not."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image) as disk:
+        number = place.need_partition()
+        volume = disk.volume(number)
+        problems = volume.check()
+        for problem in problems:
+            print(problem)
+        if not problems:
+            print(f"{place.image}:{number}: {volume.kind}, no problems found")
+    return FAILED if problems else DONE
+
+
+def get(options: argparse.Namespace) -> int:
+    """`disk get`."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image) as disk:
+        volume = disk.volume(place.need_partition())
+        path = follow_links(volume, place.path)
+        facts = volume.stat(path)
+        if options.dest == "-":
+            _pour(volume.open(path), sys.stdout.buffer)
+            return DONE
+        dest = Path(options.dest)
+        if dest.is_dir() and path:
+            dest /= path.rpartition("/")[2]
+        if facts.kind is FileKind.DIRECTORY:
+            from ..archive.trees import copy_tree  # noqa: PLC0415
+            from ..filesystems.folder import FolderVolume  # noqa: PLC0415
+
+            dest.mkdir(parents=True, exist_ok=True)
+            copy_tree(volume, path, FolderVolume(dest), "")
+            return DONE
+        partial = dest.with_name(dest.name + ".part")
+        try:
+            with open(partial, "wb") as out:
+                _pour(volume.open(path), out)
+            partial.replace(dest)
+        finally:
+            partial.unlink(missing_ok=True)
+    return DONE
+
+
+def put(options: argparse.Namespace) -> int:
+    """`disk put`."""
+    place = DiskImagePlace.parse(options.place)
+    source = Path(options.source)
+    if options.source != "-" and not source.exists():
+        raise UsageError(f"{source}: no such file or directory")
+    with open_disk(place.image, writable=True, write_real_disks=options.write_real_disk) as disk:
+        volume = disk.volume(place.need_partition())
+        path = follow_links(volume, place.path)
+        is_dir = not path or (volume.exists(path) and volume.stat(path).kind is FileKind.DIRECTORY)
+        if options.source == "-":
+            if is_dir:
+                raise UsageError(f"{place}: standard input needs a file name")
+            volume.write_file(path, iter(lambda: sys.stdin.buffer.read(_STEP), b""))
+            return DONE
+        if is_dir or options.place.endswith("/"):
+            path = clean_path(f"{path}/{source.absolute().name}")
+        if source.is_dir():
+            from ..archive.trees import copy_tree  # noqa: PLC0415
+            from ..filesystems.folder import FolderVolume  # noqa: PLC0415
+
+            make_dirs(volume, path)
+            copy_tree(FolderVolume(source), "", volume, path)
+            return DONE
+        with open(source, "rb") as file:
+            volume.write_file(path, iter(lambda: file.read(_STEP), b""), os.fstat(file.fileno()).st_size)
+    return DONE
+
+
+def mkdir(options: argparse.Namespace) -> int:
+    """`disk mkdir`."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image, writable=True, write_real_disks=options.write_real_disk) as disk:
+        make_dirs(disk.volume(place.need_partition()), place.path)
+    return DONE
+
+
+def remove(options: argparse.Namespace) -> int:
+    """`disk rm`."""
+    place = DiskImagePlace.parse(options.place)
+    with open_disk(place.image, writable=True, write_real_disks=options.write_real_disk) as disk:
+        volume = disk.volume(place.need_partition())
+        if not place.path and not options.recursive:
+            raise UsageError(f"{place}: this is the root directory", hint="-r empties it")
+        if not volume.exists(place.path):
+            raise NotFoundError(f"{place}: no such file or directory")
+        if volume.stat(place.path).kind is FileKind.DIRECTORY and not options.recursive:
+            raise InTheWayError(f"{place} is a directory", hint="-r removes it with everything in it")
+        remove_tree(volume, place.path)
+    return DONE
+
+
+def _pour(reader: Reader, out: Any) -> None:  # noqa: ANN401 - a binary file of the host
+    with closing(reader):
+        shutil.copyfileobj(reader, out, _STEP)
+
+
+def _entry_facts(name: str, facts: Facts) -> dict[str, object]:
+    unix = facts.unix
+    return {
+        "name": name, "kind": str(facts.kind), "size": facts.size, "mtime_ns": facts.mtime_ns, "target": facts.target or None,
+        "mode": None if unix is None else f"{unix.mode:04o}", "uid": None if unix is None else unix.uid, "gid": None if unix is None else unix.gid,
+        "attributes": None if facts.dos is None else facts.dos.attributes,
+    }
+
+
+def _letter(kind: FileKind) -> str:
+    letters = {
+        FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.SYMLINK: "l", FileKind.CHARACTER_DEVICE: "c",
+        FileKind.BLOCK_DEVICE: "b", FileKind.FIFO: "p", FileKind.SOCKET: "s",
+    }
+    return letters[kind]
+
+
+def _permissions(mode: int) -> str:
+    import stat  # noqa: PLC0415
+
+    return stat.filemode(stat.S_IFREG | mode)[1:]

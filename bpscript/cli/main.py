@@ -1,0 +1,119 @@
+"""The entry point: finds the verb, and turns errors into one sentence and an exit status.
+
+Exit status: 0 done, 1 it failed, 2 wrong usage, 130 and 143 after SIGINT and SIGTERM (see the manual).
+Imports of everything slow happen inside the verbs, so that `bpscript --version` stays near bare Python.
+"""
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from .. import __version__
+from .verbs import VERBS
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ..base.errors import BpscriptError
+
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; unwinds the stack so that everything is put in order."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments == ["--version"]:
+        print(f"bpscript {__version__}")
+        return DONE
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        print("bpscript: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Terminated:
+        print("bpscript: terminated", file=sys.stderr)
+        return TERMINATED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); nobody is left to tell.
+        _close_output()
+        return FAILED
+
+
+def _main(arguments: list[str]) -> int:
+    import signal  # noqa: PLC0415
+
+    from ..base.errors import BpscriptError  # noqa: PLC0415
+
+    parser = _parser(arguments)
+    options = parser.parse_args(arguments)
+    if not getattr(options, "function", None):
+        parser.print_help()
+        return USAGE
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(options.function(options))
+    except BpscriptError as error:
+        return report(error, options)
+    except RecursionError:
+        if getattr(options, "debug", False):
+            raise
+        print("bpscript: error: the input is nested too deeply", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or getattr(options, "debug", False):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"bpscript: error: {where}{error.strerror or error}", file=sys.stderr)
+        return FAILED
+
+
+def report(error: "BpscriptError", options: "Namespace") -> int:
+    """Print an error as the command line shows it; returns the exit status."""
+    from ..base.errors import ScriptError, UsageError  # noqa: PLC0415
+
+    if getattr(options, "debug", False):
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exception(error)
+    if isinstance(error, ScriptError):
+        print(error.explain(), file=sys.stderr)
+        return FAILED
+    print(f"bpscript: error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+    return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _parser(arguments: list[str]) -> "ArgumentParser":
+    """The parser; only the verb that is used brings its arguments."""
+    import argparse  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(
+        prog="bpscript",
+        description="Workstation imaging by BPBATCH scripts, on raw disk images and real disks.",
+        epilog="example: bpscript run deploy.bpb --disk disk.img:2G",
+    )
+    parser.add_argument("--version", action="version", version=f"bpscript {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for verb in VERBS:
+        if verb.name == wanted:
+            import_module(f"bpscript.cli.{verb.module}").add_to(verbs, verb.summary)
+        else:
+            verbs.add_parser(verb.name, help=verb.summary, add_help=False)
+    return parser
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
+def _close_output() -> None:
+    import os  # noqa: PLC0415
+
+    # Python flushes standard output at exit; give it a place where that works.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,125 @@
+"""`bpscript run`: a script against disk images or disks."""
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from ..api import DiskLike, NewDisk, RunOptions, execute
+from ..base.errors import UsageError
+from ..base.events import Event, Kind, Sink
+from .main import DONE, report
+from .places import parse_disk_option
+from .progress import progress_sink
+
+_EXAMPLES = """examples:
+  bpscript run deploy.bpb --disk disk.img:2G --set BOOTP-Host-Name=pc7
+  bpscript run deploy.bpb --disk disk.img --root images/ --bootp reply.pcap
+  bpscript run capture.mrz --disk disk.img
+  bpscript run deploy.bpb -w --disk /dev/sdb
+"""
+
+
+def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own type is private
+    """Declare the verb and its options."""
+    parser = verbs.add_parser(
+        "run", help=summary, description="Run a script.", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(function=run_verb)
+    parser.add_argument("script", metavar="SCRIPT", help="the script; .mrz scripts run as MrZip")
+    parser.add_argument("--disk", metavar="IMG[:SIZE]", action="append", default=[], help="disk 0, 1, ... in this order; with a size, a sparse image is made")
+    parser.add_argument("--root", metavar="DIR", help="the folder that plays the server (default: the script's)")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a variable, before the first line")
+    parser.add_argument("--bootp", metavar="FILE", help="BOOTP/DHCP variables from a reply: packet, pcap, udhcpc, dhclient or JSON")
+    parser.add_argument("--mac", metavar="MAC", help="with --bootp: whose reply in the capture")
+    parser.add_argument("--keys", metavar="TEXT", help="key presses, literally")
+    parser.add_argument("--log-file", metavar="F", help="write the log there too")
+    parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
+    parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
+    parser.add_argument("--seed", metavar="TEXT", help="make ids from this text: same script, same disk, same bytes")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    switches = parser.add_argument_group("switches of the original (language reference 1.3)")
+    for letter, text in (
+        ("x", "no extended memory"),
+        ("l", "upper character codes are not ISO-8859-1"),
+        ("b", "do not look for a boot ROM"),
+        ("v", "do not look for VESA"),
+        ("w", "allow writing to real disks"),
+        ("i", "interactive after the script"),
+    ):
+        switches.add_argument(f"-{letter}", f"-{letter.upper()}", dest=f"switch_{letter}", action="store_true", help=text)
+
+
+def run_verb(options: argparse.Namespace) -> int:
+    """Run the script and return the exit status."""
+    with ExitStack() as stack:
+        log_file = _open_for_writing(stack, options.log_file, "w")
+        events_file = _open_for_writing(stack, options.events, "w")
+        vars_file = _open_for_writing(stack, options.dump_vars, "w")
+        bar = progress_sink()
+
+        def log(text: str) -> None:
+            sys.stdout.write(text.replace("\r\n", "\n").replace("\r", ""))
+            sys.stdout.flush()
+            if log_file is not None:
+                log_file.write(text)
+                log_file.flush()
+
+        result = execute(
+            RunOptions(
+                script=options.script,
+                disks=[_disk(text) for text in options.disk],
+                root=options.root,
+                variables=dict(_assignment(text) for text in options.set),
+                bootp=options.bootp,
+                mac=options.mac,
+                keys=options.keys,
+                switches="".join(letter for letter in "xlbvi" if getattr(options, f"switch_{letter}")),
+                write_real_disks=options.switch_w,
+                seed=options.seed,
+                log=log,
+                events=_tee(bar, events_file),
+            )
+        )
+        if vars_file is not None:
+            json.dump(result.variables, vars_file, ensure_ascii=False, indent=1, sort_keys=True)
+            vars_file.write("\n")
+        return DONE if result.error is None else report(result.error, options)
+
+
+def _open_for_writing(stack: ExitStack, path: str | None, mode: str) -> IO[str] | None:
+    """The file of an option, or None. Opened before anything runs, so that a wrong path costs nothing."""
+    if path is None:
+        return None
+    try:
+        return stack.enter_context(open(path, mode, encoding="utf-8", newline=""))  # noqa: SIM115
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _disk(text: str) -> DiskLike:
+    path, size = parse_disk_option(text)
+    return path if size is None else NewDisk(path, size)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f'--set "{text}": expected NAME=VALUE')
+    return name, value
+
+
+def _tee(bar: Sink, file: IO[str] | None) -> Sink:
+    """The progress bar, and the JSON event log when there is one."""
+    if file is None:
+        return bar
+
+    def sink(event: Event) -> None:
+        bar(event)
+        file.write(json.dumps({"kind": str(event.kind), "time": round(event.time_s, 6), **event.data}, ensure_ascii=False) + "\n")
+        if event.kind is not Kind.PROGRESS:
+            file.flush()
+
+    return sink

@@ -1,0 +1,19 @@
+"""The verbs of the command line, in one tuple. Each lives in its own module of `bpscript.cli`, imported only when it is used."""
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """Name, module below `bpscript.cli`, and the line that `bpscript --help` shows."""
+
+    name: str
+    module: str
+    summary: str
+
+
+VERBS = (
+    Verb("run", "run", "run a script against disk images or disks"),
+    Verb("disk", "disk", "make, look into and change disk images without a script"),
+    Verb("help", "help", "explain the commands of the language"),
+    Verb("completion", "completion", "print a completion script for bash, zsh or fish"),
+)
