@@ -5,7 +5,7 @@ A FileSource names files by a path with `/` separators and no leading slash. A c
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Reader(Protocol):
@@ -46,4 +46,21 @@ class FileSource(Protocol):
 
     def entries(self, path: str) -> list[tuple[str, SourceFacts]]:
         """Names and facts of a directory, sorted. Raises NotFoundError, or StorageError where there are no directories."""
+        ...
+
+
+@runtime_checkable
+class HasFolders(Protocol):
+    """A source with directories that can be changed: a folder of this host."""
+
+    def make_dir(self, path: str) -> None:
+        """Make a directory and its parents; no effect if it exists. Raises InTheWayError where a file is in the way."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file. Raises NotFoundError; InTheWayError for a directory."""
+        ...
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory with all in it; the root is emptied and stays. Nothing there is no error."""
         ...

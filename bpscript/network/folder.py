@@ -10,6 +10,7 @@ Stored files appear whole or not at all: they are written under another name and
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -98,6 +99,51 @@ class FolderSource:
             if facts is not None:
                 found.append((name, facts))
         return found
+
+    def make_dir(self, path: str) -> None:
+        """Make a directory and its parents."""
+        target = self._for_change(path)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InTheWayError(f'a file is in the way of the directory "{path}"') from error
+        except (OSError, ValueError) as error:
+            raise self._error(error, path, store=True) from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file; of a symbolic link, the file it leads to."""
+        target = self._for_change(path)
+        if target.is_dir():
+            raise InTheWayError(f'"{path}" is a directory, not a file')
+        try:
+            target.unlink()
+        except FileNotFoundError as error:
+            raise NotFoundError(f'no file "{path}" in {self.root}') from error
+        except (OSError, ValueError) as error:
+            raise self._error(error, path, store=True) from error
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory with all in it; links in it are removed, not followed."""
+        target = self._for_change(path)
+        try:
+            if not target.is_dir():
+                target.unlink(missing_ok=True)
+            elif target == self._root():
+                for name in os.listdir(target):
+                    inner = target / name
+                    if inner.is_dir() and not inner.is_symlink():
+                        shutil.rmtree(inner)
+                    else:
+                        inner.unlink()
+            else:
+                shutil.rmtree(target)
+        except (OSError, ValueError) as error:
+            raise self._error(error, path, store=True) from error
+
+    def _for_change(self, path: str) -> Path:
+        if not self.writable:
+            raise ReadOnlyError(f'"{path}" cannot be changed: {self.root} is open for reading only')
+        return self._find(path)
 
     def _root(self) -> Path:
         return self.root.resolve() if self.confined else self.root

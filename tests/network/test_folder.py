@@ -220,3 +220,23 @@ def test_what_the_host_cannot_read_is_a_storage_error(tmp_path: Path) -> None:
     assert bytes(buffer) == b"dat"
     assert reader.read() == b"a"
     reader.close()
+
+
+def test_directories_are_made_and_removed(tmp_path: Path) -> None:
+    source = FolderSource(tmp_path)
+    source.make_dir("a/b")
+    source.make_dir("a/b")
+    source.store("a/b/f", [b"x"])
+    with pytest.raises(InTheWayError, match="is a directory"):
+        source.remove("a")
+    source.remove("a/b/f")
+    with pytest.raises(NotFoundError, match="no file"):
+        source.remove("a/b/f")
+    source.store("f", [b"x"])
+    with pytest.raises(InTheWayError, match="in the way"):
+        source.make_dir("f/g")
+    source.remove_tree("a")
+    source.remove_tree("a")
+    assert [name for name, _ in source.entries("")] == ["f"]
+    source.remove_tree("")
+    assert source.entries("") == []
