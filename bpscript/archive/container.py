@@ -1,0 +1,516 @@
+"""The archive container: chunks of a long run of bytes, each in a Zstandard frame of its own, with hashes and a table.
+
+Writing: chunks in order, compressed in threads, the same bytes whatever the number of threads.
+
+    with ArchiveWriter(sink, Header(ArchiveKind.INCREMENTAL, meta={...}), level=3) as writer:
+        writer.add(data)                      # at most header.chunk_size bytes; they must not change any more
+        writer.add_later(length, produce)     # `produce()` gives the bytes, in a worker thread
+        writer.add_zeros(length, used=False)
+        writer.add_section(b"NAME", content)  # after the last chunk
+        summary = writer.finish()             # table and seek table; without it the archive is incomplete
+
+`sink` is anything with `write(frame)`; `archive/destinations.py` has those that cut fragments and replace a file when all is there.
+
+Reading:
+
+    archive = Archive.open(positional)        # from anywhere: header, table and fragments are checked here
+    archive = Archive.open_stream(reader)     # in order only: the table is checked when the last chunk was given
+    archive.header, archive.table, archive.size, archive.section(b"NAME")
+    for chunk, data in archive.chunks():      # in order, decoded ahead in threads; `data` is valid until the next step
+    archive.each(work)                        # work(chunk) in several threads, any order; chunk.data() decodes
+    archive.data(index)                       # one chunk, by a table lookup (`find(offset)` gives the index)
+
+Nothing is handed out before its length, checksum and BLAKE3 were found right. Damage raises FormatError.
+"""
+
+import threading
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..base.errors import FormatError
+from ..base.sources import Reader
+from ..blocks.device import Buffer
+from . import records
+from .crew import Crew, default_threads
+from .positional import JoinedBytes, Positional, close, read_exactly
+from .records import (
+    CHUNK_FRAME_SIZE,
+    CHUNK_TAG,
+    HEADER_TAG,
+    MAX_HEADER,
+    OUR_MAGIC,
+    SECTION_TAG,
+    SEEK_TABLE_MAGIC,
+    SIGNATURE_TAG,
+    SKIPPABLE,
+    TABLE_TAG,
+    ArchiveKind,
+    ChunkKind,
+    ChunkRecord,
+    Header,
+    blake3_of,
+    parse_chunk,
+    skippable,
+)
+from .table import (
+    SEEK_FOOTER_SIZE,
+    SIGNATURE_FRAME_SIZE,
+    Signature,
+    Table,
+    seek_table,
+    seek_table_size,
+)
+from .writer import ArchiveWriter, FrameSink, Summary
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from .frames import Decoder
+
+__all__ = ["Archive", "ArchiveKind", "ArchiveWriter", "Chunk", "ChunkKind", "ChunkRecord", "FrameSink", "Header", "Signature", "Summary"]
+
+KNOWN_SECTIONS = (b"NAME", b"BASE")      # sections of incremental archives, see FORMAT.md
+_MAX_TABLE = 1 << 30
+
+
+class Chunk:
+    """A chunk in the hands of a worker."""
+
+    def __init__(self, index: int, record: ChunkRecord, decoder: "Decoder", frame: Callable[[], Buffer]) -> None:
+        self.index = index
+        self.record = record
+        self._decoder = decoder
+        self._frame = frame
+
+    def data(self) -> memoryview:
+        """Decode and check a DATA chunk; the view is valid until the worker gets its next chunk. Raises FormatError."""
+        return self._decoder.decode(self.record, self._frame())
+
+    def check_zeros(self) -> None:
+        """Raise FormatError unless the frame of a ZERO or UNUSED chunk is right."""
+        from .frames import check_zero_frame  # noqa: PLC0415 - zstandard is slow to load
+
+        check_zero_frame(self.record, self._frame())
+
+
+class Archive:
+    """An archive that was opened. See the top of this module."""
+
+    def __init__(self, header: "_FoundHeader", tail: "_Tail | None", source: Positional | None, stream: Reader | None) -> None:
+        self.header = header.header
+        self.table = tail.table if tail else None       # None until a stream has ended
+        self.signature = tail.signature if tail else None
+        self._header = header
+        self._source = source
+        self._stream = stream
+        self._positions = tail.positions if tail else array("Q")     # of every record, and the end of the last
+        self._stream_sections: dict[bytes, bytes] = {}
+        self._starts: array[int] | None = None
+        self._decoder: Decoder | None = None
+
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, source: Positional, known: Iterable[bytes] = KNOWN_SECTIONS) -> "Archive":
+        """Check header, table and fragments. Raises FormatError."""
+        header = _read_header(source.read, source.size, known)
+        archive = cls(header, _read_tail(source, header, _find_end(source)), source, None)
+        archive._check_borders()
+        return archive
+
+    @classmethod
+    def open_stream(cls, reader: Reader, known: Iterable[bytes] = KNOWN_SECTIONS) -> "Archive":
+        """Check the header. Raises FormatError."""
+        return cls(_read_header(lambda _, length: read_exactly(reader, length, "archive"), None, known), None, None, reader)
+
+    def close(self) -> None:
+        """Close what the archive is read from."""
+        close(self._source)
+        close(self._stream)
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- what is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of contents; None in a stream that does not say so in its header and has not ended."""
+        return self.header.size if self.table is None else self.table.size
+
+    @property
+    def is_stream(self) -> bool:
+        """True when it can be read only once, in order."""
+        return self._source is None
+
+    @property
+    def stored_size(self) -> int:
+        """Bytes of header, chunks and records; 0 for a stream."""
+        return self._positions[-1] if self._positions else 0
+
+    def __len__(self) -> int:
+        """Number of chunks, 0 for a stream that has not ended."""
+        return 0 if self.table is None else len(self.table)
+
+    def record(self, index: int) -> ChunkRecord:
+        """A chunk's record from the table."""
+        return self._need_table().chunk(index, self.header.chunk_size)
+
+    def find(self, offset: int) -> int:
+        """The index of the chunk that holds the byte at `offset` of the contents."""
+        if self._starts is None:
+            table = self._need_table()
+            self._starts = array("Q", (table.chunk(i, self.header.chunk_size).offset for i in range(len(table))))
+        return bisect_right(self._starts, offset) - 1
+
+    def section(self, tag: bytes) -> bytes | None:
+        """A section of the header or of those after the chunks; None when there is none. Raises FormatError."""
+        if tag in self.header.sections:
+            return self.header.sections[tag]
+        if self._source is None:
+            return self._stream_sections.get(tag)
+        position = self._positions[-1]
+        for name, length, digest in self._need_table().sections:
+            if name == tag:
+                if length > MAX_HEADER:
+                    raise FormatError(f"archive section {repr(tag)[1:]} has {length} bytes, at most {MAX_HEADER} are allowed")
+                return _open_section(self._source.read(position, length), tag, digest)
+            position += length
+        return None
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def data(self, index: int) -> bytes:
+        """The contents of one chunk, of any kind. Raises FormatError."""
+        record = self.record(index)
+        if record.kind is not ChunkKind.DATA:
+            return bytes(record.length)
+        if self._decoder is None:
+            self._decoder = self._new_decoder()
+        return bytes(self._decoder.decode(record, self._fetch(index, record, bytearray(record.stored))))
+
+    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+        """Every chunk in order with its contents (zeros too, in pieces of at most `chunk_size`), decoded ahead in threads.
+
+        A view is valid until the next step. In a stream the table is checked before the iteration ends.
+        """
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 15 ms
+
+        count = threads or default_threads()
+        decoders = deque(self._new_decoder() for _ in range(count + 1))     # each with a buffer: one more than runs
+        zeros = memoryview(bytes(self.header.chunk_size))
+        pending: deque[tuple[ChunkRecord, Decoder | None, Future[memoryview] | None]] = deque()
+        frames = self._frames()
+        with ThreadPoolExecutor(count, "decode") as pool:
+            try:
+                while True:
+                    while decoders:
+                        found = next(frames, None)
+                        if found is None:
+                            break
+                        _, record, fetch = found
+                        if record.kind is ChunkKind.DATA:
+                            decoder = decoders.popleft()
+                            pending.append((record, decoder, pool.submit(_decode, decoder, record, fetch)))
+                        else:
+                            pending.append((record, None, None))
+                            if len(pending) > count:
+                                break
+                    if not pending:
+                        return
+                    record, used, future = pending.popleft()
+                    if future is not None and used is not None:
+                        yield record, future.result()
+                        decoders.append(used)
+                    else:
+                        for start in range(0, record.length, len(zeros)):
+                            yield record, zeros[: min(len(zeros), record.length - start)]
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def each(
+        self, work: Callable[[Chunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call `work` for every chunk, in several threads, in any order. The first error ends it and is raised.
+
+        `tick` is called in this thread, about ten times a second and at the end. In a stream the table is checked at the end.
+        """
+        frames = self._frames()
+        lock = threading.Lock()
+
+        def loop() -> None:
+            decoder = self._new_decoder()
+            while not crew.stopping:
+                with lock:
+                    found = next(frames, None)
+                if found is None:
+                    return
+                index, record, fetch = found
+                work(Chunk(index, record, decoder, fetch))
+
+        crew = Crew(loop, threads or default_threads())
+        crew.run(tick)
+
+    def verify(self, tick: Callable[[int], None] = lambda _: None) -> None:
+        """Decode and check everything, and all sections. `tick` gets the bytes done so far. Raises FormatError."""
+        done = [0]
+        lock = threading.Lock()
+
+        def check(chunk: Chunk) -> None:
+            if chunk.record.kind is ChunkKind.DATA:
+                chunk.data()
+            else:
+                chunk.check_zeros()
+            with lock:
+                done[0] += chunk.record.length
+
+        self.each(check, tick=lambda: tick(done[0]))
+        if self.table is not None:
+            for tag, _, _ in self.table.sections:
+                self.section(tag)
+
+    def frames(self) -> Iterator[tuple[ChunkRecord, bytes]]:
+        """Records and data frames as they are stored, undecoded, in order."""
+        for _, record, fetch in self._frames():
+            yield record, bytes(fetch())
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _new_decoder(self) -> "Decoder":
+        from .frames import Decoder  # noqa: PLC0415 - zstandard is slow to load
+
+        return Decoder(self.header.chunk_size)
+
+    def _need_table(self) -> Table:
+        if self.table is None:
+            raise FormatError("this archive can be read in order only")
+        return self.table
+
+    def _fetch(self, index: int, record: ChunkRecord, buffer: bytearray) -> memoryview:
+        assert self._source is not None
+        view = memoryview(buffer)[: record.stored]
+        self._source.readinto(self._positions[index] + CHUNK_FRAME_SIZE, view)
+        return view
+
+    def _check_borders(self) -> None:
+        """The record that follows a border of fragments must be the table's: no fragment of another archive is in between."""
+        for border in self._source.borders if isinstance(self._source, JoinedBytes) else ():
+            index = bisect_right(self._positions, border - 1)
+            if index < len(self):
+                assert self._source is not None
+                if self._source.read(self._positions[index], CHUNK_FRAME_SIZE) != self.record(index).frame():
+                    raise FormatError(f"archive: the fragment that begins at byte {border} belongs to another archive or is damaged")
+
+    def _frames(self) -> Iterator[tuple[int, ChunkRecord, Callable[[], Buffer]]]:
+        """Index, record and a way to get the data frame, in order."""
+        if self._source is None:
+            yield from self._stream_frames()
+            return
+        for index in range(len(self)):
+            record = self.record(index)
+
+            def fetch(index: int = index, record: ChunkRecord = record) -> Buffer:
+                return self._fetch(index, record, _thread_buffer(record.stored))
+
+            yield index, record, fetch
+
+    def _stream_frames(self) -> Iterator[tuple[int, ChunkRecord, Callable[[], Buffer]]]:
+        from blake3 import blake3  # noqa: PLC0415 - slow to load
+
+        stream = self._stream
+        if stream is None:
+            raise FormatError("this archive can be read only once")
+        self._stream = None
+        entries = blake3()
+        offset = index = 0
+        sections: list[tuple[bytes, int, bytes]] = []
+        while True:
+            tag, payload = _next_frame(stream)
+            if tag == CHUNK_TAG and not sections:
+                record = parse_chunk(payload[4:], self.header.chunk_size)
+                if record.offset != offset:
+                    raise FormatError(f"archive: chunk {index} begins at {record.offset}, expected {offset}")
+                frame = read_exactly(stream, record.stored, "archive")
+                entries.update(payload[4:])
+                yield index, record, lambda frame=frame: frame      # type: ignore[misc]
+                offset += record.length
+                index += 1
+            elif tag == SECTION_TAG and len(sections) < records.MAX_SECTIONS:
+                whole = skippable(payload)
+                name, _, content, _ = records.unpack_section(memoryview(payload)[4:], MAX_HEADER)
+                self._stream_sections[name] = content
+                sections.append((name, len(whole), blake3_of(whole)))
+            elif tag == TABLE_TAG:
+                table = Table.parse(payload)
+                mine = (offset, self._header.digest, entries.digest(), tuple(sections))
+                if mine != (table.size, table.header_digest, blake3_of(table.entries), table.sections):
+                    raise FormatError("archive: the table at its end does not agree with what came before")
+                if self.header.size not in {None, table.size}:
+                    raise FormatError(f"archive: header says {self.header.size} bytes, table {table.size}")
+                self.signature = _finish_stream(stream, table, self._header)
+                self.table = table
+                return
+            else:
+                raise FormatError(f"archive: unexpected frame {repr(tag)[1:]} after byte {offset} of the contents")
+
+
+_buffers = threading.local()
+
+
+def _thread_buffer(size: int) -> bytearray:
+    """A buffer of this thread, at least `size` bytes, used again and again."""
+    buffer: bytearray | None = getattr(_buffers, "buffer", None)
+    if buffer is None or len(buffer) < size:
+        buffer = _buffers.buffer = bytearray(max(size, 1 << 16))
+    return buffer
+
+
+def _decode(decoder: "Decoder", record: ChunkRecord, fetch: Callable[[], Buffer]) -> memoryview:
+    return decoder.decode(record, fetch())
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundHeader:
+    header: Header
+    digest: bytes       # BLAKE3 of the frame
+    end: int            # bytes of the frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    table: Table
+    signature: Signature | None
+    positions: "array[int]"
+
+
+def _read_header(read: Callable[[int, int], bytes], size: int | None, known: Iterable[bytes]) -> _FoundHeader:
+    """`read(offset, length)` is called in order; `size` is None for a stream."""
+    if size is not None and size < SKIPPABLE.size:
+        raise FormatError(f"not an archive: only {size} bytes")
+    start = read(0, SKIPPABLE.size)
+    magic, length = SKIPPABLE.unpack(start)
+    if magic != OUR_MAGIC:
+        raise FormatError("not an archive: it does not begin with an archive header")
+    if length > MAX_HEADER or (size is not None and SKIPPABLE.size + length > size):
+        raise FormatError(f"archive header has {length} bytes, more than {'allowed' if size is None else 'there are'}")
+    payload = read(SKIPPABLE.size, length)
+    if payload[:4] != HEADER_TAG:
+        raise FormatError("not an archive: it does not begin with an archive header")
+    return _FoundHeader(records.parse_header(payload, known), blake3_of(start + payload), SKIPPABLE.size + length)
+
+
+def _next_frame(stream: Reader) -> tuple[bytes, bytes]:
+    """Tag and payload of the next skippable frame of ours."""
+    magic, length = SKIPPABLE.unpack(read_exactly(stream, SKIPPABLE.size, "archive"))
+    if magic != OUR_MAGIC or length > _MAX_TABLE:
+        raise FormatError(f"archive: unexpected frame (magic {magic:08X}, {length} bytes)")
+    payload = read_exactly(stream, length, "archive")
+    if payload[:4] == CHUNK_TAG and length != CHUNK_FRAME_SIZE - SKIPPABLE.size:
+        raise FormatError(f"archive: a chunk record has {length} bytes")
+    return payload[:4], payload
+
+
+def _finish_stream(stream: Reader, table: Table, header: _FoundHeader) -> Signature | None:
+    """Read and check what follows the table: an optional signature, and the seek table."""
+    signature = None
+    while True:
+        start = read_exactly(stream, SKIPPABLE.size, "archive")
+        magic, length = SKIPPABLE.unpack(start)
+        if magic == SEEK_TABLE_MAGIC:
+            expected = _seek_table_of(table, header, signature)
+            if SKIPPABLE.size + length != len(expected) or start + read_exactly(stream, length, "archive") != expected:
+                raise FormatError("archive: its seek table does not agree with the table of chunks")
+            return signature
+        if magic != OUR_MAGIC or SKIPPABLE.size + length != SIGNATURE_FRAME_SIZE or signature is not None:
+            raise FormatError("archive: its seek table is missing")
+        signature = Signature.parse(read_exactly(stream, length, "archive"))
+
+
+def _find_end(source: Positional) -> int:
+    """Where the archive ends: what follows are fragments left over from an older, longer archive. Raises FormatError."""
+    for end in [source.size, *reversed(source.borders if isinstance(source, JoinedBytes) else [])]:
+        if end < SEEK_FOOTER_SIZE:
+            continue
+        length = seek_table_size(source.read(end - SEEK_FOOTER_SIZE, SEEK_FOOTER_SIZE))
+        if length is None or length > end:
+            continue
+        # The frames that the table counts must reach exactly to the table itself.
+        frames = array("I")
+        frames.frombytes(source.read(end - length + SKIPPABLE.size, length - SKIPPABLE.size - SEEK_FOOTER_SIZE))
+        if sum(frames[::2]) == end - length:
+            return end
+    pieces = len(source.borders) + 1 if isinstance(source, JoinedBytes) else 1
+    found = f"{pieces} fragments were found" if pieces > 1 else "no further fragment was found"
+    raise FormatError(f"archive is incomplete: it is cut short, or a fragment is missing ({found})")
+
+
+def _read_tail(source: Positional, header: _FoundHeader, end: int) -> _Tail:
+    """Table, signature and seek table, checked against each other and the header."""
+    footer = source.read(end - SEEK_FOOTER_SIZE, SEEK_FOOTER_SIZE)
+    seek_length = seek_table_size(footer)
+    assert seek_length is not None      # _find_end saw it
+    found = source.read(end - seek_length, seek_length)
+    lengths = array("I")
+    lengths.frombytes(found[SKIPPABLE.size : -SEEK_FOOTER_SIZE])
+    position = end - seek_length
+    signature = None
+    for length in reversed(lengths[-4::2]):     # the table is the last frame, or the signature is and the table before it
+        position -= length
+        if position < header.end or not SKIPPABLE.size < length <= _MAX_TABLE:
+            break
+        frame = source.read(position, length)
+        magic, inner = SKIPPABLE.unpack_from(frame)
+        tag = frame[SKIPPABLE.size : SKIPPABLE.size + 4]
+        if magic != OUR_MAGIC or inner != length - SKIPPABLE.size:
+            break
+        if tag == TABLE_TAG:
+            table = Table.parse(frame[SKIPPABLE.size :])
+            positions = _check_table(table, header, position)
+            if found != _seek_table_of(table, header, signature):
+                raise FormatError("archive: its seek table does not agree with the table of chunks")
+            return _Tail(table, signature, positions)
+        if tag != SIGNATURE_TAG or length != SIGNATURE_FRAME_SIZE or signature is not None:
+            break
+        signature = Signature.parse(frame[SKIPPABLE.size :])
+    raise FormatError("archive: the table of chunks is missing or damaged")
+
+
+def _check_table(table: Table, header: _FoundHeader, position: int) -> "array[int]":
+    """Positions of the chunks, when table, header and the place of the table agree."""
+    if table.header_digest != header.digest:
+        raise FormatError("archive: header and table do not belong together; are fragments of two archives mixed?")
+    if header.header.size not in {None, table.size}:
+        raise FormatError(f"archive: header says {header.header.size} bytes, table {table.size}")
+    positions = table.positions(header.end, header.header.chunk_size)
+    if positions[-1] + sum(length for _, length, _ in table.sections) != position:
+        raise FormatError(f"archive: chunks and sections end at byte {positions[-1]}, the table begins at {position}")
+    return positions
+
+
+def _seek_table_of(table: Table, header: _FoundHeader, signature: Signature | None) -> bytes:
+    """The seek table that an archive with this table must have."""
+    frames = array("I", [header.end, 0])
+    for length, stored in table.lengths():
+        frames.extend((CHUNK_FRAME_SIZE, 0, stored, length))
+    for _, size, _ in table.sections:
+        frames.extend((size, 0))
+    frames.extend((table.frame_size, 0))
+    if signature is not None:
+        frames.extend((SIGNATURE_FRAME_SIZE, 0))
+    return seek_table(frames)
+
+
+def _open_section(frame: bytes, tag: bytes, digest: bytes) -> bytes:
+    if blake3_of(frame) != digest or frame[SKIPPABLE.size : SKIPPABLE.size + 4] != SECTION_TAG:
+        raise FormatError(f"archive section {repr(tag)[1:]} is damaged: its hash does not agree")
+    name, _, content, _ = records.unpack_section(memoryview(frame)[SKIPPABLE.size + 4 :], MAX_HEADER)
+    if name != tag:
+        raise FormatError(f"archive section {repr(tag)[1:]} is named {repr(name)[1:]} inside")
+    return content

@@ -1,0 +1,291 @@
+"""Reading archives: from anywhere (a file) or in order only (a pipe, TFTP), in one piece or in fragments.
+
+Fragments are named `name`, `name.001`, `name.002`, ... and simply follow each other (language.md 8.9).
+"""
+
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ..base.errors import FormatError, NotFoundError, StorageError
+from ..base.sources import FileSource, Reader
+from ..filesystems.filesystem import Filesystem
+
+MAX_FRAGMENTS = 999_999
+
+
+class Positional(Protocol):
+    """Bytes that can be read from anywhere, by several threads. Every BlockDevice is one."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        ...
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer."""
+        ...
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class _HasDescriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
+@runtime_checkable
+class _Seekable(Protocol):
+    def seekable(self) -> bool: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def read(self, length: int = -1, /) -> bytes: ...
+
+
+class DescriptorBytes:
+    """A file of the host, by pread. `owner` is closed with it."""
+
+    def __init__(self, descriptor: int, name: str, owner: Reader | None = None) -> None:
+        self._descriptor = descriptor
+        self._owner = owner
+        self._name = name
+        self._size = os.fstat(descriptor).st_size
+
+    @classmethod
+    def open(cls, path: Path | str) -> "DescriptorBytes":
+        """A file by its path. Raises NotFoundError or StorageError."""
+        try:
+            reader = Path(path).open("rb", buffering=0)     # noqa: SIM115 - closed by `close`
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{path}: no such file") from error
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+        return cls(reader.fileno(), str(path), reader)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        buffer = bytearray(length)
+        self.readinto(offset, buffer)
+        return bytes(buffer)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer."""
+        view = memoryview(buffer).cast("B")
+        while len(view):
+            try:
+                count = os.preadv(self._descriptor, [view], offset)
+            except OSError as error:
+                raise StorageError(f"{self._name}: {error.strerror}") from error
+            if not count:
+                raise FormatError(f"{self._name} ends at byte {offset}, more was expected")
+            view, offset = view[count:], offset + count
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._owner is not None:
+            self._owner.close()
+
+
+class SeekingBytes:
+    """A reader that can seek, one thread at a time."""
+
+    def __init__(self, reader: _Seekable, name: str) -> None:
+        self._reader = reader
+        self._name = name
+        self._lock = threading.Lock()
+        self._size = reader.seek(0, os.SEEK_END)
+        reader.seek(0)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        with self._lock:
+            self._reader.seek(offset)
+            return read_exactly(self._reader, length, self._name)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer."""
+        view = memoryview(buffer).cast("B")
+        view[:] = self.read(offset, len(view))
+
+    def close(self) -> None:
+        """Close the reader."""
+        close(self._reader)
+
+
+class JoinedBytes:
+    """Fragments, one after the other."""
+
+    def __init__(self, parts: Sequence[Positional]) -> None:
+        self._parts = parts
+        self._ends: list[int] = []
+        for part in parts:
+            self._ends.append((self._ends[-1] if self._ends else 0) + part.size)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all fragments."""
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def borders(self) -> list[int]:
+        """Where fragments begin, except the first."""
+        return self._ends[:-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes, over borders."""
+        buffer = bytearray(length)
+        self.readinto(offset, buffer)
+        return bytes(buffer)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer, over borders."""
+        view = memoryview(buffer).cast("B")
+        if offset < 0 or offset + len(view) > self.size:
+            raise FormatError(f"archive ends at byte {self.size}, bytes {offset} to {offset + len(view)} were expected")
+        while len(view):
+            index = bisect_right(self._ends, offset)
+            part = self._parts[index]
+            start = self._ends[index] - part.size
+            step = min(len(view), self._ends[index] - offset)
+            part.readinto(offset - start, view[:step])
+            view, offset = view[step:], offset + step
+
+    def close(self) -> None:
+        """Close all fragments."""
+        for part in self._parts:
+            close(part)
+
+
+class JoinedReader:
+    """Fragments in order, each opened when the one before has ended; also one alone."""
+
+    def __init__(self, first: Reader, following: Iterable[Reader] = ()) -> None:
+        self._reader: Reader | None = first
+        self._following = iter(following)
+
+    def read(self, length: int = -1, /) -> bytes:
+        """At most `length` bytes; empty at the end of the last fragment."""
+        while self._reader is not None:
+            data = self._reader.read(length)
+            if data or not length:
+                return data
+            self._reader.close()
+            self._reader = next(self._following, None)
+        return b""
+
+    def close(self) -> None:
+        """Close the fragment that is open."""
+        if self._reader is not None:
+            self._reader.close()
+
+
+def read_exactly(reader: Reader | _Seekable, length: int, what: str) -> bytes:
+    """`length` bytes in order. Raises FormatError when the end comes before."""
+    data = reader.read(length)
+    if len(data) == length:
+        return data
+    pieces, missing = [data], length - len(data)
+    while missing:
+        data = reader.read(min(missing, 1 << 20))
+        if not data:
+            raise FormatError(f"{what} ends {missing} bytes too early")
+        pieces.append(data)
+        missing -= len(data)
+    return b"".join(pieces)
+
+
+def fragment_name(name: str, number: int) -> str:
+    """The name of a fragment; number 0 is the first."""
+    return f"{name}.{number:03d}" if number else name
+
+
+def positional(reader: Reader, name: str) -> Positional | None:
+    """The reader as bytes that can be read from anywhere; None when it gives them in order only."""
+    if isinstance(reader, _HasDescriptor):
+        try:
+            descriptor = reader.fileno()
+            os.lseek(descriptor, 0, os.SEEK_CUR)
+            return DescriptorBytes(descriptor, name, reader)
+        except (OSError, ValueError):       # a pipe; a file object without descriptor (io.UnsupportedOperation is both)
+            pass
+    if isinstance(reader, _Seekable) and reader.seekable():
+        return SeekingBytes(reader, name)
+    return None
+
+
+def close(input_bytes: object) -> None:
+    """Close what can be closed."""
+    if isinstance(input_bytes, _Closable):
+        input_bytes.close()
+
+
+def open_pieces(name: str, open_one: Callable[[str], Reader], exists: Callable[[str], bool]) -> Positional | JoinedReader:
+    """An archive with all its fragments: as positional bytes where every fragment is, else as a stream.
+
+    `open_one` and `exists` take the name of a fragment. Fragments of an older, longer archive of the same name may follow:
+    the container finds its own end.
+    """
+    first = open_one(name)
+    whole = positional(first, name)
+    count = 1
+    while count <= MAX_FRAGMENTS and exists(fragment_name(name, count)):
+        count += 1
+    if whole is not None:
+        parts = [whole]
+        for number in range(1, count):
+            part = positional(open_one(fragment_name(name, number)), fragment_name(name, number))
+            if part is None:
+                raise StorageError(f"{fragment_name(name, number)} can be read in order only, unlike {name}")
+            parts.append(part)
+        return JoinedBytes(parts) if count > 1 else whole
+    return JoinedReader(first, (open_one(fragment_name(name, number)) for number in range(1, count)))
+
+
+def open_from_source(source: FileSource, path: str) -> Positional | JoinedReader:
+    """An archive in a file source."""
+
+    def exists(name: str) -> bool:
+        facts = source.stat(name)
+        return facts is not None and not facts.is_directory
+
+    return open_pieces(path, source.open, exists)
+
+
+def open_from_volume(volume: Filesystem, path: str) -> Positional | JoinedReader:
+    """An archive on a disk."""
+    return open_pieces(path, volume.open, volume.exists)
+
+
+def open_from_host(path: Path | str) -> Positional | JoinedReader:
+    """An archive in a file of the host (a pipe is read in order)."""
+
+    def open_one(name: str) -> Reader:
+        try:
+            return Path(name).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{name}: no such file") from error
+        except OSError as error:
+            raise StorageError(f"{name}: {error.strerror}") from error
+
+    return open_pieces(str(path), open_one, lambda name: Path(name).is_file())

@@ -1,0 +1,158 @@
+"""The end of an archive: table of all chunks with the root hash, optional signature, seek table for other programs.
+
+The seek table's layout is from facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md.
+"""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+
+from ..base.errors import FormatError
+from .records import (
+    CHUNK_ENTRY,
+    CHUNK_FRAME_SIZE,
+    MAX_CHUNKS,
+    MAX_SECTIONS,
+    SEEK_TABLE_MAGIC,
+    SIGNATURE_TAG,
+    SKIPPABLE,
+    TABLE_TAG,
+    ChunkRecord,
+    blake3_of,
+    parse_chunk,
+    skippable,
+)
+
+_TABLE_FIXED = Struct("<4sIQQ32s32s")      # tag, section count, chunk count, size, BLAKE3 of the header frame, of the entries
+_TABLE_SECTION = Struct("<4sI32s")         # tag, length of the section frame, BLAKE3 of it
+ROOT_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Table:
+    """Every chunk, in order. `entries` are the 52-byte records, back to back; positions follow from them."""
+
+    size: int                                       # bytes decoded
+    header_digest: bytes
+    entries: bytes
+    sections: tuple[tuple[bytes, int, bytes], ...] = ()     # tag, length of the whole frame, BLAKE3 of it
+
+    def __len__(self) -> int:
+        return len(self.entries) // CHUNK_ENTRY.size
+
+    def frame(self) -> bytes:
+        """The table frame, its root hash at the end."""
+        return skippable(self.payload())
+
+    def payload(self) -> bytes:
+        """What stands in the frame."""
+        head = self._head(blake3_of(self.entries))
+        return head + self.entries + blake3_of(head)
+
+    @property
+    def root(self) -> bytes:
+        """The hash that stands for everything in the archive; what a signature signs."""
+        return blake3_of(self._head(blake3_of(self.entries)))
+
+    def _head(self, entries_digest: bytes) -> bytes:
+        fixed = _TABLE_FIXED.pack(TABLE_TAG, len(self.sections), len(self), self.size, self.header_digest, entries_digest)
+        return fixed + b"".join(_TABLE_SECTION.pack(*section) for section in self.sections)
+
+    @classmethod
+    def parse(cls, payload: bytes) -> "Table":
+        """A table from the payload of its frame, hashes checked. Raises FormatError."""
+        if len(payload) < _TABLE_FIXED.size + ROOT_SIZE or payload[:4] != TABLE_TAG:
+            raise FormatError("archive: the table of chunks is missing or cut short")
+        _, section_count, count, size, header_digest, entries_digest = _TABLE_FIXED.unpack_from(payload)
+        head = _TABLE_FIXED.size + section_count * _TABLE_SECTION.size
+        if section_count > MAX_SECTIONS or count > MAX_CHUNKS or len(payload) != head + count * CHUNK_ENTRY.size + ROOT_SIZE:
+            raise FormatError(f"archive table: {count} chunks and {section_count} sections do not fill its {len(payload)} bytes")
+        entries = payload[head : -ROOT_SIZE]
+        if blake3_of(memoryview(payload)[:head]) != payload[-ROOT_SIZE:] or blake3_of(entries) != entries_digest:
+            raise FormatError("archive table is damaged: its hash does not agree")
+        sections = tuple(_TABLE_SECTION.iter_unpack(payload[_TABLE_FIXED.size : head]))
+        return cls(size, header_digest, entries, sections)
+
+    @property
+    def frame_size(self) -> int:
+        """Bytes of the table frame."""
+        return SKIPPABLE.size + _TABLE_FIXED.size + len(self.sections) * _TABLE_SECTION.size + len(self.entries) + ROOT_SIZE
+
+    def lengths(self) -> Iterator[tuple[int, int]]:
+        """Decoded and stored length of every chunk."""
+        return ((length, stored) for _, _, length, stored, _ in CHUNK_ENTRY.iter_unpack(self.entries))
+
+    def chunk(self, index: int, chunk_size: int) -> ChunkRecord:
+        """One record."""
+        start = index * CHUNK_ENTRY.size
+        return parse_chunk(self.entries[start : start + CHUNK_ENTRY.size], chunk_size)
+
+    def positions(self, first: int, chunk_size: int) -> "array[int]":
+        """Where the record of each chunk stands in the archive, and the end of the last.
+
+        `first` is the end of the header frame. Every record is checked on the way. Raises FormatError.
+        """
+        positions = array("Q", [first])
+        offset = 0
+        for start in range(0, len(self.entries), CHUNK_ENTRY.size):
+            chunk = parse_chunk(self.entries[start : start + CHUNK_ENTRY.size], chunk_size)
+            if chunk.offset != offset:
+                raise FormatError(f"archive table: chunk {len(positions) - 1} begins at {chunk.offset}, expected {offset}")
+            offset += chunk.length
+            first += CHUNK_FRAME_SIZE + chunk.stored
+            positions.append(first)
+        if offset != self.size:
+            raise FormatError(f"archive table: chunks end at {offset}, the size is {self.size}")
+        return positions
+
+
+# zstd_seekable_compression_format.md, "Seek_Table_Entries" without checksums, "Seek_Table_Footer".
+_SEEK_FOOTER = Struct("<IBI")              # number of frames, descriptor, magic
+_SEEKABLE_MAGIC = 0x8F92EAB1
+SEEK_FOOTER_SIZE = _SEEK_FOOTER.size
+SEEK_ENTRY_SIZE = 8
+
+
+def seek_table(frames: "array[int]") -> bytes:
+    """The seek table frame. `frames`: compressed and decompressed size of every frame before it, skippable ones with 0."""
+    little = array("I", frames)
+    if array("H", [1]).tobytes() != b"\1\0":
+        little.byteswap()
+    return skippable(little.tobytes() + _SEEK_FOOTER.pack(len(frames) // 2, 0, _SEEKABLE_MAGIC), SEEK_TABLE_MAGIC)
+
+
+def seek_table_size(footer: bytes) -> int | None:
+    """Bytes of the whole seek table frame, from its last 9; None when that is no footer of ours."""
+    count, descriptor, magic = _SEEK_FOOTER.unpack(footer)
+    if magic != _SEEKABLE_MAGIC or descriptor != 0:
+        return None
+    return int(SKIPPABLE.size + count * SEEK_ENTRY_SIZE + _SEEK_FOOTER.size)
+
+
+_SIGNATURE = Struct("<4sI32s64s")          # tag, algorithm (1 = Ed25519), public key, signature
+SIGNED_TEXT = b"bpscript archive root\0"   # what is signed: this text, then the root hash
+SIGNATURE_FRAME_SIZE = SKIPPABLE.size + _SIGNATURE.size
+ED25519 = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An Ed25519 signature (RFC 8032) over SIGNED_TEXT and the root hash."""
+
+    public_key: bytes
+    signature: bytes
+
+    def frame(self) -> bytes:
+        """The signature frame."""
+        return skippable(_SIGNATURE.pack(SIGNATURE_TAG, ED25519, self.public_key, self.signature))
+
+    @classmethod
+    def parse(cls, payload: bytes) -> "Signature":
+        """A signature from the payload of its frame. Raises FormatError."""
+        if len(payload) != _SIGNATURE.size or payload[:4] != SIGNATURE_TAG:
+            raise FormatError(f"archive signature has {len(payload)} bytes, expected {_SIGNATURE.size}")
+        _, algorithm, public_key, signature = _SIGNATURE.unpack(payload)
+        if algorithm != ED25519:
+            raise FormatError(f"archive signature: unknown algorithm {algorithm}")
+        return cls(public_key, signature)

@@ -1,0 +1,151 @@
+"""Writing the container: see the top of `container.py`, which offers everything here too."""
+
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..blocks.device import Buffer
+from . import records
+from .crew import default_threads
+from .records import MAX_ZERO_CHUNK, SECTION_TAG, ChunkKind, ChunkRecord, Header, blake3_of, skippable
+from .table import SIGNED_TEXT, Signature, Table, seek_table
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+
+
+class FrameSink(Protocol):
+    """Takes the archive frame by frame, so that fragments can be cut at frame borders."""
+
+    def write(self, frame: bytes, /) -> object:
+        """Append one whole frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was written: bytes of contents, of them not zeros, bytes of the archive, and the root hash."""
+
+    size: int
+    data: int
+    stored: int
+    root: bytes
+
+
+class ArchiveWriter:
+    """Writes an archive to a sink. See the top of this module."""
+
+    def __init__(self, sink: FrameSink, header: Header, *, level: int = 3, threads: int | None = None) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 15 ms that readers do not need
+
+        self.header = header
+        self._sink = sink
+        self._level = level
+        self._local = threading.local()
+        count = threads or default_threads()
+        self._pool = ThreadPoolExecutor(count, "compress")
+        self._window = count + 2        # chunks in memory at most
+        self._pending: deque[Future[tuple[ChunkRecord, bytes]]] = deque()
+        self._offset = 0
+        self._data = 0
+        self._stored = 0
+        self._frames = array("I")       # compressed and decompressed size of every frame
+        self._entries = bytearray()
+        self._sections: list[tuple[bytes, int, bytes]] = []
+        frame = header.frame()
+        self._header_digest = blake3_of(frame)
+        self._write(frame, 0)
+
+    @property
+    def offset(self) -> int:
+        """Bytes of contents added so far: where the next chunk begins."""
+        return self._offset
+
+    def add(self, data: Buffer) -> None:
+        """Append a chunk. The buffer belongs to the writer until `finish`."""
+        self.add_later(memoryview(data).nbytes, lambda: data)
+
+    def add_later(self, length: int, produce: Callable[[], Buffer]) -> None:
+        """Append a chunk whose bytes are got in a worker thread; `produce` may give a buffer that its thread uses again."""
+        if not 0 < length <= self.header.chunk_size:
+            raise ValueError(f"a chunk has 1 to {self.header.chunk_size} bytes, not {length}")
+        offset = self._offset
+        self._offset += length
+        self._data += length
+        self._pending.append(self._pool.submit(self._encode, offset, length, produce))
+        while len(self._pending) > self._window:
+            self._write_oldest()
+
+    def add_zeros(self, length: int, *, used: bool) -> None:
+        """Append zeros, any number. `used` says whether they are contents or stand for blocks nobody uses."""
+        from .frames import zeros  # noqa: PLC0415 - zstandard is slow to load
+
+        self._drain()
+        kind = ChunkKind.ZERO if used else ChunkKind.UNUSED
+        while length:
+            step = min(length, MAX_ZERO_CHUNK)
+            self._write_chunk(*zeros(self._offset, step, kind))
+            self._offset += step
+            length -= step
+
+    def add_section(self, tag: bytes, content: bytes, *, optional: bool = False) -> None:
+        """Append what is known only now; readers get it by `Archive.section`."""
+        self._drain()
+        frame = skippable(SECTION_TAG + records.pack_section(tag, content, optional=optional))
+        self._sections.append((tag, len(frame), blake3_of(frame)))
+        self._write(frame, 0)
+
+    def finish(self, sign: Callable[[bytes], Signature] | None = None) -> Summary:
+        """Write table, signature and seek table. `sign` gets the text to sign."""
+        self._drain()
+        if self.header.size not in {None, self._offset}:
+            raise ValueError(f"the header says {self.header.size} bytes, {self._offset} were added")
+        table = Table(self._offset, self._header_digest, bytes(self._entries), tuple(self._sections))
+        root = table.root
+        self._write(table.frame(), 0)
+        if sign is not None:
+            self._write(sign(SIGNED_TEXT + root).frame(), 0)
+        self._write(seek_table(self._frames), 0)
+        self._pool.shutdown()
+        return Summary(self._offset, self._data, self._stored, root)
+
+    def __enter__(self) -> "ArchiveWriter":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _encode(self, offset: int, length: int, produce: Callable[[], Buffer]) -> tuple[ChunkRecord, bytes]:
+        from .frames import Encoder  # noqa: PLC0415 - zstandard is slow to load
+
+        encoder: Encoder | None = getattr(self._local, "encoder", None)
+        if encoder is None:
+            encoder = self._local.encoder = Encoder(self._level, self.header.chunk_size)
+        record, frame = encoder.encode(offset, produce())
+        if record.length != length:
+            raise ValueError(f"chunk at {offset}: {record.length} bytes instead of {length}")
+        return record, frame
+
+    def _drain(self) -> None:
+        while self._pending:
+            self._write_oldest()
+
+    def _write_oldest(self) -> None:
+        self._write_chunk(*self._pending.popleft().result())
+
+    def _write_chunk(self, chunk: ChunkRecord, frame: bytes) -> None:
+        self._entries += chunk.entry()
+        if chunk.kind is ChunkKind.ZERO:
+            self._data -= chunk.length if chunk.length <= self.header.chunk_size else 0
+        self._write(chunk.frame(), 0)
+        self._write(frame, chunk.length)
+
+    def _write(self, frame: bytes, decoded: int) -> None:
+        self._sink.write(frame)
+        self._frames.append(len(frame))
+        self._frames.append(decoded)
+        self._stored += len(frame)
