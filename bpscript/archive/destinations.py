@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from io import FileIO
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from .positional import MAX_FRAGMENTS, fragment_name
 
 SMALLEST_FRAGMENT = 64 * KIB        # language.md 6, FragmentSize
 _COPY_STEP = 1 << 20
+_serial = count()
 
 __all__ = ["Destination", "HostDestination", "StagedDestination", "parse_fragment_size", "to_source", "to_volume"]
 
@@ -72,7 +74,6 @@ class HostDestination:
         paths = self._pieces.finish()
         try:
             for number in reversed(range(len(paths))):
-                paths[number].chmod(0o666 & ~_umask())
                 paths[number].replace(self.path.with_name(fragment_name(self.path.name, number)))
             for number in range(max(1, len(paths)), MAX_FRAGMENTS):
                 left_over = self.path.with_name(fragment_name(self.path.name, number))
@@ -223,12 +224,16 @@ class _Pieces:
     def _next(self) -> None:
         if self._file is not None:
             self._file.close()
-        try:
-            descriptor, name = tempfile.mkstemp(prefix=self._prefix, suffix=".part", dir=self._folder)
-        except OSError as error:
-            raise StorageError(f"{self._folder}: cannot write the archive: {error.strerror}") from error
-        self._file = os.fdopen(descriptor, "wb", buffering=0)      # type: ignore[assignment]
-        self._paths.append(Path(name))
+        while True:
+            path = self._folder / f"{self._prefix}{os.getpid()}-{next(_serial)}.part"
+            try:
+                self._file = FileIO(path, "xb")
+            except FileExistsError:
+                continue                # a run of the same number left it; the serial number grows
+            except OSError as error:
+                raise StorageError(f"{self._folder}: cannot write the archive: {error.strerror}") from error
+            break
+        self._paths.append(path)
         self._length = 0
 
 
@@ -236,10 +241,3 @@ def _content(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
         while data := file.read(_COPY_STEP):
             yield data
-
-
-def _umask() -> int:
-    # There is no way to ask without setting it; for the shortest of times it is the strictest.
-    old = os.umask(0o077)
-    os.umask(old)
-    return old
