@@ -26,8 +26,8 @@ _ZERO_STEP = 4 << 20         # bytes written at once where holes are not support
 class FileDevice:
     """A raw disk image or a block device, opened by path.
 
-    Raises UsageError when the path cannot be a disk, ReadOnlyError when writing is asked for and not permitted, StorageError
-    when another program uses it.
+    Raises UsageError when the path cannot be a disk, NotFoundError when there is nothing, ReadOnlyError when writing is asked
+    for and not permitted, StorageError when another program uses it.
     """
 
     def __init__(self, path: Path | str, *, writable: bool = True, allow_real_disk: bool = False) -> None:
@@ -42,7 +42,7 @@ class FileDevice:
                 raise UsageError(f"{self.path}: neither an image file nor a disk")
             if self.is_real_disk and writable:
                 if not allow_real_disk:
-                    raise UsageError(f"{self.path} is a real disk", hint="add -w to allow writing to it")
+                    raise ReadOnlyError(f"{self.path} is a real disk", hint="add -w to allow writing to it")
                 flags |= os.O_EXCL
             self._fd = os.open(self.path, flags)
         except FileNotFoundError as error:

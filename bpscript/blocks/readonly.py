@@ -9,9 +9,10 @@ from .device import BlockDevice, Buffer, data_ranges_of
 class ReadOnlyDevice:
     """`lower`, but writing raises ReadOnlyError that names it."""
 
-    def __init__(self, lower: BlockDevice, name: str = "device") -> None:
+    def __init__(self, lower: BlockDevice, name: str = "device", *, hint: str | None = None) -> None:
         self._lower = lower
         self.name = name
+        self._hint = hint
 
     @property
     def size(self) -> int:
@@ -46,4 +47,4 @@ class ReadOnlyDevice:
         yield from data_ranges_of(self._lower, offset, length)
 
     def _refusal(self) -> ReadOnlyError:
-        return ReadOnlyError(f"{self.name} is open for reading only")
+        return ReadOnlyError(f"{self.name} is open for reading only", hint=self._hint)

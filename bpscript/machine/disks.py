@@ -32,6 +32,7 @@ class Disk:
         self._clock = clock
         self._table: Table | None = None
         self._volumes: dict[int, Filesystem] = {}
+        self.code_page = "cp850"    # of FAT short names; LoadCodePage sets it
 
     @property
     def sector_size(self) -> int:
@@ -65,6 +66,32 @@ class Disk:
         """The free space behind the last partition, where the cache lies; None when there is no room."""
         start, end = cache_range(self.device, self.table())
         return SliceDevice(self.device, start, end - start, f"cache of disk {self.number}") if end > start else None
+
+    def need_cache_area(self) -> SliceDevice:
+        """The same, or NotFoundError when there is no room."""
+        area = self.cache_area()
+        if area is None:
+            raise NotFoundError(f"disk {self.number} has no room for a cache behind its last partition")
+        return area
+
+    def format_cache(self) -> None:
+        """Make the cache empty."""
+        from ..filesystems.cache import format_cache  # noqa: PLC0415 - few scripts use it
+
+        self.forget(CACHE)
+        format_cache(self.need_cache_area())
+
+    def partition_list(self) -> str:
+        """What `GetPartitions` gives."""
+        self.flush()
+        return self.table().to_list(lambda entry: self.kind_of(entry.number))
+
+    def kind_of(self, number: int) -> str | None:
+        """The file system found on a partition, by its signature; None when there is none or the partition leaves the disk."""
+        try:
+            return detect(self.partition(number))
+        except BpscriptError:
+            return None
 
     def volume(self, number: int) -> Filesystem:
         """The file system of a partition, of the MBR (0) or of the cache (-1)."""
@@ -128,15 +155,12 @@ class Disk:
             raise StorageError(
                 f"partition {number} of disk {self.number} holds no supported file system", hint=f"format it first: Clean {number}"
             )
-        return open_volume(device, clock=self._clock, code_page=self._settings.get("code-page") or "cp850")
+        return open_volume(device, clock=self._clock, code_page=self.code_page)
 
     def _open_cache(self) -> Filesystem:
         from ..filesystems.cache import CacheVolume  # noqa: PLC0415 - few scripts use it
 
-        area = self.cache_area()
-        if area is None:
-            raise NotFoundError(f"disk {self.number} has no room for a cache behind its last partition")
-        return CacheVolume.open(area)
+        return CacheVolume.open(self.need_cache_area())
 
     def _what_there_is(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self.table().partitions)
@@ -166,6 +190,13 @@ class Disks(Sequence[Disk]):
     def sizes_mb(self) -> list[int]:
         """Sizes in MB (2^20 bytes), rounded down."""
         return [disk.device.size // MIB for disk in self._disks]
+
+    def set_code_page(self, name: str) -> None:
+        """The code page of FAT short names from here on, as Python names it ("cp850")."""
+        for disk in self._disks:
+            if disk.code_page != name:
+                disk.code_page = name
+                disk.forget()
 
     def flush(self) -> None:
         """End of a command: everything is on the disks."""

@@ -1,19 +1,18 @@
 """Files by the names a script gives them, wherever they are.
 
-`Files.at(name)` finds the place and answers with one of three objects of the same shape (`File`): on a volume, at a source
-(server folder, memory, network), or on the host (MrZip).
+`Files.at(name)` finds the place and answers with one of two objects of the same shape (`File`): on a volume, or at a source
+(a server folder, memory, the network; in MrZip the operating system).
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
-from ..base.errors import InTheWayError, NotFoundError, StorageError
-from ..base.sources import FileSource, Reader, SourceFacts
+from ..base.errors import InTheWayError, NotFoundError, ReadOnlyError, StorageError
+from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
-from ..filesystems.filesystem import FileKind, Filesystem, split_path
+from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
 from .disks import CACHE, Disks
 from .places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from .settings import Settings
@@ -43,6 +42,18 @@ class File(Protocol):
 
     def entries(self) -> list[tuple[str, SourceFacts]]:
         """What a directory holds, sorted by name."""
+        ...
+
+    def make_dir(self) -> None:
+        """Make the directory and its parents; no effect if it exists."""
+        ...
+
+    def remove(self) -> None:
+        """Remove the file, which must exist and be no directory."""
+        ...
+
+    def remove_tree(self) -> None:
+        """Remove the directory with all in it; no effect if it does not exist; a root is emptied."""
         ...
 
 
@@ -90,6 +101,35 @@ class VolumeFile:
         found = self.volume.entries(self.resolved())
         return sorted((name, SourceFacts(f.size, f.mtime_ns, f.kind is FileKind.DIRECTORY)) for name, f in found)
 
+    def make_dir(self) -> None:
+        """Make the directory and its parents."""
+        make_dirs(self.volume, self.resolved())
+
+    def remove(self) -> None:
+        """Remove the file; of a symbolic link, the link."""
+        path = self._entry()
+        try:
+            kind = self.volume.stat(path).kind
+        except (NotFoundError, InTheWayError) as error:
+            raise NotFoundError(f'no file "{self.name}"') from error
+        if kind is FileKind.DIRECTORY:
+            raise InTheWayError(f'"{self.name}" is a directory, not a file', hint="DelTree removes a directory with all in it")
+        self.volume.remove(path)
+
+    def remove_tree(self) -> None:
+        """Remove the directory with all in it."""
+        path = self._entry()
+        try:
+            self.volume.stat(path)
+        except (NotFoundError, InTheWayError):
+            return
+        remove_tree(self.volume, path)
+
+    def _entry(self) -> str:
+        """The path with links followed in all but its last name."""
+        parent, slash, name = self.path.rpartition("/")
+        return f"{follow_links(self.volume, parent)}{slash}{name}".lstrip("/")
+
     def resolved(self) -> str:
         """The path with symbolic links followed; where it leads nowhere, the path as it is."""
         return follow_links(self.volume, self.path)
@@ -129,38 +169,31 @@ class SourceFile:
         """What the directory holds."""
         return self.source.entries(self.path)
 
+    def make_dir(self) -> None:
+        """Make the directory and its parents."""
+        self._folders().make_dir(self.path)
 
-class HostFile:
-    """MrZip: a file of the operating system."""
+    def remove(self) -> None:
+        """Remove the file."""
+        self._folders().remove(self.path)
 
-    def __init__(self, path: Path, name: str, folder: FileSource) -> None:
-        self.host_path = path
-        self.name = name
-        self._folder = folder
+    def remove_tree(self) -> None:
+        """Remove the directory with all in it."""
+        self._folders().remove_tree(self.path)
 
-    def stat(self) -> SourceFacts | None:
-        """What the operating system says of it."""
-        return self._folder.stat(self.host_path.name) if self.host_path.name else SourceFacts(0, 0, is_directory=True)
-
-    def open(self) -> Reader:
-        """The contents."""
-        return self._folder.open(self.host_path.name)
-
-    def write(self, chunks: Iterable[Buffer], size: int | None = None) -> None:
-        """Create or replace the file."""
-        self._folder.store(self.host_path.name, (bytes(chunk) for chunk in chunks))
-
-    def entries(self) -> list[tuple[str, SourceFacts]]:
-        """What the directory holds."""
-        return self._folder.entries(self.host_path.name)
+    def _folders(self) -> HasFolders:
+        if not isinstance(self.source, HasFolders):
+            raise ReadOnlyError(f'"{self.name}" is a file of the server, which can only be read')
+        return self.source
 
 
 class Files:
     """All files a script can name."""
 
-    def __init__(self, disks: Disks, source: FileSource, program: str, settings: Settings) -> None:
+    def __init__(self, disks: Disks, source: FileSource, host: FileSource, program: str, settings: Settings) -> None:
         self.disks = disks
-        self.source = source
+        self.source = source        # the server
+        self.host = host            # the operating system, for MrZip
         self.program = program
         self._settings = settings
         self.network_gone = False       # after HideBootProm (language.md 4.2)
@@ -180,7 +213,7 @@ class Files:
             case DiskPlace():
                 return VolumeFile(self.volume(place), place.path, name)
             case HostPlace():
-                return self._host(place, name)
+                return SourceFile(self.host, place.path, name)
             case ForeignPlace():
                 if self.network_gone:
                     raise NotFoundError(f'"{name}" cannot be fetched: the network is gone after HideBootProm')
@@ -222,12 +255,6 @@ class Files:
         """Create or replace a file."""
         self.at(name).write(chunks, size)
 
-    @staticmethod
-    def _host(place: HostPlace, name: str) -> HostFile:
-        from ..network.folder import FolderSource  # noqa: PLC0415 - MrZip only
-
-        path = Path(place.path).absolute()
-        return HostFile(path, name, FolderSource(path.parent, confined=False))
 
 
 def follow_links(volume: Filesystem, path: str) -> str:

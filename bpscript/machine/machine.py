@@ -10,6 +10,7 @@ from ..screen.keyboard import Keyboard
 from ..screen.screen import Screen
 from .disks import Disks
 from .files import Files
+from .settings import LateSettings
 
 PROGRAMS = ("BpBatch", "MrBatch", "MrZip")
 
@@ -19,7 +20,7 @@ class Machine:
     """Everything a script can touch.
 
     `program` is the name of the running program (language.md 1.1); `temp_folder` is where temporary images go when
-    `$TempPath` does not say otherwise.
+    `$TempPath` does not say otherwise; `settings` gets the script's variables when the run begins.
     """
 
     program: str
@@ -27,6 +28,7 @@ class Machine:
     files: Files
     screen: Screen
     keyboard: Keyboard
+    settings: LateSettings
     clock: Clock = field(default_factory=Clock)
     entropy: Entropy = field(default_factory=Entropy)
     events: Sink = ignore

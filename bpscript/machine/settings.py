@@ -17,3 +17,14 @@ class NoSettings:
     def get(self, name: str, /) -> str:
         """Always empty."""
         return ""
+
+
+class LateSettings:
+    """Settings of a run: nothing is set until the script's variables exist and are put in place."""
+
+    def __init__(self) -> None:
+        self.source: Settings = NoSettings()
+
+    def get(self, name: str, /) -> str:
+        """What the source says."""
+        return self.source.get(name)

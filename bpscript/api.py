@@ -1,0 +1,285 @@
+"""The Python interface, which the command line uses too: run a script, open a disk.
+
+It returns objects, raises the errors of `bpscript.base.errors` and prints nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .base.clock import Clock
+from .base.entropy import Entropy
+from .base.errors import NotFoundError, ReadOnlyError, ScriptError, StorageError, UsageError
+from .base.events import Sink, ignore
+from .base.units import SECTOR
+from .blocks.device import BlockDevice
+from .blocks.file import FileDevice
+from .blocks.readonly import ReadOnlyDevice
+from .machine.disks import Disk, Disks
+from .machine.settings import LateSettings, NoSettings
+
+if TYPE_CHECKING:
+    from .machine.machine import Machine
+    from .screen.keyboard import Keyboard
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDisk:
+    """An image to be made: a sparse file of `size` bytes. An existing one must have that size."""
+
+    path: Path
+    size: int
+
+
+DiskLike = PathLike | NewDisk | BlockDevice
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run a script; the fields are the options of `bpscript run` (see the manual).
+
+    `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `log` is called with every piece
+    of log text as it is written, `events` with every event.
+    """
+
+    script: PathLike
+    disks: Sequence[DiskLike] = ()
+    root: PathLike | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    bootp: PathLike | bytes | None = None
+    mac: str | None = None
+    keys: str | None = None
+    keyboard: "Keyboard | None" = None
+    switches: str = ""                  # letters of language.md 1.3, for example "xl"
+    write_real_disks: bool = False
+    seed: str | None = None
+    program: str | None = None          # default: MrZip for *.mrz, else MrBatch
+    log: Callable[[str], None] | None = None
+    events: Sink = ignore
+
+
+@dataclass
+class Result:
+    """What a script did: its log, the variables at the end, the `[boot]` text if it booted, the error if one stopped it."""
+
+    log: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    booted: str | None = None
+    error: ScriptError | None = None
+
+
+def run(
+    script: PathLike,
+    *,
+    disks: Sequence[DiskLike] = (),
+    root: PathLike | None = None,
+    variables: Mapping[str, str] | None = None,
+    bootp: PathLike | bytes | None = None,
+    keys: str | None = None,
+    seed: str | None = None,
+    events: Sink = ignore,
+) -> Result:
+    """Run a script file against disks, as `bpscript run` does.
+
+    `disks` are image paths, `NewDisk(path, size)` or block devices; `root` is the folder that plays the server (default: the
+    script's own); `keys` are the key presses. Raises ScriptError when the script fails, UsageError when an argument is wrong.
+    """
+    result = execute(
+        RunOptions(
+            script=script, disks=disks, root=root, variables=variables or {}, bootp=bootp, keys=keys, seed=seed, events=events
+        )
+    )
+    if result.error is not None:
+        raise result.error
+    return result
+
+
+def execute(options: RunOptions) -> Result:
+    """Run a script; a script error is part of the result. Raises UsageError for wrong options."""
+    from .commands import COMMANDS  # noqa: PLC0415 - not needed to open a disk
+    from .interpreter.session import run_script  # noqa: PLC0415
+
+    script = find_script(Path(options.script))
+    program = options.program or ("MrZip" if script.suffix.lower() == ".mrz" else "MrBatch")
+    variables = {**_bootp_variables(options), **options.variables}
+    pieces: list[str] = []
+
+    def log(text: str) -> None:
+        pieces.append(text)
+        if options.log is not None:
+            options.log(text)
+
+    with ExitStack() as stack:
+        machine = _machine(options, program, script, stack)
+        ended = run_script(machine, COMMANDS, script, variables, options.switches, log)
+    return Result("".join(pieces), ended.variables, ended.booted, ended.error)
+
+
+@contextmanager
+def open_disk(path: PathLike, *, writable: bool = False, write_real_disks: bool = False) -> Iterator[Disk]:
+    """A disk image or disk: its table, partitions and volumes. Raises UsageError when it cannot be opened."""
+    with ExitStack() as stack:
+        device = _open_device(path, stack, writable=writable, write_real_disks=write_real_disks)
+        disk = Disk(0, device, os.fspath(path), NoSettings(), Clock.from_environment())
+        try:
+            yield disk
+        except BaseException:
+            disk.abandon()
+            raise
+        disk.forget()
+
+
+def create_disk(
+    path: PathLike,
+    size: int,
+    *,
+    partitions: str | None = None,
+    format_partitions: bool = False,
+    force: bool = False,
+    seed: str | None = None,
+) -> None:
+    """Make a sparse image of `size` bytes, with a partition table and formatted partitions if asked for.
+
+    Nothing is left behind when it fails. Raises UsageError when the file exists and `force` is not given.
+    """
+    target = Path(path)
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists already", hint="--force replaces it")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target} is not an image file")
+    if size < SECTOR:
+        raise UsageError(f"an image of {size} bytes is too small: it needs at least {SECTOR}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    try:
+        with FileDevice.create(temporary, size) as device:
+            if partitions is not None:
+                _lay_out(Disk(0, device, str(target), NoSettings(), Clock.from_environment()), partitions, format_partitions, seed)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_script(path: Path) -> Path:
+    """The script file; a name without extension gets `.bpb` or `.mrz` (language.md 1.3). Raises UsageError."""
+    candidates = [path, path.with_name(path.name + ".bpb"), path.with_name(path.name + ".mrz")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory, not a script")
+    if path.exists():
+        return path     # a pipe, /dev/stdin
+    raise UsageError(f"{path}: no such script")
+
+
+def _lay_out(disk: Disk, partitions: str, format_partitions: bool, seed: str | None) -> None:
+    from .machine.formatting import format_partition, geometry_of  # noqa: PLC0415
+    from .partitions.plan import plan_partitions  # noqa: PLC0415
+
+    entropy = Entropy(seed)
+    clock = Clock.from_environment()
+    geometry = geometry_of(disk, "")
+    plan_partitions(partitions, disk.device, disk.table(), geometry=geometry, entropy=entropy).apply()
+    disk.forget()
+    if format_partitions:
+        for entry in disk.table().partitions:
+            if not entry.is_extended:
+                format_partition(disk, entry.number, label="", linux_kind="EXT4", geometry=geometry, entropy=entropy, clock=clock)
+    disk.forget()
+
+
+def _bootp_variables(options: RunOptions) -> dict[str, str]:
+    if options.bootp is None:
+        if options.mac is not None:
+            raise UsageError("--mac needs --bootp")
+        return {}
+    from .network.dhcp.replies import read_reply  # noqa: PLC0415 - only with --bootp
+
+    bootp = options.bootp if isinstance(options.bootp, bytes) else Path(options.bootp)
+    return dict(read_reply(bootp, options.mac))
+
+
+def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) -> "Machine":
+    """The machine of a run: disks, server folder, keyboard and clock from the options."""
+    from .machine.files import Files  # noqa: PLC0415
+    from .machine.machine import Machine  # noqa: PLC0415
+    from .network.folder import FolderSource  # noqa: PLC0415
+    from .screen.memory import MemoryScreen, ScriptedKeyboard  # noqa: PLC0415
+
+    root = script.absolute().parent if options.root is None else Path(options.root)
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such directory for --root")
+    clock = Clock.from_environment()
+    settings = LateSettings()
+    disks = Disks(
+        [
+            Disk(number, _open_any(disk, stack, write_real_disks=options.write_real_disks), _name_of(disk), settings, clock)
+            for number, disk in enumerate(options.disks)
+        ]
+    )
+    stack.push(_closing(disks))
+    files = Files(disks, FolderSource(root), FolderSource(Path.cwd(), confined=False), program, settings)
+    keyboard = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
+    return Machine(
+        program=program, disks=disks, files=files, screen=MemoryScreen(), keyboard=keyboard, settings=settings,
+        clock=clock, entropy=Entropy(options.seed), events=options.events,
+    )
+
+
+def _open_any(disk: DiskLike, stack: ExitStack, *, write_real_disks: bool) -> BlockDevice:
+    if isinstance(disk, NewDisk):
+        if not disk.path.exists():
+            return stack.enter_context(_create_or_complain(disk))
+        device = _open_device(disk.path, stack, writable=True, write_real_disks=write_real_disks)
+        if device.size != disk.size:
+            raise UsageError(f"{disk.path} exists and has {device.size} bytes, not {disk.size}", hint="leave the size out to use it as it is")
+        return device
+    if isinstance(disk, str | os.PathLike):
+        return _open_device(disk, stack, writable=True, write_real_disks=write_real_disks)
+    return disk
+
+
+def _create_or_complain(disk: NewDisk) -> FileDevice:
+    try:
+        return FileDevice.create(disk.path, disk.size)
+    except StorageError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _open_device(path: PathLike, stack: ExitStack, *, writable: bool, write_real_disks: bool) -> BlockDevice:
+    """The device of a path; one that may not be written is opened for reading, and refuses writes with the reason."""
+    name = os.fspath(path)
+    try:
+        if not writable:
+            return ReadOnlyDevice(stack.enter_context(FileDevice(path, writable=False)), name)
+        try:
+            return stack.enter_context(FileDevice(path, allow_real_disk=write_real_disks))
+        except ReadOnlyError as error:
+            return ReadOnlyDevice(stack.enter_context(FileDevice(path, writable=False)), name, hint=error.hint)
+    except NotFoundError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _name_of(disk: DiskLike) -> str:
+    if isinstance(disk, NewDisk):
+        return str(disk.path)
+    return os.fspath(disk) if isinstance(disk, str | os.PathLike) else type(disk).__name__
+
+
+def _closing(disks: Disks) -> Callable[[type[BaseException] | None, BaseException | None, object], bool]:
+    """Close volumes at the end of a run; after a failure keep what can be kept and report only the failure."""
+
+    def close(kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if kind is None:
+            disks.close()
+        else:
+            disks.abandon()
+        return False
+
+    return close
