@@ -1,0 +1,394 @@
+"""A tar stream in decoded buffers to entries, without copying contents: pax, ustar, GNU and the oldest formats.
+
+The buffers are taken in order and may be reused by their giver once the next one was asked for; so the contents of an entry
+are valid only until the reader goes on. An entry whose contents lie in one buffer (nearly all) costs one slice.
+
+Hostile bytes: every header is checked by its sum, every number and length is bounded, paths never leave the tree, and a
+stream that ends early or says something impossible raises FormatError that names the entry. Nothing is allocated by a
+number of the stream except extended headers, at most 4 MiB.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from zlib import adler32
+
+from ..base.errors import FormatError
+from ..blocks.device import Buffer
+from ..filesystems.filesystem import DosFacts, Facts, FileKind, UnixFacts
+from .tar_layout import (
+    BLOCK,
+    BLOCK_DEVICE,
+    CHARACTER_DEVICE,
+    CONTIGUOUS,
+    DIRECTORY,
+    DOS_XATTR,
+    FIFO,
+    FILE,
+    GNU_DUMP_DIRECTORY,
+    GNU_LONG_LINK,
+    GNU_LONG_NAME,
+    GNU_SPARSE,
+    GNU_VOLUME,
+    HARD_LINK,
+    HEADER,
+    MAX_EXTENSION,
+    MAX_FILE,
+    MAX_PATH,
+    MAX_TIME,
+    OLD_FILE,
+    PAX,
+    PAX_GLOBAL,
+    PAX_SOLARIS,
+    POSIX_MAGIC,
+    SYMLINK,
+    XATTR,
+    ZERO_BLOCK,
+)
+
+_KINDS = {
+    FILE: FileKind.FILE,
+    OLD_FILE: FileKind.FILE,
+    CONTIGUOUS: FileKind.FILE,
+    HARD_LINK: FileKind.FILE,
+    SYMLINK: FileKind.SYMLINK,
+    CHARACTER_DEVICE: FileKind.CHARACTER_DEVICE,
+    BLOCK_DEVICE: FileKind.BLOCK_DEVICE,
+    DIRECTORY: FileKind.DIRECTORY,
+    GNU_DUMP_DIRECTORY: FileKind.DIRECTORY,
+    FIFO: FileKind.FIFO,
+}
+_EXTENSIONS = {PAX, PAX_SOLARIS, PAX_GLOBAL, GNU_LONG_NAME, GNU_LONG_LINK, GNU_VOLUME}
+_LINKS = {HARD_LINK, SYMLINK}
+_DEVICES = {FileKind.CHARACTER_DEVICE, FileKind.BLOCK_DEVICE}
+_LONG_NAMES = {GNU_LONG_NAME: b"path", GNU_LONG_LINK: b"linkpath"}
+_HAVE_CONTENTS = {FILE, OLD_FILE, CONTIGUOUS, GNU_DUMP_DIRECTORY}
+_MODULUS = 65521        # of Adler-32: its low half is 1 plus the sum of the bytes, modulo this (RFC 1950)
+_DOS_XATTR_KEY = XATTR + DOS_XATTR.encode()
+_DOS_VALUE = re.compile(rb"(\d{1,3}) (-?\d{1,20}) ([^\0]{0,64})\Z", re.DOTALL)
+# Nothing to clean: not absolute, no empty part, no part that begins with a dot.
+_PLAIN_PATH = re.compile(r"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*\Z").match
+_Extension = dict[bytes, bytes]
+
+
+@dataclass(slots=True)
+class TarEntry:
+    """One entry. `link` is the path of an earlier one that this is a hard link to, else None.
+
+    `chunks` gives the contents (`facts.size` bytes), once, and only until the reader is asked for the next entry.
+    """
+
+    path: str
+    facts: Facts
+    link: str | None
+    chunks: Iterable[memoryview]
+
+
+class TarReader:
+    """Iterate over it to get the entries. `what` names the archive in messages."""
+
+    def __init__(self, chunks: Iterable[Buffer], what: str = "archive") -> None:
+        self._source = iter(chunks)
+        self._what = what
+        self._view = memoryview(b"")
+        self._position = 0              # in the view
+        self._offset = 0                # of the view in the stream
+        self._owed = 0                  # contents of the current entry that nobody has taken, and their padding
+        self._owners: dict[bytes, tuple[int, int, int]] = {}
+        self._globals: _Extension = {}
+        self.left_behind: dict[str, int] = {}   # what the stream says and Facts cannot hold: word → how often
+
+    def __iter__(self) -> Iterator[TarEntry]:
+        extension: _Extension = {}
+        while True:
+            if self._owed:
+                self._skip(self._owed)
+            header = self._header()
+            if header is None:
+                if extension:
+                    raise FormatError(f"{self._what}: an extended header at byte {self._at()} has no entry after it")
+                self._drain()
+                return
+            if header[5] in _EXTENSIONS:
+                extension = self._read_extension(header, extension)
+                continue
+            entry = self._entry(header, {**self._globals, **extension} if self._globals else extension)
+            extension = {}
+            if entry is not None:
+                yield entry
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def _at(self) -> int:
+        return self._offset + self._position
+
+    def _next_buffer(self) -> bool:
+        """Go on to the next buffer that is not empty; False at the end of the stream."""
+        self._offset += len(self._view)
+        self._position = 0
+        for chunk in self._source:
+            self._view = memoryview(chunk)
+            if len(self._view):
+                return True
+        self._view = memoryview(b"")
+        return False
+
+    def _take(self, length: int, what: str) -> bytes:
+        """`length` bytes as a copy."""
+        start = self._position
+        if len(self._view) - start >= length:
+            self._position = start + length
+            return bytes(self._view[start : self._position])
+        parts = []
+        while length:
+            if self._position == len(self._view) and not self._next_buffer():
+                raise FormatError(f"{self._what} ends in the middle of {what}")
+            part = self._view[self._position : self._position + length]
+            self._position += len(part)
+            length -= len(part)
+            parts.append(bytes(part))
+        return b"".join(parts)
+
+    def _skip(self, length: int) -> None:
+        self._owed = 0
+        if len(self._view) - self._position >= length:
+            self._position += length
+            return
+        while True:
+            step = min(length, len(self._view) - self._position)
+            self._position += step
+            length -= step
+            if not length:
+                return
+            if not self._next_buffer():
+                raise FormatError(f"{self._what} ends {length} bytes before the end of a file")
+
+    def _drain(self) -> None:
+        """Read what follows the end mark (padding), so that whoever gives the buffers sees the end of the stream."""
+        while self._next_buffer():
+            pass
+
+    def _header(self) -> tuple[bytes, ...] | None:
+        """The fields of the next header; None at the end mark."""
+        position = self._position
+        if len(self._view) - position >= BLOCK:
+            block: Buffer = self._view[position : position + BLOCK]
+            self._position = position + BLOCK
+        else:
+            block = self._take(BLOCK, "a header (the end mark is missing)")
+        fields = HEADER.unpack(block)
+        checksum = fields[4]
+        stored = _octal(checksum)
+        if stored is None or adler32(block) & 0xFFFF != (stored + sum(checksum) - 255) % _MODULUS:
+            data = bytes(block)
+            if data == ZERO_BLOCK:
+                return None
+            # Some old programs added the bytes as signed numbers.
+            signed = sum(byte - 256 if byte > 127 else byte for byte in data[:148] + data[156:]) + 256
+            if stored is None or stored != signed:
+                raise FormatError(f"{self._what}: no tar header at byte {self._at() - BLOCK}, its checksum is wrong")
+        return fields
+
+    # --- extended headers --------------------------------------------------------------------------------------------
+
+    def _read_extension(self, header: tuple[bytes, ...], extension: _Extension) -> _Extension:
+        kind = header[5]
+        where = "an extended header"
+        size = self._number(header[2], "size", where)
+        if size > MAX_EXTENSION:
+            raise FormatError(f"{self._what}: {where} has {size} bytes, at most {MAX_EXTENSION} are allowed")
+        data = self._take(size, where)
+        self._skip(-size % BLOCK)
+        if kind == PAX_GLOBAL:
+            self._globals |= self._records(data, where)
+            if sum(map(len, self._globals)) + sum(map(len, self._globals.values())) > MAX_EXTENSION:
+                raise FormatError(f"{self._what}: its global headers have more than {MAX_EXTENSION} bytes")
+            return extension
+        if kind == GNU_VOLUME:
+            return extension
+        if kind in _LONG_NAMES:
+            return {**extension, _LONG_NAMES[kind]: data.split(b"\0", 1)[0]}
+        found = self._records(data, where)
+        return {**extension, **found} if extension else found
+
+    def _records(self, data: bytes, where: str) -> _Extension:
+        """The records of a pax header: "length key=value\\n"."""
+        found: _Extension = {}
+        position, end = 0, len(data)
+        while position < end:
+            space = data.find(b" ", position, position + 20)
+            digits = data[position:space]
+            if space < 0 or not digits.isdigit():
+                raise FormatError(f"{self._what}: {where} is damaged at its byte {position}")
+            stop = position + int(digits)
+            if not space + 2 < stop <= end or data[stop - 1] != 0x0A:
+                raise FormatError(f"{self._what}: {where} is damaged at its byte {position}")
+            key, equals, value = data[space + 1 : stop - 1].partition(b"=")
+            if not equals or not key:
+                raise FormatError(f"{self._what}: {where} has a record without a name at its byte {position}")
+            found[key] = value
+            position = stop
+        return found
+
+    # --- entries -----------------------------------------------------------------------------------------------------
+
+    def _entry(self, header: tuple[bytes, ...], extension: _Extension) -> TarEntry | None:
+        raw_name, owner, raw_size, raw_mtime, _, kind, raw_link, magic, major, minor, prefix = header
+        name = extension.get(b"path")
+        if name is None:
+            name = raw_name.split(b"\0", 1)[0]
+            if prefix[0] and magic == POSIX_MAGIC:
+                name = prefix.split(b"\0", 1)[0] + b"/" + name
+        if len(name) > MAX_PATH:
+            raise FormatError(f'{self._what}: the path "{name[:200].decode(errors="replace")}..." has {len(name)} bytes')
+        shown = name.decode(errors="replace")
+        if kind == GNU_SPARSE or (extension and any(key.startswith(b"GNU.sparse.") for key in extension)):
+            raise FormatError(
+                f'{self._what}: "{shown}" is stored as a sparse file, which is not supported', hint="pack it again without tar's --sparse"
+            )
+        file_kind = _KINDS.get(kind)
+        if file_kind is None:
+            raise FormatError(f'{self._what}: "{shown}" has the unknown type {kind!r}')
+        path = self._path(name, shown)
+        if file_kind is FileKind.FILE and name.endswith(b"/") and kind in {FILE, OLD_FILE}:
+            file_kind = FileKind.DIRECTORY      # before POSIX directories were marked by a slash only
+
+        size = 0
+        if kind in _HAVE_CONTENTS:
+            said = extension.get(b"size")
+            size = self._number(raw_size, "size", shown) if said is None else self._decimal(said, "size", shown)
+        said = extension.get(b"mtime")
+        mtime_ns = self._number(raw_mtime, "time", shown, signed=True) * 1_000_000_000 if said is None else self._time(said, shown)
+        link = target = None
+        if kind in _LINKS:
+            text = extension.get(b"linkpath")
+            text = raw_link.split(b"\0", 1)[0] if text is None else text
+            if not text or len(text) > MAX_PATH or b"\0" in text:
+                raise FormatError(f'{self._what}: "{shown}" is a link to nowhere')
+            if kind == SYMLINK:
+                target = text.decode(errors="surrogateescape")
+            else:
+                link = self._path(text, shown)
+
+        mode, uid, gid = self._owner(owner, shown)
+        dos, xattrs, device = None, None, (0, 0)
+        if extension:
+            if b"uid" in extension:
+                uid = self._decimal(extension[b"uid"], "owner", shown)
+            if b"gid" in extension:
+                gid = self._decimal(extension[b"gid"], "group", shown)
+            dos, xattrs = self._attributes(extension)
+        if file_kind in _DEVICES:
+            device = (self._number(major, "device", shown), self._number(minor, "device", shown))
+        unix = UnixFacts(mode, uid, gid, mtime_ns, mtime_ns, device, 0, 1, xattrs or {})
+        chunks: Iterable[memoryview] = ()
+        if size:
+            chunks = self._contents(size, shown)
+        if file_kind is not FileKind.FILE:
+            size = 0
+        if not path:
+            return None         # the root itself belongs to whoever unpacks
+        return TarEntry(path, Facts(file_kind, size, mtime_ns, target or "", unix, dos), link, chunks)
+
+    def _contents(self, size: int, shown: str) -> Iterable[memoryview]:
+        start = self._position
+        if len(self._view) - start >= size:
+            self._owed = size + (-size % BLOCK)
+            return (self._view[start : start + size],)
+        self._owed = size + (-size % BLOCK)
+        return self._pieces(size, shown)
+
+    def _pieces(self, size: int, shown: str) -> Iterator[memoryview]:
+        while size:
+            if self._position == len(self._view) and not self._next_buffer():
+                raise FormatError(f'{self._what} ends in the middle of "{shown}", {size} bytes are missing')
+            piece = self._view[self._position : self._position + size]
+            self._position += len(piece)
+            self._owed -= len(piece)
+            size -= len(piece)
+            yield piece
+
+    def _path(self, name: bytes, shown: str) -> str:
+        """A path of the stream as the protocol wants it. Raises FormatError when it leaves the tree."""
+        path = name.decode(errors="surrogateescape")
+        if path[-1:] == "/":
+            path = path.rstrip("/") or "/"
+        if _PLAIN_PATH(path):
+            return path
+        if not path or path[0] == "/" or "\0" in path:
+            raise FormatError(f'{self._what}: "{shown}" has the path "{path[:200]}", which is not inside the tree')
+        parts = [part for part in path.split("/") if part not in {"", "."}]
+        if ".." in parts:
+            raise FormatError(f'{self._what}: "{shown}" has the path "{path[:200]}", which may leave the tree')
+        return "/".join(parts)
+
+    def _owner(self, field: bytes, shown: str) -> tuple[int, int, int]:
+        """Mode, owner and group; the same few again and again, so remembered."""
+        known = self._owners.get(field)
+        if known is None:
+            if len(self._owners) > 1000:
+                self._owners.clear()
+            mode = self._number(field[:8], "mode", shown) & 0o7777
+            known = self._owners[field] = (
+                mode, self._number(field[8:16], "owner", shown) & 0xFFFFFFFF, self._number(field[16:], "group", shown) & 0xFFFFFFFF
+            )
+        return known
+
+    def _attributes(self, extension: _Extension) -> tuple[DosFacts | None, dict[str, bytes] | None]:
+        dos, xattrs = None, {}
+        for key, value in extension.items():
+            if key.startswith(XATTR):
+                if key == _DOS_XATTR_KEY and (match := _DOS_VALUE.match(value)):
+                    dos = DosFacts(int(match[1]) & 0x27, int(match[2]), match[3].decode(errors="replace"))
+                else:
+                    xattrs[key[len(XATTR) :].decode(errors="surrogateescape")] = value
+            elif key == b"RHT.security.selinux":
+                xattrs["security.selinux"] = value
+            elif key.startswith(b"SCHILY.acl."):
+                self.left_behind["access control lists"] = self.left_behind.get("access control lists", 0) + 1
+        return dos, xattrs
+
+    # --- numbers -----------------------------------------------------------------------------------------------------
+
+    def _number(self, field: bytes, what: str, shown: str, *, signed: bool = False) -> int:
+        """A field of a header: octal digits, or GNU's base 256 (first byte 80h, or FFh for negative)."""
+        if field[0] & 0x80:
+            value = int.from_bytes(field[1:], "big")
+            if field[0] == 0xFF:
+                value -= 1 << 8 * (len(field) - 1)
+            elif field[0] & 0x7F:
+                value = -1 if not signed else MAX_TIME      # a number beyond all bounds
+        else:
+            found = _octal(field)
+            value = -1 if found is None else found
+            signed = signed and found is not None
+        if not (-MAX_TIME if signed else 0) <= value <= (MAX_TIME if signed else MAX_FILE):
+            raise FormatError(f'{self._what}: "{shown}" has an impossible {what}, {bytes(field)!r}')
+        return value
+
+    def _decimal(self, text: bytes, what: str, shown: str) -> int:
+        if not text.isdigit() or len(text) > 20 or int(text) > (MAX_FILE if what == "size" else 0xFFFFFFFF):
+            raise FormatError(f'{self._what}: "{shown}" has an impossible {what}, {text[:40]!r}')
+        return int(text)
+
+    def _time(self, text: bytes, shown: str) -> int:
+        """Seconds with a decimal fraction, to nanoseconds (what is finer is cut off)."""
+        digits = text[1:] if text[:1] == b"-" else text
+        whole, _, fraction = digits.partition(b".")
+        if not whole.isdigit() or len(whole) > 13 or (fraction and not fraction.isdigit()):
+            raise FormatError(f'{self._what}: "{shown}" has an impossible time, {text[:40]!r}')
+        value = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+        return -value if digits is not text else value
+
+
+def _octal(field: bytes) -> int | None:
+    """Octal digits between blanks, ended by NUL or blank; an empty field is 0, anything else None."""
+    digits = field.rstrip(b"\0 ")
+    if not digits.isdigit():        # empty, blanks before, or something after the end
+        digits = field.split(b"\0", 1)[0].strip(b" ")
+        if not digits.isdigit():
+            return None if digits else 0
+    try:
+        return int(digits, 8)
+    except ValueError:
+        return None     # 8 or 9
