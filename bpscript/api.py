@@ -185,7 +185,8 @@ def _lay_out(disk: Disk, partitions: str, format_partitions: bool, seed: str | N
     entropy = Entropy(seed)
     clock = Clock.from_environment()
     geometry = geometry_of(disk, "")
-    plan_partitions(partitions, disk.device, disk.table(), geometry=geometry, entropy=entropy).apply()
+    plan = plan_partitions(partitions, disk.device, sector_size=disk.sector_size, geometry=geometry, entropy=entropy)
+    plan.apply(disk.device)
     disk.forget()
     if format_partitions:
         for entry in disk.table().partitions:

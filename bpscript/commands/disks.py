@@ -7,8 +7,8 @@ from ..interpreter.run import Run
 from ..language.declare import command
 from ..machine.disks import CACHE, MBR
 from ..machine.formatting import format_partition, geometry_of
+from ..partitions.boot import boot_partition, set_boot_partition, write_boot_code
 from ..partitions.plan import plan_partitions
-from ..partitions.table import boot_partition, set_boot_partition, write_boot_code
 from .arguments import PartitionNumbers, VariableName
 
 _WIPE_STEP = 64 << 20     # bytes zeroed between two progress reports
@@ -48,17 +48,17 @@ def set_partitions(run: Run, partitions: str, disk: int = 0) -> None:
     plan = plan_partitions(
         partitions,
         target.device,
-        target.table(),
         geometry=geometry_of(target, run.variables.get("Disk-Geometry")),
         cache_size=_megabytes(run, "CacheSize"),
         disk_guid=run.variables.get("Disk-GUID"),
         entropy=run.machine.entropy,
         sector_size=target.sector_size,
+        detect=lambda entry: target.kind_of(entry.number),
     )
     for warning in plan.warnings:
         run.warn(warning)
     target.forget()
-    plan.apply()
+    plan.apply(target.device)
 
 
 @command("GetBootPart", group="disks and files")

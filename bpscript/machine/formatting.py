@@ -5,8 +5,8 @@ from ..base.entropy import Entropy
 from ..base.errors import StorageError
 from ..filesystems.detect import detect
 from ..filesystems.swap import format_swap
+from ..partitions.boot import clean_extended
 from ..partitions.geometry import Geometry, firmware_geometry, parse_geometry
-from ..partitions.table import clean_extended
 from .disks import Disk
 
 LINUX_KINDS = ("EXT2", "EXT3", "EXT4")

@@ -3,9 +3,10 @@
 from ..base.errors import NotFoundError, StorageError
 from ..base.resources import image_bytes
 from ..blocks.device import BlockDevice
-from .mbr import ACTIVE, BOOT_CODE_SIZE, ENTRY, SECTOR, SIGNATURE, TABLE_START, is_table, with_table
+from .mbr import ACTIVE, BOOT_CODE_SIZE, ENTRY, SECTOR, TABLE_START, is_table, parse_entries, with_table
 from .spec import ENTRIES_PER_TABLE, Scheme
 from .table import Table
+from .types import PROTECTIVE
 
 NO_ENTRIES = bytes(ENTRIES_PER_TABLE * ENTRY.size)
 
@@ -28,14 +29,16 @@ def first_sector(present: bytes, scheme: Scheme) -> bytes:
     return with_table(present, NO_ENTRIES)
 
 
-def write_boot_code(device: BlockDevice, table: Table) -> None:
-    """`Clean 0`: fresh boot code, the table is kept. A disk without a table gets an empty one."""
+def write_boot_code(device: BlockDevice) -> None:
+    """`Clean 0`: fresh boot code for the kind of table there is, which is kept. A disk without a table gets an empty one."""
     if device.size < SECTOR:
         raise StorageError(f"a disk of {device.size} bytes has no room for boot code")
     present = device.read(0, SECTOR)
-    code = boot_code(table.scheme or "MBR")
-    kept = present[BOOT_CODE_SIZE:] if is_table(present) else bytes(SECTOR - BOOT_CODE_SIZE - 2) + SIGNATURE
-    device.write(0, code + kept)
+    if not is_table(present):
+        device.write(0, first_sector(present, "MBR"))
+    else:
+        announces_gpt = any(entry.type == PROTECTIVE for entry in parse_entries(present))
+        device.write(0, boot_code("GPT" if announces_gpt else "MBR") + present[BOOT_CODE_SIZE:])
     device.flush()
 
 
