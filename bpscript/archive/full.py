@@ -1,0 +1,108 @@
+"""A full archive as the image of a partition: its facts, and which bytes are used. FORMAT.md, chapter "Full archives"."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..base.errors import FormatError
+from ..filesystems.filesystem import Family
+from .container import Archive
+from .positional import JoinedReader, Positional
+from .ranges import Ranges
+from .records import BOOT, USED, ArchiveKind, Json
+
+RAW = "RAW"             # no file system we know: everything is used
+BOOT_SIZE = 8192        # bytes of the section BOOT: all boot sectors of a FAT32 volume, with 512-byte sectors
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the header says of the partition it came from."""
+
+    filesystem: str = RAW       # as `filesystems.detect` names it, or RAW
+    family: Family = Family.OTHER
+    size: int = 0               # bytes of the partition
+    volume_size: int = 0        # bytes the file system claims; at most `size`
+    used: int = 0               # bytes in use
+    label: str = ""
+    ident: str = ""             # UUID or serial number
+    block_size: int = 0         # bytes of a cluster or block; 0 when unknown
+    hidden_sectors: int = 0
+    heads: int = 0
+    sectors_per_track: int = 0
+    created_ns: int = 0         # when it was captured
+    writer: str = ""            # which program wrote it
+
+    def to_meta(self) -> dict[str, Json]:
+        """As META has it."""
+        return {
+            "filesystem": self.filesystem, "family": str(self.family), "volume_size": self.volume_size, "used": self.used,
+            "label": self.label, "ident": self.ident, "block_size": self.block_size, "hidden_sectors": self.hidden_sectors,
+            "heads": self.heads, "sectors_per_track": self.sectors_per_track, "created_ns": self.created_ns, "writer": self.writer,
+        }
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Json], size: int) -> "Facts":
+        """From META; every value checked. Raises FormatError."""
+        family = _text(meta, "family")
+        volume_size = _number(meta, "volume_size")
+        if family not in set(Family) or volume_size > size:
+            raise FormatError(f"archive header: family {family!r} or volume size {volume_size} of {size} makes no sense")
+        return cls(
+            _text(meta, "filesystem"), Family(family), size, volume_size, _number(meta, "used"), _text(meta, "label"),
+            _text(meta, "ident"), _number(meta, "block_size"), _number(meta, "hidden_sectors"), _number(meta, "heads"),
+            _number(meta, "sectors_per_track"), _number(meta, "created_ns"), _text(meta, "writer"),
+        )
+
+
+class FullImage:
+    """A full archive, opened: `archive` for the chunks, `facts`, `used` and `boot` for what they mean."""
+
+    def __init__(self, archive: Archive) -> None:
+        if archive.header.kind is not ArchiveKind.FULL:
+            raise FormatError("this is an incremental archive, not the full archive of a partition", hint="IncrUnzip unpacks it")
+        if archive.header.size is None:
+            raise FormatError("archive header: a full archive must say how many bytes the partition has")
+        self.archive = archive
+        self.facts = Facts.from_meta(archive.header.meta, archive.header.size)
+        self.boot = archive.header.sections.get(BOOT, b"")
+
+    @classmethod
+    def open(cls, source: Positional | JoinedReader) -> "FullImage":
+        """From what `positional.open_from_...` gave. Raises FormatError."""
+        return cls(Archive.open_stream(source) if isinstance(source, JoinedReader) else Archive.open(source))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the partition it was made of."""
+        return self.facts.size
+
+    @cached_property
+    def used(self) -> Ranges:
+        """The bytes that belong to the contents; everything for a raw archive."""
+        packed = self.archive.header.sections.get(USED)
+        return Ranges([(0, self.size)]) if packed is None else Ranges.unpack(packed, self.size)
+
+    def close(self) -> None:
+        """Close what the archive is read from."""
+        self.archive.close()
+
+    def __enter__(self) -> "FullImage":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _text(meta: Mapping[str, Json], key: str) -> str:
+    value = meta.get(key, "")
+    if not isinstance(value, str) or len(value) > 1024:
+        raise FormatError(f"archive header: {key} is not a text")
+    return value
+
+
+def _number(meta: Mapping[str, Json], key: str) -> int:
+    value = meta.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise FormatError(f"archive header: {key} is not a number that makes sense")
+    return value

@@ -1,0 +1,103 @@
+"""A full archive as a read-only block device: files in an image are listed, read and copied without unpacking it."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from ..base.errors import ReadOnlyError
+from ..blocks.device import Buffer, check_range
+from .container import Archive, ChunkKind
+
+_KEPT = 24      # decoded chunks in memory: two dozen MiB hold the tables of a volume and the files in work
+
+
+class ArchiveDevice:
+    """The contents of an archive that can be read from anywhere. Chunks are checked when they are decoded."""
+
+    def __init__(self, archive: Archive, kept: int = _KEPT) -> None:
+        self._archive = archive
+        self._kept = kept
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        size = archive.size
+        if archive.is_stream or size is None:
+            raise ReadOnlyError("this archive can be read in order only; its files cannot be reached one by one")
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Bytes of the partition."""
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        buffer = bytearray(length)
+        self.readinto(offset, buffer)
+        return bytes(buffer)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer. Raises FormatError where the archive is damaged."""
+        view = memoryview(buffer).cast("B")
+        check_range(self._size, offset, len(view), "archive")
+        while len(view):
+            index = self._archive.find(offset)
+            record = self._archive.record(index)
+            start = offset - record.offset
+            step = min(len(view), record.length - start)
+            if record.kind is ChunkKind.DATA:
+                view[:step] = memoryview(self._chunk(index))[start : start + step]
+            else:
+                view[:step] = bytes(step)
+            view, offset = view[step:], offset + step
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Refuse."""
+        raise _refusal()
+
+    def writev(self, offset: int, buffers: Iterable[Buffer]) -> None:
+        """Refuse."""
+        raise _refusal()
+
+    def zero(self, offset: int, length: int) -> None:
+        """Refuse."""
+        raise _refusal()
+
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Ranges that do not consist of zero chunks."""
+        check_range(self._size, offset, length, "archive")
+        end = offset + length
+        start = last = -1
+        index = self._archive.find(offset)
+        while index < len(self._archive):
+            record = self._archive.record(index)
+            if record.offset >= end:
+                break
+            if record.kind is ChunkKind.DATA:
+                first = max(offset, record.offset)
+                if first != last:
+                    if last > start:
+                        yield start, last
+                    start = first
+                last = min(end, record.offset + record.length)
+            index += 1
+        if last > start:
+            yield start, last
+
+    def _chunk(self, index: int) -> bytes:
+        with self._lock:
+            data = self._chunks.get(index)
+            if data is None:
+                data = self._archive.data(index)
+                while len(self._chunks) >= self._kept:
+                    self._chunks.popitem(last=False)
+                self._chunks[index] = data
+            else:
+                self._chunks.move_to_end(index)
+            return data
+
+
+def _refusal() -> ReadOnlyError:
+    return ReadOnlyError("an archive cannot be written to")
