@@ -4,11 +4,13 @@ A missing program skips the test with its name; in continuous integration (CI se
 would look like a pass.
 """
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +89,38 @@ def mtools_tree(path: Path, folder: Path, offset: int = 0) -> dict[str, bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     mtools(path, "mcopy", "-s", "-n", "-p", "-Q", "::", folder, offset=offset)
     return {str(found.relative_to(folder)): found.read_bytes() for found in sorted(folder.rglob("*")) if found.is_file()}
+
+
+# Partition tables
+
+
+def sfdisk(path: Path, script: str, *options: str) -> None:
+    """Let sfdisk write a table from its script language."""
+    run_tool(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", *options, path], input_text=script)
+
+
+def sfdisk_table(path: Path, *options: str) -> dict[str, Any]:
+    """What sfdisk reads: `label`, `id`, and `partitions` with `node`, `start` and `size` in sectors, `type`."""
+    table = json.loads(run_tool(["sfdisk", *options, "-J", path]).stdout)["partitiontable"]
+    assert isinstance(table, dict)
+    return table
+
+
+def sfdisk_verify(path: Path, *options: str) -> None:
+    """`sfdisk --verify` finds no error in the table."""
+    result = run_tool(["sfdisk", *options, "--verify", path], ok=None)
+    words = result.stdout + result.stderr
+    assert result.returncode == 0, words
+    assert "No errors detected" in words, words
+
+
+def sgdisk_verify(path: Path) -> None:
+    """`sgdisk -v` finds no problem in either copy of the GPT."""
+    result = run_tool(["sgdisk", "-v", path], ok=None)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "No problems found" in result.stdout, result.stdout
+
+
+def parted(path: Path, *commands: str) -> str:
+    """What parted prints after its commands (sectors as unit, machine-readable)."""
+    return run_tool(["parted", "--script", "--machine", path, "unit", "s", *commands]).stdout
