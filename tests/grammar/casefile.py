@@ -63,6 +63,7 @@ class Case:
     files: tuple[tuple[str, bytes], ...] = ()
     directories: tuple[str, ...] = ()
     disks: tuple[int, ...] = ()
+    disk_bytes: tuple[tuple[int, int, bytes], ...] = ()
     arguments: tuple[str, ...] = ()
     seed: str | None = None
     clock: str | None = None
@@ -88,6 +89,13 @@ def parse_cases(text: str, source: str) -> Iterator[Case]:
             yield from _Piece(piece, source, first).cases()
         piece = []
         first = number + 1
+
+
+def _bytes_on_disk(text: str) -> tuple[int, int, bytes]:
+    """`[DISK:]OFFSET HEX` as disk, offset and bytes."""
+    place, _, content = text.partition(" ")
+    disk, _, offset = place.rpartition(":")
+    return int(disk or "0"), int(offset, 0), bytes.fromhex(content)
 
 
 class _Piece:
@@ -168,6 +176,8 @@ class _Piece:
             self.case = replace(self.case, keys=self._quoted(rest))
         elif key == "disks":
             self.case = replace(self.case, disks=tuple(int(size) for size in rest.split()))
+        elif key == "bytes":
+            self.case = replace(self.case, disk_bytes=(*self.case.disk_bytes, _bytes_on_disk(rest)))
         elif key == "name":
             self.case = replace(self.case, script_name=rest)
         elif key == "arguments":
@@ -240,10 +250,7 @@ class _Piece:
             rows = tuple(" ".join(line.split()) for line in self._block())
             expected = replace(expected, partitions=(*expected.partitions, (int(rest or "0"), rows)))
         elif key == "bytes":
-            place, _, content = rest.partition(" ")
-            disk, _, offset = place.rpartition(":")
-            row = (int(disk or "0"), int(offset, 0), bytes.fromhex(content))
-            expected = replace(expected, disk_bytes=(*expected.disk_bytes, row))
+            expected = replace(expected, disk_bytes=(*expected.disk_bytes, _bytes_on_disk(rest)))
         else:
             raise self._fail(f"unknown expectation => {text}")
         self.expected = expected

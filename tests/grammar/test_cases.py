@@ -49,6 +49,10 @@ def run_and_judge(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         disk = tmp_path / f"disk{number}.img"
         with disk.open("wb") as file:
             file.truncate(size * MB)
+            for on, offset, data in case.disk_bytes:
+                if on == number:
+                    file.seek(offset)
+                    file.write(data)
         disks.append(disk)
     monkeypatch.chdir(root)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
