@@ -64,7 +64,7 @@ class Case:
     directories: tuple[str, ...] = ()
     disks: tuple[int, ...] = ()
     disk_bytes: tuple[tuple[int, int, bytes], ...] = ()
-    arguments: tuple[str, ...] = ()
+    switches: str = ""
     seed: str | None = None
     clock: str | None = None
     needs: tuple[str, ...] = ()
@@ -180,8 +180,8 @@ class _Piece:
             self.case = replace(self.case, disk_bytes=(*self.case.disk_bytes, _bytes_on_disk(rest)))
         elif key == "name":
             self.case = replace(self.case, script_name=rest)
-        elif key == "arguments":
-            self.case = replace(self.case, arguments=tuple(rest.split()))
+        elif key == "switches":
+            self.case = replace(self.case, switches=rest)
         elif key == "seed":
             self.case = replace(self.case, seed=rest)
         elif key == "clock":

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from bpscript.base.errors import ScriptError
-
 from tests.grammar import tables
 from tests.grammar.casefile import CASES, Case, CaseError, ExpectedError, parse_cases, read_cases
 from tests.grammar.test_cases import judge_disks, judge_error, judge_files, judge_log, judge_variables, run_and_judge

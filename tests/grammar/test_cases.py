@@ -11,7 +11,6 @@ import pytest
 
 from bpscript import api
 from bpscript.base.errors import ScriptError
-
 from tests.grammar import tables
 from tests.grammar.casefile import CASES, Case, Expected, ExpectedError, read_cases
 
@@ -61,13 +60,15 @@ def run_and_judge(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("TZ", "UTC")
     started = monotonic()
     result = api.execute(
-        root / case.script_name,
-        disks=disks,
-        root=root,
-        variables=dict(case.variables),
-        keys=case.keys,
-        seed=case.seed,
-        arguments=list(case.arguments),
+        api.RunOptions(
+            script=root / case.script_name,
+            disks=disks,
+            root=root,
+            variables=dict(case.variables),
+            keys=case.keys,
+            seed=case.seed,
+            switches=case.switches,
+        )
     )
     seconds = monotonic() - started
     yield from judge_error(case, result.error)
