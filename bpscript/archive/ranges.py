@@ -68,7 +68,9 @@ class Ranges:
 
     def clipped(self, size: int) -> "Ranges":
         """The parts below `size`."""
-        return Ranges(self.within(0, size))
+        if not self.ends or self.ends[-1] <= size:
+            return self
+        return Ranges((start, min(end, size)) for start, end in self if start < size)
 
     def simplify(self, limit: int = MAX_RANGES) -> "Ranges":
         """The same or more bytes in at most `limit` ranges: the smallest gaps are closed first."""

@@ -1,0 +1,131 @@
+"""Is on a partition what the archive holds? Each chunk's BLAKE3 answers; nothing is fetched or decoded.
+
+Fields of the boot sector that say where the partition lies are left out: the archive's are put in their place before hashing.
+"""
+
+import threading
+
+from blake3 import blake3
+
+from ..base.errors import FormatError
+from ..base.events import Progress, Sink, ignore
+from ..blocks.device import BlockDevice
+from .capture import read_used
+from .container import ChunkKind, ChunkRecord
+from .crew import Crew, default_threads
+from .full import FullImage
+from .placement import Place, Placement, placement
+
+
+class Comparer:
+    """Compares chunks of an image with their places on a device; may be used by several threads."""
+
+    def __init__(self, image: FullImage, device: BlockDevice, placed: Placement) -> None:
+        self._image = image
+        self._device = device
+        self._placed = placed
+        self._used = image.used.clipped(device.size)
+        self._local = threading.local()
+        if not image.archive.is_stream:
+            self._look_up_patches()
+
+    def is_equal(self, record: ChunkRecord, device: BlockDevice | None = None) -> bool:
+        """True when every used byte of the chunk is on the device (another one than usual, if given)."""
+        parts = self._used.within(record.offset, record.offset + record.length)
+        if record.kind is not ChunkKind.DATA:
+            return all(self._is_zero(device or self._device, start, end) for start, end in parts)
+        view = memoryview(self._buffer())[: record.length]
+        self._read(device or self._device, view, record.offset, parts)
+        for patch in self._placed.patches:
+            if record.offset <= patch.offset < record.offset + record.length:
+                if patch.old is None:
+                    return False
+                start = patch.offset - record.offset
+                view[start : start + len(patch.old)] = patch.old
+        digest: bytes = blake3(view).digest()
+        return digest == record.digest
+
+    def note(self, record: ChunkRecord, data: memoryview) -> None:
+        """A chunk was decoded: remember what the archive has where the target differs."""
+        for patch in self._placed.patches:
+            if patch.old is None and record.offset <= patch.offset < record.offset + record.length:
+                start = patch.offset - record.offset
+                patch.old = bytes(data[start : start + len(patch.new)])
+
+    def differences(self, *, threads: int | None = None, events: Sink = ignore, task: str = "verify") -> list[tuple[int, int]]:
+        """Offset and length, in the image, of every chunk that is not there; in order."""
+        archive = self._image.archive
+        total = self._used.total
+        state = Progress(events, task, total)
+        state.report()
+        found: list[tuple[int, int]] = []
+        numbers = iter(range(len(archive)))
+        lock = threading.Lock()
+        done = [0]
+
+        def loop() -> None:
+            while not crew.stopping:
+                with lock:
+                    index = next(numbers, None)
+                if index is None:
+                    return
+                record = archive.record(index)
+                equal = record.kind is ChunkKind.UNUSED or self.is_equal(record)
+                length = sum(end - start for start, end in self._used.within(record.offset, record.offset + record.length))
+                with lock:
+                    done[0] += length
+                    if not equal:
+                        found.append((record.offset, record.length))
+
+        crew = Crew(loop, threads or default_threads())
+        crew.run(lambda: state.advance(done[0] - state.done))
+        state.report()
+        return sorted(found)
+
+    def _look_up_patches(self) -> None:
+        archive = self._image.archive
+        for patch in self._placed.patches:
+            if patch.old is None:
+                index = archive.find(patch.offset)
+                record = archive.record(index)
+                self.note(record, memoryview(archive.data(index)))
+
+    def _buffer(self) -> bytearray:
+        buffer: bytearray | None = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = self._local.buffer = bytearray(self._image.archive.header.chunk_size)
+        return buffer
+
+    def _read(self, device: BlockDevice, view: memoryview, start: int, parts: list[tuple[int, int]]) -> None:
+        if len(self._placed.moves) == 1:
+            read_used(device, view, start, parts)
+            return
+        view[:] = bytes(len(view))
+        for first, last in parts:
+            for a, b, distance in self._placed.place(first, last):
+                device.readinto(a + distance, view[a - start : b - start])
+
+    def _is_zero(self, device: BlockDevice, start: int, end: int) -> bool:
+        buffer = self._buffer()
+        zeros = bytes(len(buffer))
+        for first, last, distance in self._placed.place(start, end):
+            for at in range(first, last, len(buffer)):
+                length = min(len(buffer), last - at)
+                device.readinto(at + distance, memoryview(buffer)[:length])
+                if (buffer if length == len(buffer) else bytes(buffer[:length])) != (zeros if length == len(buffer) else bytes(length)):
+                    return False
+        return True
+
+
+def compare(
+    image: FullImage, device: BlockDevice, *, threads: int | None = None, events: Sink = ignore
+) -> list[tuple[int, int]]:
+    """Offset and length of every chunk of the archive that is not on the partition as it is in the archive; in order.
+
+    For a partition of the same size. Raises FormatError when the archive cannot be read from anywhere or the sizes differ.
+    """
+    if image.archive.is_stream:
+        raise FormatError("this archive can be read in order only; comparing needs one in a file")
+    if device.size != image.size:
+        raise FormatError(f"the archive is of a partition of {image.size} bytes, this one has {device.size}")
+    return Comparer(image, device, placement(image, device.size, Place())).differences(threads=threads, events=events, task="compare")

@@ -1,0 +1,213 @@
+"""From a full archive to a partition.
+
+    check     header, table, fragments, sizes: nothing was written if this fails
+    mark      the partition is "not formatted" from here on (`marking.py`)
+    blocks    every chunk, in threads: its hash is checked before it is written; equal ones are passed over
+    finish    boot sector fields, a larger FAT, signatures of former file systems
+    verify    on request: read everything back and compare
+    release   the first sectors; the partition is usable
+    grow      ext: resize2fs to the size of the partition
+
+A partition where the work was cut off stays marked; running it again passes over what is there already.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.clock import Clock
+from ..base.entropy import Entropy
+from ..base.errors import FormatError, StorageError
+from ..base.events import Progress, Sink, ignore
+from ..blocks.device import BlockDevice
+from ..filesystems.signatures import SIGNATURES, position, wipe_signatures
+from .compare import Comparer
+from .container import Chunk, ChunkKind
+from .full import FullImage
+from .marking import HEAD, HeldDevice
+from .placement import Place, Placement, check_room, placement
+from .records import KIB
+
+MODES = ("AUTO", "ALL", "DIFF")
+_PROBES = 24            # chunks that AUTO looks at before it decides
+_NEAR = 16 * KIB        # gaps up to this are written with what surrounds them: one call instead of two
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done: bytes of used contents, of them written and found equal; `how` for people."""
+
+    used: int
+    written: int
+    equal: int
+    how: str
+
+
+def restore(
+    image: FullImage, device: BlockDevice, *, rewrite: str = "AUTO", verify: bool = False, place: Place | None = None,
+    clock: Clock | None = None, entropy: Entropy | None = None, code_page: str = "cp850", threads: int | None = None,
+    temp_folder: Path | str | None = None, events: Sink = ignore,
+) -> Restored:
+    """Make a partition hold what the archive holds. The caller has compared the family with the partition's type.
+
+    Raises FormatError for a damaged archive, StorageError when it does not fit; whether the partition was touched can be seen
+    on it: it is "not formatted" from the first write to the end.
+    """
+    if rewrite not in MODES:
+        raise StorageError(f'Rewrite is "{rewrite}"; expected AUTO, ALL or DIFF')
+    if not check_room(image, device.size):
+        from .reformat import restore_files, restore_swap  # noqa: PLC0415 - few restores need a formatter
+
+        if image.facts.filesystem == "SWAP":
+            return restore_swap(image, device)
+        return restore_files(
+            image, device, verify=verify, place=place, clock=clock or Clock(), entropy=entropy or Entropy(), code_page=code_page,
+            temp_folder=temp_folder, events=events,
+        )
+    if image.facts.filesystem == "SWAP" and device.size != image.size:
+        from .reformat import restore_swap  # noqa: PLC0415
+
+        return restore_swap(image, device)
+    work = _BlockRestore(image, device, placement(image, device.size, place), rewrite)
+    done = work.run(verify=verify, threads=threads, events=events)
+    if image.facts.filesystem in {"EXT2", "EXT3", "EXT4"} and device.size > image.size:
+        from ..filesystems.ext import resize_ext  # noqa: PLC0415
+
+        resize_ext(device)
+    return done
+
+
+class _BlockRestore:
+    """Blocks to their places."""
+
+    def __init__(self, image: FullImage, device: BlockDevice, placed: Placement, rewrite: str) -> None:
+        self._image = image
+        self._placed = placed
+        self._lower = device
+        self._used = image.used.clipped(device.size)
+        self._comparer = Comparer(image, device, placed)
+        self._lock = threading.Lock()
+        self._done = self._written = self._equal = 0
+        self._chooser = _Chooser(image, self._comparer, rewrite)
+
+    def run(self, *, verify: bool, threads: int | None, events: Sink) -> Restored:
+        """The whole work."""
+        archive, total = self._image.archive, self._used.total
+        held = HeldDevice(self._lower)
+        state = Progress(events, "restore", total)
+        state.report()
+        archive.each(
+            lambda chunk: self._restore(chunk, held), threads=threads, tick=lambda: state.advance(self._done - state.done)
+        )
+        state.report()
+        if self._done != total:
+            raise FormatError(f"the archive ended after {self._done} of {total} used bytes")
+        held.flush()
+        if verify:
+            # Before anything that makes the target differ from the archive on purpose.
+            expect_equal(Comparer(self._image, held, self._placed).differences(threads=threads, events=events))
+        for patch in self._placed.patches:
+            held.write(patch.offset, patch.new)
+        self._placed.finish(held)
+        wipe_signatures(held, self._kept())
+        held.release()
+        if verify:
+            held.check_released()
+        how = "same size" if self._lower.size == self._image.size else "larger" if self._lower.size > self._image.size else "smaller"
+        return Restored(total, self._written, self._equal, how)
+
+    def _restore(self, chunk: Chunk, device: HeldDevice) -> None:
+        """One chunk, in a worker thread."""
+        record = chunk.record
+        parts = self._used.within(record.offset, record.offset + record.length)
+        length = sum(end - start for start, end in parts)
+        equal = False
+        if record.kind is not ChunkKind.DATA:
+            chunk.check_zeros()
+            for start, end in parts:
+                for first, last, distance in self._placed.place(start, end):
+                    device.zero(first + distance, last - first)
+        elif self._chooser.compare and self._comparer.is_equal(record, device):
+            equal = True
+        else:
+            data = chunk.data()
+            self._comparer.note(record, data)
+            for start, end in _joined(parts):
+                for first, last, distance in self._placed.place(start, end):
+                    device.write(first + distance, data[first - record.offset : last - record.offset])
+        with self._lock:
+            self._done += length
+            if equal:
+                self._equal += length
+            else:
+                self._written += length
+            self._chooser.note(equal)
+
+    def _kept(self) -> list[tuple[int, int]]:
+        """Where signatures belong to the contents: the head, and used bytes at the places where signatures stand."""
+        kept = [(0, HEAD)]
+        for signature in SIGNATURES:
+            start = position(signature, self._lower.size)
+            if start is None:
+                continue
+            end = start + len(signature.magic)
+            for first, last, distance in self._placed.place(0, self._image.size):
+                window = max(first, start - distance), min(last, end - distance)
+                kept += [(a + distance, b + distance) for a, b in self._used.within(*window)]
+        return kept
+
+
+class _Chooser:
+    """Whether chunks are compared before they are written (`$Rewrite`).
+
+    AUTO asks a few chunks all over the archive, or the first ones of a stream: comparing pays when a quarter is equal.
+    """
+
+    def __init__(self, image: FullImage, comparer: Comparer, rewrite: str) -> None:
+        self.compare = rewrite != "ALL"
+        self._asked = self._equal = 0
+        self._undecided = rewrite == "AUTO" and image.archive.is_stream
+        if rewrite == "AUTO" and not image.archive.is_stream:
+            self.compare = self._probe(image, comparer)
+
+    def note(self, equal: bool) -> None:
+        """A chunk of a stream was compared."""
+        if self._undecided:
+            self._asked += 1
+            self._equal += equal
+            if self._asked == _PROBES:
+                self._undecided = False
+                self.compare = self._equal * 4 >= _PROBES
+
+    @staticmethod
+    def _probe(image: FullImage, comparer: Comparer) -> bool:
+        archive = image.archive
+        step = max(1, len(archive) // _PROBES)
+        asked = equal = 0
+        for index in range(step // 2, len(archive), step):
+            record = archive.record(index)
+            if record.kind is ChunkKind.DATA and record.offset >= HEAD:
+                asked += 1
+                equal += comparer.is_equal(record)
+        return equal * 4 >= asked > 0
+
+
+def expect_equal(differences: list[tuple[int, int]]) -> None:
+    """Raise StorageError when something read back differs from the archive."""
+    if differences:
+        offset, length = differences[0]
+        raise StorageError(
+            f"verify: {len(differences)} chunks read back differ from the archive, the first at bytes {offset} to {offset + length}",
+            hint="the disk may be failing",
+        )
+
+
+def _joined(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Parts with small gaps between them closed; the decoded chunk has zeros there."""
+    joined: list[tuple[int, int]] = []
+    for start, end in parts:
+        if joined and start - joined[-1][1] <= _NEAR:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+    return joined
