@@ -1,1 +1,9 @@
 """FAT12, FAT16 and FAT32 volumes with long names."""
+
+from .format import format_fat
+from .geometry import Geometry
+from .growth import Move, plan_moves, regrow
+from .names import check_name
+from .volume import FatVolume, detect_fat, fat_size
+
+__all__ = ["FatVolume", "Geometry", "Move", "check_name", "detect_fat", "fat_size", "format_fat", "plan_moves", "regrow"]

@@ -1,0 +1,477 @@
+"""The file allocation table, a window at a time.
+
+The FAT of 1 TiB is 128 MiB, so it is never whole in memory. It is read in pages of 64 KiB; each page keeps its entries as an
+array and, beside it, one byte an entry that says free (0) or used (1), in which runs of free clusters are found by `find` and by
+regular expressions instead of loops.
+
+    entries   ... 41 42 43 FFFFFFF  0  0  0  0 48 ...        array
+    used      ...  1  1  1       1  0  0  0  0  1 ...        bytearray
+
+Changed pages are written by `flush` (or when memory for pages runs out): all pages to the first FAT, then to the second.
+FAT12 entries straddle bytes and sectors, but that table is at most 6 KiB: it is one page.
+
+Allocation is next-fit: from where the last one ended, one run for the whole request when there is one, else the free runs in order.
+"""
+
+import re
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+
+from ...base.errors import FormatError, NoSpaceError
+from ...blocks.device import BlockDevice, data_ranges_of
+from . import layout
+from .geometry import Geometry
+from .layout import Cluster
+
+PAGE_SIZE = 64 * 1024           # bytes of a page on the device
+MAX_PAGES = 96                  # kept in memory: about 8 MB
+_SEARCH_PAGES = 64              # pages looked at for a single run before free runs are taken as they come
+_SCAN_SIZE = 1 << 20            # bytes read at once when the whole table is scanned
+_EXACT_PAGES = 256              # tables up to this size are counted; larger ones may trust FSInfo
+
+_ZEROS = bytes(PAGE_SIZE // 2)
+_ONES = b"\1" * (PAGE_SIZE // 2)
+_FREE_RUN = re.compile(rb"\0+")
+_USED_RUN = re.compile(rb"[^\0]+")
+_NON_ZERO_IS_ONE = bytes([0]) + b"\1" * 255
+_LOW_NIBBLE = bytes(value & 0x0F for value in range(256))
+_SMALL = bytes(range(16))
+
+
+class _Page:
+    """A part of the table: raw entries, the used bytes, and the range of entries changed since it was read."""
+
+    __slots__ = ("entries", "first", "has_high_bits", "high", "low", "used")
+
+    def __init__(self, first: int, entries: "array[int]", used: bytearray, has_high_bits: bool) -> None:
+        self.first = first              # cluster number of entries[0]
+        self.entries = entries
+        self.used = used
+        self.has_high_bits = has_high_bits      # some FAT32 entry has bits outside the 28: they are to be kept
+        self.low = len(entries)         # changed: [low, high)
+        self.high = 0
+
+
+class FatTable:
+    """The chains of a volume. Nothing reaches the device before `flush`, or before memory for pages runs out."""
+
+    def __init__(self, device: BlockDevice, geometry: Geometry, next_free: int = 2, free_clusters: int | None = None) -> None:
+        """`next_free` and `free_clusters` are what FSInfo says; None counts when it is first needed."""
+        self._device = device
+        self._geometry = geometry
+        self._width = geometry.width
+        self._mask = layout.VALUE_MASK[geometry.width]
+        self._end = layout.END_OF_CHAIN[geometry.width]
+        self._first_end = layout.FIRST_END[geometry.width]
+        self._limit = geometry.cluster_count + 2                # first cluster number that does not exist
+        self._typecode = "I" if geometry.width == 32 else "H"
+        self._entry_size = 4 if geometry.width == 32 else 2
+        self._per_page = 1 << 14 if geometry.width == 32 else 1 << 15
+        self._shift = self._per_page.bit_length() - 1
+        self._page_count = -(-self._limit // self._per_page)
+        self._pages: dict[int, _Page] = {}
+        self._cursor = next_free if 2 <= next_free < self._limit else 2
+        trusted = free_clusters is not None and free_clusters <= geometry.cluster_count and self._page_count > _EXACT_PAGES
+        self._free: int | None = free_clusters if trusted else None
+
+    @property
+    def free_clusters(self) -> int:
+        """Clusters that are free, counted when first asked for."""
+        if self._free is None:
+            self._free = sum(used.count(0) for _, used in self._scan())
+        return self._free
+
+    @property
+    def next_free(self) -> Cluster:
+        """Where the next search for free clusters begins: a hint for FSInfo."""
+        return Cluster(self._cursor)
+
+    @property
+    def is_dirty(self) -> bool:
+        """True while `flush` has something to write."""
+        return any(page.high for page in self._pages.values())
+
+    def get(self, cluster: int) -> int:
+        """The value of an entry, reserved bits off; entries 0 and 1 too."""
+        page = self._pages.get(cluster >> self._shift) or self._load(cluster >> self._shift)
+        return page.entries[cluster - page.first] & self._mask
+
+    def set_reserved(self, value: int) -> None:
+        """Set entry 1, which holds the flags "cleanly unmounted" and "no disk errors"."""
+        self._set(1, value)
+
+    def runs(self, first: int, what: str = "chain") -> Iterator[tuple[Cluster, int]]:
+        """First cluster and count of each contiguous part of a chain, walked as they are asked for.
+
+        Raises FormatError, naming `what`, at a link to a cluster that is free, bad or does not exist, and at a loop.
+        """
+        cluster, limit, mask, first_end = first, self._limit, self._mask, self._first_end
+        walked = 0
+        # A loop needs a jump, so it is enough to look at the targets of jumps (Brent: the tortoise moves to every 2^n-th).
+        tortoise, steps, power = 0, 0, 1
+        while True:
+            if not 2 <= cluster < limit:
+                raise FormatError(f"{what}: a link leads to cluster {cluster}; the volume has clusters 2 to {limit - 1}")
+            start = cluster
+            page = self._pages.get(cluster >> self._shift) or self._load(cluster >> self._shift)
+            entries, base = page.entries, page.first
+            following = entries[cluster - base] & mask
+            while following == cluster + 1:
+                cluster = following
+                if cluster - base == len(entries):
+                    if cluster >= limit:
+                        raise FormatError(f"{what}: a link leads to cluster {cluster}; the volume has clusters 2 to {limit - 1}")
+                    page = self._load(cluster >> self._shift)
+                    entries, base = page.entries, page.first
+                following = entries[cluster - base] & mask
+            walked += cluster - start + 1
+            if following < first_end:
+                if following < 2:
+                    raise FormatError(f"{what}: cluster {cluster} belongs to it but is marked free")
+                if following == layout.BAD_CLUSTER[self._width]:
+                    raise FormatError(f"{what}: cluster {cluster} belongs to it but is marked bad")
+                if following == tortoise or walked > limit:     # a chain can't be longer than the volume
+                    raise FormatError(f"{what}: its chain of clusters loops at cluster {following}")
+                steps += 1
+                if steps == power:
+                    tortoise, steps, power = following, 0, power * 2
+            yield Cluster(start), cluster - start + 1
+            if following >= first_end:
+                return
+            cluster = following
+
+    def chain_length(self, first: int, what: str = "chain") -> int:
+        """Clusters of a chain."""
+        return sum(count for _, count in self.runs(first, what))
+
+    def allocate(self, count: int, after: int = 0) -> list[tuple[Cluster, int]]:
+        """Take `count` free clusters as one chain, linked behind cluster `after` if that is not 0.
+
+        Raises NoSpaceError, with nothing taken, when there are not so many.
+        """
+        if count > self.free_clusters:
+            raise NoSpaceError(f"{count} clusters are needed, {self.free_clusters} are free")
+        # The usual case first: the run is in the page where the last one ended.
+        page = self._pages.get(self._cursor >> self._shift) or self._load(self._cursor >> self._shift)
+        found = page.used.find(_ZEROS[:count], self._cursor - page.first) if count < self._per_page else -1
+        start = page.first + found if found >= 0 else self._search(count)
+        pieces = [(start, count)] if start is not None else self._gather(count)
+        following = self._end
+        for start, length in reversed(pieces):
+            self._chain(start, length, following)
+            following = start
+        if after:
+            self._set(after, following)
+        assert self._free is not None
+        self._free -= count
+        self._cursor = pieces[-1][0] + pieces[-1][1]
+        if self._cursor >= self._limit:
+            self._cursor = 2
+        return [(Cluster(start), length) for start, length in pieces]
+
+    def free_chain(self, first: int, what: str = "chain") -> None:
+        """Give back a whole chain; checked to its end before anything changes."""
+        for _ in self.runs(first, what):
+            pass
+        for start, count in self.runs(first, what):     # the walk is one link ahead of what is freed
+            self.free_run(start, count)
+
+    def free_run(self, start: int, count: int) -> None:
+        """Give back clusters, whatever they are linked to."""
+        free = self.free_clusters
+        for page, low, high in self._pieces(start, count):
+            if page.has_high_bits:
+                for index in range(low, high):
+                    page.entries[index] &= ~self._mask
+            else:
+                page.entries[low:high] = array(self._typecode, bytes((high - low) * self._entry_size))
+            page.used[low:high] = _ZEROS[: high - low]
+        self._free = free + count
+
+    def cut(self, last: int) -> None:
+        """Make `last` the end of its chain; what followed is not freed."""
+        self._set(last, self._end)
+
+    def used_runs(self) -> Iterator[tuple[Cluster, int]]:
+        """First cluster and count of every run of clusters in use, in order; clusters marked bad are left out."""
+        start = end = 0
+        for first, used in self._scan(without_bad=True):
+            for match in _USED_RUN.finditer(used):
+                low, high = first + match.start(), first + match.end()
+                low, high = max(low, 2), min(high, self._limit)
+                if low != end:
+                    if end > start:
+                        yield Cluster(start), end - start
+                    start = low
+                end = max(high, start)
+        if end > start:
+            yield Cluster(start), end - start
+
+    def entries(self) -> Iterator[tuple[int, "array[int]"]]:
+        """Cluster number of the first entry, and the entries (reserved bits as they are), page by page: for checks."""
+        for number in range(self._page_count):
+            page = self._load(number)
+            yield page.first, page.entries
+
+    def copies_differ(self) -> bool:
+        """True when FATs that should be equal are not; looks at the device, so flush first."""
+        geometry = self._geometry
+        if not geometry.mirrors:
+            return False
+        # Entries behind the last cluster have no meaning, so they are not compared.
+        length = -(-self._limit * self._width // 8)
+        for copy in range(1, geometry.fat_count):
+            for offset in range(0, length, _SCAN_SIZE):
+                step = min(_SCAN_SIZE, length - offset)
+                position = geometry.fat_offset + offset
+                if self._device.read(position, step) != self._device.read(position + copy * geometry.fat_size, step):
+                    return True
+        return False
+
+    def flush(self) -> None:
+        """Write changed pages: the first FAT, then the others."""
+        changed = sorted((number, page) for number, page in self._pages.items() if page.high)
+        for copy in self._copies():
+            for _, page in changed:
+                self._write_page(page, copy)
+        for _, page in changed:
+            page.low, page.high = len(page.entries), 0
+
+    def _copies(self) -> Iterable[int]:
+        return range(self._geometry.fat_count) if self._geometry.mirrors else (self._geometry.active_fat,)
+
+    # Searching and changing entries
+
+    def _search(self, count: int) -> int | None:
+        """A run of `count` free clusters, at or after the cursor, then from the beginning; not everywhere in a big table."""
+        number = self._cursor >> self._shift
+        position = self._cursor - number * self._per_page
+        tail_start = tail = 0           # free clusters at the end of the page before
+        for _ in range(min(self._page_count + 1, _SEARCH_PAGES + count // self._per_page)):
+            page = self._load(number)
+            used = page.used
+            if tail:
+                head = len(used) - len(used.lstrip(b"\0"))
+                if tail + head >= count:
+                    return tail_start
+                if head < len(used):
+                    tail = 0
+            if count <= len(used):
+                found = used.find(_ZEROS[:count], position)
+                if found >= 0:
+                    return page.first + found
+            if tail:
+                tail += len(used)       # the page is free from end to end
+            else:
+                tail = min(len(used) - len(used.rstrip(b"\0")), len(used) - position)
+                tail_start = page.first + len(used) - tail
+            position = 0
+            number += 1
+            if number == self._page_count:
+                number = tail = 0
+        return None
+
+    def _gather(self, count: int) -> list[tuple[int, int]]:
+        """Free runs as they come, from the cursor on and round."""
+        pieces: list[tuple[int, int]] = []
+        left = count
+        begin = self._cursor >> self._shift
+        for step in range(self._page_count + 1):        # the page of the cursor comes twice: its end first, its beginning last
+            number = (begin + step) % self._page_count
+            page = self._load(number)
+            low = self._cursor - page.first if step == 0 else 0
+            high = self._cursor - page.first if step == self._page_count else len(page.used)
+            for match in _FREE_RUN.finditer(page.used, low, high):
+                start, length = page.first + match.start(), min(match.end() - match.start(), left)
+                if pieces and sum(pieces[-1]) == start:
+                    pieces[-1] = (pieces[-1][0], pieces[-1][1] + length)
+                else:
+                    pieces.append((start, length))
+                left -= length
+                if left == 0:
+                    return pieces
+        self._free = count - left                       # FSInfo promised more than there is
+        raise NoSpaceError(f"{count} clusters are needed, {self._free} are free")
+
+    def _chain(self, start: int, count: int, following: int) -> None:
+        """Link clusters start, start + 1, ... and the last one to `following`."""
+        for page, low, high in self._pieces(start, count):
+            first = page.first + low + 1
+            if page.has_high_bits:
+                for index in range(low, high):
+                    page.entries[index] = page.entries[index] & ~self._mask | page.first + index + 1
+            elif high - low == 1:
+                page.entries[low] = first
+            else:
+                page.entries[low:high] = array(self._typecode, range(first, first + high - low))
+            page.used[low:high] = _ONES[: high - low]
+        self._set(start + count - 1, following)
+
+    def _set(self, cluster: int, value: int) -> None:
+        page = self._pages.get(cluster >> self._shift) or self._load(cluster >> self._shift)
+        index = cluster - page.first
+        page.entries[index] = page.entries[index] & ~self._mask & 0xFFFFFFFF | value
+        page.low, page.high = min(page.low, index), max(page.high, index + 1)
+
+    def _pieces(self, start: int, count: int) -> Iterator[tuple[_Page, int, int]]:
+        """The pages of a run, each with the range of entries in it, marked as changed."""
+        end = start + count
+        while start < end:
+            page = self._pages.get(start >> self._shift) or self._load(start >> self._shift)
+            low = start - page.first
+            high = min(end - page.first, len(page.entries))
+            page.low, page.high = min(page.low, low), max(page.high, high)
+            yield page, low, high
+            start = page.first + high
+
+    # Pages in memory and on the device
+
+    def _load(self, number: int) -> _Page:
+        page = self._pages.get(number)
+        if page is None:
+            if len(self._pages) >= MAX_PAGES:
+                self._evict()
+            first = number * self._per_page
+            count = min(self._per_page, self._limit - first)
+            if self._width == 12:
+                page = self._unpack_12(count)
+            else:
+                raw = self._device.read(self._page_offset(first), count * self._entry_size)
+                entries = array(self._typecode, raw)
+                if sys.byteorder == "big":
+                    entries.byteswap()
+                high_bits = self._width == 32 and bool(raw[3::4].translate(None, _SMALL))
+                page = _Page(first, entries, bytearray(_used_bytes(raw, self._width)), high_bits)
+            if first == 0:
+                page.used[:2] = b"\1\1"         # entries 0 and 1 are no clusters
+            self._pages[number] = page
+        return page
+
+    def _evict(self) -> None:
+        """Let go of the page read longest ago; a changed one is written first (the volume is marked dirty by then)."""
+        number = next(iter(self._pages))
+        page = self._pages.pop(number)
+        if page.high:
+            for copy in self._copies():
+                self._write_page(page, copy)
+
+    def _page_offset(self, first: int) -> int:
+        geometry = self._geometry
+        return geometry.fat_offset + geometry.active_fat * geometry.fat_size + first * self._entry_size
+
+    def _write_page(self, page: _Page, copy: int) -> None:
+        geometry = self._geometry
+        offset = geometry.fat_offset + copy * geometry.fat_size
+        if self._width == 12:
+            self._device.write(offset, _pack_12(page.entries, self._device.read(offset, -(-len(page.entries) * 3 // 2))))
+            return
+        # Whole sectors, so that a real disk need not read before it writes.
+        per_sector = geometry.sector_size // self._entry_size
+        low = page.low // per_sector * per_sector
+        high = min(-(-page.high // per_sector) * per_sector, len(page.entries))
+        changed = page.entries[low:high]
+        if sys.byteorder == "big":
+            changed.byteswap()
+        self._device.write(offset + (page.first + low) * self._entry_size, changed.tobytes())
+
+    def _unpack_12(self, count: int) -> _Page:
+        raw = self._device.read(self._page_offset(0), -(-count * 3 // 2))
+        entries = array("H", bytes(2 * count))
+        for index in range(count):
+            pair = raw[index * 3 // 2] | raw[index * 3 // 2 + 1] << 8
+            entries[index] = pair >> 4 if index & 1 else pair & 0xFFF
+        return _Page(0, entries, bytearray(map(bool, entries)), False)
+
+    def _scan(self, *, without_bad: bool = False) -> Iterator[tuple[int, bytes | bytearray]]:
+        """First cluster and used bytes of every page, without keeping the pages; parts never written count as free."""
+        entry, per_page = self._entry_size, self._per_page
+        bad = layout.BAD_CLUSTER[self._width]
+        if self._width == 12 or self._page_count <= 2:
+            for number in range(self._page_count):
+                page = self._load(number)
+                yield page.first, _without(page, bad, self._mask) if without_bad else page.used
+            return
+        start = self._page_offset(0)
+        window = _Window(self._device, start, self._limit * entry)
+        for number in range(self._page_count):
+            known = self._pages.get(number)
+            first = number * per_page
+            if known is not None:
+                yield first, _without(known, bad, self._mask) if without_bad else known.used
+                continue
+            raw = window.read(first * entry, min(per_page, self._limit - first) * entry)
+            if raw is None:
+                yield first, _ZEROS[: min(per_page, self._limit - first)]
+                continue
+            used = _used_bytes(raw, self._width)
+            if first == 0:
+                used = b"\1\1" + used[2:]
+            if without_bad and bad.to_bytes(entry, "little")[:3] in raw:
+                page = self._load(number)
+                used = bytes(_without(page, bad, self._mask))
+            yield first, used
+
+
+class _Window:
+    """A part of the device read forward in large steps; what was never written is not read."""
+
+    def __init__(self, device: BlockDevice, start: int, length: int) -> None:
+        self._device = device
+        self._start = start
+        self._length = length
+        self._ranges = iter(data_ranges_of(device, start, length))
+        self._range = next(self._ranges, None)
+        self._held = b""
+        self._held_at = 0
+
+    def read(self, offset: int, length: int) -> bytes | None:
+        """Bytes at an offset that only goes up; None when they all are zero because nothing was ever written."""
+        low, high = self._start + offset, self._start + offset + length
+        while self._range is not None and self._range[1] <= low:
+            self._range = next(self._ranges, None)
+        if self._range is None or self._range[0] >= high:
+            return None
+        if not self._held_at <= offset or offset + length > self._held_at + len(self._held):
+            self._held = self._device.read(low, min(max(_SCAN_SIZE, length), self._length - offset))
+            self._held_at = offset
+        return self._held[offset - self._held_at : offset - self._held_at + length]
+
+
+def _used_bytes(raw: bytes, width: int) -> bytes:
+    """One byte for each entry: 0 when it is free. Works on the columns of bytes, as big integers: no loop over entries."""
+    if not raw.strip(b"\0"):
+        return _ZEROS[: len(raw) * 8 // width]
+    if width == 16:
+        columns = [raw[0::2], raw[1::2]]
+    else:
+        columns = [raw[0::4], raw[1::4], raw[2::4], raw[3::4].translate(_LOW_NIBBLE)]
+    mixed = 0
+    for column in columns:
+        mixed |= int.from_bytes(column, "little")
+    return mixed.to_bytes(len(columns[0]), "little").translate(_NON_ZERO_IS_ONE)
+
+
+def _without(page: _Page, bad: int, mask: int) -> bytearray:
+    """Used bytes with clusters marked bad as free."""
+    used = bytearray(page.used)
+    if bad in page.entries or page.has_high_bits:
+        for index, value in enumerate(page.entries):
+            if value & mask == bad:
+                used[index] = 0
+    return used
+
+
+def _pack_12(entries: "array[int]", old: bytes) -> bytes:
+    """FAT12 entries as bytes; what lies behind the last one is kept from `old`."""
+    raw = bytearray(old)
+    for index, value in enumerate(entries):
+        at = index * 3 // 2
+        if index & 1:
+            raw[at] = raw[at] & 0x0F | (value & 0x0F) << 4
+            raw[at + 1] = value >> 4
+        else:
+            raw[at] = value & 0xFF
+            raw[at + 1] = raw[at + 1] & 0xF0 | value >> 8
+    return bytes(raw)
+
