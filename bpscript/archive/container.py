@@ -203,6 +203,8 @@ class Archive:
         """
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 15 ms
 
+        from .frames import check_zero_frame  # noqa: PLC0415 - zstandard is slow to load
+
         count = threads or default_threads()
         decoders = deque(self._new_decoder() for _ in range(count + 1))     # each with a buffer: one more than runs
         zeros = memoryview(bytes(self.header.chunk_size))
@@ -220,6 +222,7 @@ class Archive:
                             decoder = decoders.popleft()
                             pending.append((record, decoder, pool.submit(_decode, decoder, record, fetch)))
                         else:
+                            check_zero_frame(record, fetch())
                             pending.append((record, None, None))
                             if len(pending) > count:
                                 break
@@ -259,11 +262,12 @@ class Archive:
         crew.run(tick)
 
     def verify(self, tick: Callable[[int], None] = lambda _: None) -> None:
-        """Decode and check everything, and all sections. `tick` gets the bytes done so far. Raises FormatError."""
+        """Decode and check everything: chunks, their records, sections. `tick` gets the bytes done so far. Raises FormatError."""
         done = [0]
         lock = threading.Lock()
 
         def check(chunk: Chunk) -> None:
+            self._check_record(chunk.index, chunk.record)
             if chunk.record.kind is ChunkKind.DATA:
                 chunk.data()
             else:
@@ -300,13 +304,19 @@ class Archive:
         return view
 
     def _check_borders(self) -> None:
-        """The record that follows a border of fragments must be the table's: no fragment of another archive is in between."""
+        """No fragment of another archive is in between."""
         for border in self._source.borders if isinstance(self._source, JoinedBytes) else ():
             index = bisect_right(self._positions, border - 1)
             if index < len(self):
-                assert self._source is not None
-                if self._source.read(self._positions[index], CHUNK_FRAME_SIZE) != self.record(index).frame():
-                    raise FormatError(f"archive: the fragment that begins at byte {border} belongs to another archive or is damaged")
+                self._check_record(index, self.record(index))
+
+    def _check_record(self, index: int, record: ChunkRecord) -> None:
+        """The record before a chunk must be the table's: those who can read in order only have nothing else."""
+        if self._source is not None and self._source.read(self._positions[index], CHUNK_FRAME_SIZE) != record.frame():
+            raise FormatError(
+                f"archive: the record of the chunk at {record.offset} is not the table's",
+                hint="is a fragment of another archive between the others?",
+            )
 
     def _frames(self) -> Iterator[tuple[int, ChunkRecord, Callable[[], Buffer]]]:
         """Index, record and a way to get the data frame, in order."""
