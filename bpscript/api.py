@@ -258,11 +258,11 @@ def _open_device(path: PathLike, stack: ExitStack, *, writable: bool, write_real
     name = os.fspath(path)
     try:
         if not writable:
-            return ReadOnlyDevice(stack.enter_context(FileDevice(path, writable=False)), name)
+            return ReadOnlyDevice(stack.enter_context(FileDevice(Path(path), writable=False)), name)
         try:
-            return stack.enter_context(FileDevice(path, allow_real_disk=write_real_disks))
+            return stack.enter_context(FileDevice(Path(path), allow_real_disk=write_real_disks))
         except ReadOnlyError as error:
-            return ReadOnlyDevice(stack.enter_context(FileDevice(path, writable=False)), name, hint=error.hint)
+            return ReadOnlyDevice(stack.enter_context(FileDevice(Path(path), writable=False)), name, hint=error.hint)
     except NotFoundError as error:
         raise UsageError(error.message, hint=error.hint) from error
 

@@ -15,6 +15,7 @@ from ..base.errors import InTheWayError, NotFoundError, UsageError
 from ..base.sources import Reader
 from ..base.units import format_size, parse_size
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, clean_path, make_dirs, remove_tree
+from ..filesystems.swap import SwapSpace
 from ..machine.disks import Disk
 from ..machine.files import follow_links, local_time
 from .main import DONE, FAILED
@@ -111,27 +112,34 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         json.dump(facts, sys.stdout, indent=1)
         print()
-        return DONE
-    table: Any = facts["partitions"]
-    identity = f", id {facts['id']}" if facts["id"] else ""
-    print(f"{facts['image']}: {format_size(disk.device.size)} ({facts['size']} bytes), {facts['scheme'] or 'no'} partition table{identity}")
-    for text in facts["warnings"]:  # type: ignore[attr-defined]
-        print(f"warning: {text}", file=sys.stderr)
-    if table:
-        print(f"{'no':>3} {'boot':4} {'type':13} {'start':>14} {'size':>9} {'system':7} {'label':16} {'id':36} {'used':>9}")
-    for row in table:
-        used = "" if row["used"] is None else format_size(row["used"])
-        line = (
-            f"{row['number']:3} {'*' if row['boot'] else '':4} {row['type']:13} {row['start']:14} {format_size(row['size']):>9} "
-            f"{row['filesystem'] or '-':7} {row['label'] or '':16} {row['id'] or '':36} {used:>9}"
-        )
-        print(line.rstrip())
-    if facts["cache"]:
-        print(f"cache: {format_size(facts['cache']['size'])} from byte {facts['cache']['start']}")  # type: ignore[index]
+    else:
+        _print_disk(facts)
     return DONE
 
 
-def describe(disk: Disk) -> dict[str, object]:
+def _print_disk(facts: dict[str, Any]) -> None:
+    identity = f", id {facts['id']}" if facts["id"] else ""
+    print(f"{facts['image']}: {format_size(facts['size'])} ({facts['size']} bytes), {facts['scheme'] or 'no'} partition table{identity}")
+    for text in facts["warnings"]:
+        print(f"warning: {text}", file=sys.stderr)
+    rows = [
+        (
+            str(row["number"]), "*" if row["boot"] else "", row["type"], str(row["start"]), format_size(row["size"]), row["filesystem"] or "-",
+            row["label"] or "", row["id"] or "", "" if row["used"] is None else format_size(row["used"]),
+        )
+        for row in facts["partitions"]
+    ]
+    if rows:
+        heading = ("no", "boot", "type", "start", "size", "system", "label", "id", "used")
+        widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+        for row in (heading, *rows):
+            cells = [cell.rjust(width) if at in {0, 3, 4, 8} else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
+            print("  ".join(cells).rstrip())
+    if facts["cache"]:
+        print(f"cache: {format_size(facts['cache']['size'])} from byte {facts['cache']['start']}")
+
+
+def describe(disk: Disk) -> dict[str, Any]:
     """What `disk show --json` says; the manual lists the keys."""
     table = disk.table()
     rows = []
@@ -140,19 +148,21 @@ def describe(disk: Disk) -> dict[str, object]:
         used = None
         if not entry.is_extended and disk.kind_of(entry.number) is not None:
             system = disk.kind_of(entry.number)
-            if disk.can_open(entry.number):
+            if disk.has_volume(entry.number):
                 volume = disk.volume(entry.number)
                 usage = volume.usage()
                 label, ident, used = volume.label, volume.ident, usage.total - usage.free
+            elif system == "SWAP" and (space := SwapSpace.parse(disk.partition(entry.number))) is not None:
+                label, ident = space.label, str(space.uuid)
         rows.append(
             {
-                "number": entry.number, "type": entry.type.name, "boot": entry.boot, "start": entry.start, "size": entry.size,
+                "number": entry.number, "type": entry.word(system), "boot": entry.boot, "start": entry.start, "size": entry.size,
                 "filesystem": system, "label": label, "id": ident, "used": used,
             }
         )
     area = disk.cache_area()
     return {
-        "image": disk.name, "size": disk.device.size, "scheme": table.scheme, "id": table.ident, "partitions": rows,
+        "image": disk.name, "size": disk.device.size, "scheme": table.scheme, "id": disk.ident or None, "partitions": rows,
         "cache": None if area is None else {"start": area.start, "size": area.size}, "warnings": list(table.warnings),
     }
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO, Any
 
 from ..api import DiskLike, NewDisk, RunOptions, execute
@@ -94,7 +93,7 @@ def _open_for_writing(stack: ExitStack, path: str | None, mode: str) -> IO[str] 
     if path is None:
         return None
     try:
-        return stack.enter_context(open(path, mode, encoding="utf-8", newline=""))  # noqa: SIM115
+        return stack.enter_context(open(path, mode, encoding="utf-8", newline=""))
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 

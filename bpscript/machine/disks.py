@@ -14,6 +14,7 @@ from ..blocks.slice import SliceDevice
 from ..filesystems.detect import detect, family_of, open_volume, size_of
 from ..filesystems.filesystem import Family, Filesystem
 from ..filesystems.mbr import MbrFiles
+from ..partitions.mbr import DISK_SIGNATURE
 from ..partitions.table import Partition, Table, cache_range, open_partition, read_table
 from .settings import Settings
 
@@ -49,6 +50,16 @@ class Disk:
         if self._table is None:
             self._table = read_table(self.device, self.sector_size)
         return self._table
+
+    @property
+    def ident(self) -> str:
+        """Disk signature of an MBR (8 hexadecimal digits) or GUID of a GPT, as foreign tools print them; "" without a table."""
+        table = self.table()
+        if table.gpt is not None:
+            return str(table.gpt.disk_guid).upper()
+        if table.scheme is None:
+            return ""
+        return f"0x{int.from_bytes(self.device.read(DISK_SIGNATURE, 4), 'little'):08x}"
 
     def entry(self, number: int) -> Partition:
         """A used entry of the table. Raises NotFoundError."""
@@ -92,6 +103,10 @@ class Disk:
             return detect(self.partition(number))
         except BpscriptError:
             return None
+
+    def has_volume(self, number: int) -> bool:
+        """Whether `volume` can open what is on a partition, and not only recognise it."""
+        return (self.kind_of(number) or "").startswith(("FAT", "EXT2", "EXT3", "EXT4"))
 
     def volume(self, number: int) -> Filesystem:
         """The file system of a partition, of the MBR (0) or of the cache (-1)."""
