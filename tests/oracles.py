@@ -101,7 +101,8 @@ def sfdisk(path: Path, script: str, *options: str) -> None:
 
 def sfdisk_table(path: Path, *options: str) -> dict[str, Any]:
     """What sfdisk reads: `label`, `id`, and `partitions` with `node`, `start` and `size` in sectors, `type`."""
-    table = json.loads(run_tool(["sfdisk", *options, "-J", path]).stdout)["partitiontable"]
+    words = run_tool(["sfdisk", *options, "-J", path]).stdout
+    table = {"partitions": [], **json.loads(words[words.index("{") :])["partitiontable"]}   # remarks may come first
     assert isinstance(table, dict)
     return table
 
