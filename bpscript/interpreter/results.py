@@ -1,0 +1,33 @@
+"""Where a script goes on after a command: what command functions return besides None and a NestedCommand."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .frames import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go on at a label of the running file."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The machine boots or is turned off: the script is over. `boot` is the text of the `[boot]` line, "poweroff" for example."""
+
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Run another file, or the prompt, and come back."""
+
+    frame: "Frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Leave the prompt."""

@@ -1,0 +1,133 @@
+"""What an argument type offers: which shapes it takes, how it is written in usage texts, and how it turns a value into what the
+command wants. The plain ones are here (string, number, keyword, nested command, rest of the line); those that mean something
+to commands are in `bpscript/commands/arguments.py`.
+
+A command says the type of a parameter by an annotation: `str`, `int`, `str | int`, `Literal["a", "b"]`, a StrEnum, or
+`Annotated[type, SomeArgument()]`, for which aliases are made: `FileName = Annotated[str, FileNameArgument()]`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, TypeVar
+
+from .syntax import NUMERIC, TEXTUAL, Node, Rest, Word
+
+Value = str | int | float
+
+
+class RefusedArgument(Exception):  # noqa: N818 - it is a verdict; the interpreter makes the error
+    """A value is not what the argument takes; the interpreter adds the place."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ArgumentType:
+    """Base of all argument types: a number or string that is passed on as it is."""
+
+    expected: ClassVar[str] = "a value"
+    shape: ClassVar[str | None] = None      # start rule of grammar/bpbatch.lark, where the line is no plain list of values
+
+    def accepts(self, node: Node) -> bool:
+        """Whether an argument of this shape can be one."""
+        return isinstance(node, (*TEXTUAL, *NUMERIC))
+
+    def convert(self, value: Value) -> object:
+        """What the command gets. Raises RefusedArgument."""
+        return value
+
+    def usage(self, name: str) -> str:
+        """How a usage text shows a parameter of this name."""
+        return name
+
+
+class StringArgument(ArgumentType):
+    """A string in quotes."""
+
+    expected = "a string"
+
+    def accepts(self, node: Node) -> bool:
+        """Only strings."""
+        return isinstance(node, TEXTUAL)
+
+    def usage(self, name: str) -> str:
+        """In quotes."""
+        return f'"{name}"'
+
+
+class NumberArgument(ArgumentType):
+    """A numeric expression."""
+
+    expected = "a number"
+
+    def accepts(self, node: Node) -> bool:
+        """Only numbers."""
+        return isinstance(node, NUMERIC)
+
+
+class TextArgument(ArgumentType):
+    """A string, or a numeric expression that stands for its decimal text."""
+
+    expected = "a string or a number"
+
+    def usage(self, name: str) -> str:
+        """Both forms."""
+        return f'"{name}" or expr'
+
+
+class WordArgument(ArgumentType):
+    """A bare word."""
+
+    expected = "a word"
+
+    def accepts(self, node: Node) -> bool:
+        """Only words."""
+        return isinstance(node, Word)
+
+
+class KeywordArgument(WordArgument):
+    """One of a few words, in any case."""
+
+    def __init__(self, words: Mapping[str, object]) -> None:
+        self.words = {word.lower(): value for word, value in words.items()}
+        self.choices = ", ".join(words)
+        self.expected = f"one of {self.choices}"    # type: ignore[misc]  # differs from instance to instance
+
+    def convert(self, value: Value) -> object:
+        """The value that the word stands for."""
+        if str(value).lower() not in self.words:
+            raise RefusedArgument(f'"{value}" is not one of {self.choices}')
+        return self.words[str(value).lower()]
+
+
+class CommandArgument(ArgumentType):
+    """A complete command, up to the end of the line; the function gets a `NestedCommand`."""
+
+    expected = "a command"
+
+    def accepts(self, node: Node) -> bool:
+        """Only the rest of a line."""
+        return isinstance(node, Rest)
+
+
+class RestArgument(ArgumentType):
+    """The rest of the line as it is, without quotes; escapes are replaced."""
+
+    expected = "text"
+
+    def accepts(self, node: Node) -> bool:
+        """Only the rest of a line."""
+        return isinstance(node, Rest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Skippable:
+    """Marks an optional parameter that may be left out although later ones are given."""
+
+
+SKIPPABLE = _Skippable()
+T = TypeVar("T")
+Skippable = Annotated[T, SKIPPABLE]     # `disk: Skippable[int] = 0` before a label: Clean 1 "SYSTEM"
+RestText = Annotated[str, RestArgument()]

@@ -1,0 +1,82 @@
+"""From a place in an expanded line back to the column where it was written, and errors that know their place."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from ..base.errors import BpscriptError
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of expanded text: typed characters, which advance with the source, or a value, which stands at its macro."""
+
+    offset: int         # in the expanded text
+    column: int         # in the line as written, from 1
+    width: int          # characters of the macro; 0 for typed text
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A line with its macros replaced, ready for the parser.
+
+    A backslash in `text` is always followed by one character that has no meaning of its own; `holes` says for each macro that
+    was left open (marked in the text) what it is. `unclosed` is the offset of a quote that is never closed, and
+    `unclosed_operator` that of an unfinished `/x=y/`.
+    """
+
+    text: str
+    segments: tuple[Segment, ...]
+    unclosed: int | None = None
+    unclosed_operator: int | None = None
+    operator_part: str = ""
+
+    def segment(self, offset: int) -> Segment:
+        """The segment an offset lies in; an empty value at the very end counts."""
+        index = bisect_right(self.segments, offset, key=lambda segment: segment.offset) - 1
+        return self.segments[max(index, 0)]
+
+    def column(self, offset: int) -> int:
+        """Where an offset was written, from 1."""
+        segment = self.segment(offset)
+        return segment.column if segment.width else segment.column + offset - segment.offset
+
+    def width(self, start: int, end: int) -> int:
+        """How many characters a caret under `start` to `end` underlines."""
+        if end <= start:
+            return self.segment(start).width or 1
+        last = self.segment(end - 1)
+        stop = last.column + (last.width or end - last.offset)
+        return max(1, stop - self.column(start))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of an expanded line."""
+
+    line: Expanded
+    start: int
+    end: int
+
+    @property
+    def column(self) -> int:
+        """In the line as written, from 1."""
+        return self.line.column(self.start)
+
+    @property
+    def width(self) -> int:
+        """Characters to underline."""
+        return self.line.width(self.start, self.end)
+
+
+class PlacedError(BpscriptError):
+    """An error at a known place of a line; the interpreter adds file and line."""
+
+    def __init__(self, message: str, column: int, width: int = 1, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.column = column
+        self.width = width
+
+    @classmethod
+    def at(cls, place: Place, message: str, *, hint: str | None = None) -> "PlacedError":
+        """An error at a place of an expanded line."""
+        return cls(message, place.column, place.width, hint=hint)
