@@ -1,0 +1,309 @@
+"""Files and directories into a volume, file by file: from another volume (`copy_tree`), or from an archive (`TreeWriter`).
+
+Between volumes that know Unix objects everything is kept: owners, modes, links, devices, extended attributes, times. On a
+volume that knows none (FAT) owners and modes are dropped, links become copies of what they lead to inside the tree, and
+devices and dangling links are skipped with one counted warning (language.md 8.7). What can be refused is refused before the
+first write (`plan.py`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from ..base.errors import InTheWayError, NotFoundError, StorageError
+from ..base.events import Event, Kind, Progress, Sink, ignore
+from ..base.sources import Reader
+from ..blocks.device import Buffer
+from ..filesystems.filesystem import (
+    DosFacts,
+    Facts,
+    Family,
+    FileKind,
+    Filesystem,
+    HasUnixObjects,
+    UnixFacts,
+    make_dirs,
+    split_path,
+)
+from .filters import Filters, select
+from .links import Copy, LinkTree
+from .plan import HARD_LINK, SYMLINK, Found, Planned, check_plan, folding, planned
+
+STEP = 1 << 20          # bytes read at a time
+READ_ONLY, ARCHIVE = 1, 0x20
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was written. `skipped`: what the target could not hold, word → how often. `size` is bytes of contents."""
+
+    files: int = 0
+    directories: int = 0
+    links: int = 0
+    others: int = 0
+    removed: int = 0
+    size: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def skip(self, what: str, count: int = 1) -> None:
+        """Count something that could not be held."""
+        self.skipped[what] = self.skipped.get(what, 0) + count
+
+    def warning(self, target: str) -> str:
+        """One sentence about what was skipped; "" when nothing was."""
+        if not self.skipped:
+            return ""
+        words = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in sorted(self.skipped.items())]
+        listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+        return f"{listed} skipped: {target} cannot hold them"
+
+
+def to_unix(facts: Facts) -> Facts:
+    """With what a Unix volume wants to know: from DOS, files are 0644, read-only ones 0444, directories 0755, all of root."""
+    if facts.unix is not None:
+        return facts
+    if facts.kind is FileKind.DIRECTORY:
+        mode = 0o755
+    else:
+        mode = 0o444 if facts.dos is not None and facts.dos.attributes & READ_ONLY else 0o644
+    return replace(facts, unix=UnixFacts(mode, atime_ns=facts.mtime_ns, ctime_ns=facts.mtime_ns))
+
+
+def to_dos(facts: Facts) -> Facts:
+    """With what FAT wants to know: from Unix, files that nobody may write are read-only, all files have the archive bit."""
+    if facts.dos is not None:
+        return facts
+    attributes = 0
+    if facts.kind is FileKind.FILE:
+        attributes = ARCHIVE if facts.unix is None or facts.unix.mode & 0o222 else ARCHIVE | READ_ONLY
+    return replace(facts, dos=DosFacts(attributes, facts.mtime_ns))
+
+
+class TreeWriter:
+    """Writes a planned tree below `root` of a volume: the constructor checks everything, `begin` starts, `finish` ends.
+
+    `removed` are paths that `begin` removes; `outside` tells what is on the target already and links may lead to: the size of
+    a file, -1 for a directory, None for nothing (both for difference archives).
+    """
+
+    def __init__(
+        self, target: Filesystem, root: str, plan: Sequence[Planned], *, sink: Sink = ignore, task: str = "copy",
+        removed: Iterable[str] = (), outside: Callable[[str], int | None] | None = None,
+    ) -> None:
+        self._target = target
+        self._root = root
+        self._unix = target if isinstance(target, HasUnixObjects) else None
+        self._convert = to_unix if self._unix is not None or target.family is not Family.FAT else to_dos
+        self._sink = sink
+        self._fold = folding(target)
+        self.summary = Summary()
+        self._copies: list[Copy] = []
+        if self._unix is None:
+            self._plan_copies(plan, outside)
+        self._removed = tuple(removed)
+        self._existing = check_plan(target, root, plan, self._copies, self._removed)
+        self._made = {""}                               # directories below the root that are there, folded
+        self._parent: tuple[str, dict[str, Found]] = ("", self._existing.get("", {}))      # of the last entry
+        self._late: list[tuple[str, Facts]] = []        # directories whose times are set at the end
+        self._progress = Progress(sink, task, sum(entry.size for entry in plan) + sum(copy.size for copy in self._copies))
+        self._quiet = sink is ignore
+
+    def begin(self) -> None:
+        """Make the directory that everything goes into, and those above it, and remove what is to go."""
+        self._progress.report()
+        make_dirs(self._target, self._root)
+        for path in reversed(self._removed):        # what is in a directory before the directory
+            self._remove(path)
+
+    def put(self, path: str, facts: Facts, chunks: Iterable[Buffer] = (), link: str | None = None) -> None:
+        """Write one entry of the plan; with `link`, as another name of that earlier entry."""
+        place = f"{self._root}/{path}" if self._root else path
+        if link is not None:
+            self._link(path, place, link)
+        elif facts.kind is FileKind.FILE:
+            self._clear(path, place, keep=FileKind.FILE)
+            self._target.write_file(place, chunks, facts.size, self._convert(facts))
+            self.summary.files += 1
+            self.summary.size += facts.size
+            if not self._quiet:
+                self._sink(Event(Kind.FILE_WRITTEN, {"path": place, "size": facts.size}))
+                self._progress.advance(facts.size)
+        elif facts.kind is FileKind.DIRECTORY:
+            self._directory(path, place, facts)
+        elif self._unix is not None:
+            self._clear(path, place)
+            if facts.kind is FileKind.SYMLINK:
+                self._unix.make_symlink(place, facts.target, to_unix(facts))
+                self.summary.links += 1
+            else:
+                self._unix.make_node(place, to_unix(facts))
+                self.summary.others += 1
+        elif facts.kind is not FileKind.SYMLINK:
+            self.summary.skip("device")
+
+    def _remove(self, path: str) -> None:
+        """A file, or a directory that is empty by now; one that is missing is no error."""
+        place = f"{self._root}/{path}" if self._root else path
+        try:
+            self._target.remove(place)
+        except NotFoundError:
+            return
+        except InTheWayError:
+            return      # a directory that is not empty, or that is no directory any more, is not what the archive knew
+        self.summary.removed += 1
+
+    def finish(self) -> Summary:
+        """Copies that stand for links, then times of directories (innermost first), then the warning."""
+        for copy in self._copies:
+            self._copy(copy)
+        for place, facts in reversed(self._late):
+            self._target.set_facts(place, facts)
+        warning = self.summary.warning(self._target.kind)
+        if warning:
+            self._sink(Event(Kind.WARNING, {"text": warning}))
+        self._progress.report()
+        return self.summary
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _clear(self, path: str, place: str, keep: FileKind | None = None) -> None:
+        """Make the parent if the plan left it out, and remove what has this name unless it is of the kind `keep`."""
+        parent, _, name = path.rpartition("/")
+        if parent != self._parent[0]:
+            folded = self._fold(parent)
+            if folded not in self._made:
+                make_dirs(self._target, place.rpartition("/")[0])
+                self._made.add(folded)
+            self._parent = parent, self._existing.get(folded, {})
+        if self._parent[1]:
+            there = self._parent[1].pop(self._fold(name), None)
+            if there is not None and there[1] is not keep:
+                try:
+                    self._target.remove(place)
+                except NotFoundError:
+                    return      # it was one of those to be removed
+
+    def _directory(self, path: str, place: str, facts: Facts) -> None:
+        self._clear(path, place, keep=FileKind.DIRECTORY)
+        converted = self._convert(facts)
+        self._made.add(self._fold(path))
+        self.summary.directories += 1
+        if self._target.kind == "FOLDER" and converted.unix is not None:
+            # The host asks its own user for write permission while files go in.
+            writable = replace(converted, unix=replace(converted.unix, mode=converted.unix.mode | 0o700))
+            self._target.make_dir(place, writable)
+        else:
+            self._target.make_dir(place, converted)
+        if self._unix is not None:
+            self._late.append((place, converted))       # every entry made in it changes its time
+
+    def _link(self, path: str, place: str, link: str) -> None:
+        if self._unix is not None:
+            self._clear(path, place)
+            self._unix.make_hard_link(place, f"{self._root}/{link}" if self._root else link)
+            self.summary.links += 1
+
+    def _plan_copies(self, plan: Sequence[Planned], outside: Callable[[str], int | None] | None) -> None:
+        links = [entry for entry in plan if entry.code in {SYMLINK, HARD_LINK}]
+        if not links:
+            return
+        tree = LinkTree({entry.path: entry for entry in plan}, outside)
+        for entry in links:
+            copies = tree.copies_of(entry.path)
+            if copies:
+                self._copies += copies
+            else:
+                self.summary.skip("dangling link")
+
+    def _copy(self, copy: Copy) -> None:
+        start = f"{self._root}/" if self._root else ""
+        self._clear(copy.path, start + copy.path, keep=FileKind.DIRECTORY if copy.is_directory else FileKind.FILE)
+        facts = self._target.stat(start + copy.source) if copy.source or self._root else Facts(FileKind.DIRECTORY)
+        facts = self._convert(facts if facts.dos is None else replace(facts, dos=replace(facts.dos, short_name="")))
+        if copy.is_directory:
+            self._target.make_dir(start + copy.path, facts)
+            self._made.add(self._fold(copy.path))
+            self.summary.directories += 1
+            return
+        with closing(self._target.open(start + copy.source)) as reader:
+            self._target.write_file(start + copy.path, read_in_steps(reader), facts.size, facts)
+        self.summary.files += 1
+        self.summary.size += facts.size
+        self._progress.advance(facts.size)
+
+
+def read_in_steps(reader: Reader) -> Iterator[bytes]:
+    """The contents in pieces of at most `STEP` bytes."""
+    while data := reader.read(STEP):
+        yield data
+
+
+def listing(source: Filesystem, path: str, filters: Filters) -> Iterator[tuple[str, Facts, str | None]]:
+    """Paths below `path` that the filters let through, with facts, and the first path of the same file for hard links.
+
+    A single file is listed under its own name. Sockets are left out: they mean nothing without their program.
+    """
+    facts = source.stat(path)
+    if facts.kind is not FileKind.DIRECTORY:
+        yield split_path(path)[1], facts, None
+        return
+    first: dict[int, str] = {}
+    for found, facts in select(source, path, filters.selector(ignore_case=source.ignores_case)):
+        if facts.kind is FileKind.SOCKET:
+            continue
+        unix = facts.unix
+        if unix is not None and unix.links > 1 and unix.inode and facts.kind is not FileKind.DIRECTORY:
+            earlier = first.setdefault(unix.inode, found)
+            if earlier != found:
+                yield found, facts, earlier
+                continue
+        yield found, facts, None
+
+
+def copy_tree(
+    source: Filesystem, source_path: str, target: Filesystem, target_path: str, *, filters: Filters | None = None,
+    sink: Sink = ignore, on_file: Callable[[str, Facts], None] | None = None,
+) -> Summary:
+    """Copy what is below a directory (or one file) into a directory of another volume; it is made if missing.
+
+    Everything of the target that has no namesake stays. `on_file` is told each path (below the source) before it is copied.
+    Errors as `check_plan`, before the first write; NotFoundError when the source is missing.
+    """
+    if source is target and (target_path == source_path or target_path.startswith(f"{source_path}/" if source_path else "")):
+        raise StorageError(f'"{source_path}" cannot be copied into itself')
+    if source.stat(source_path).kind is not FileKind.DIRECTORY:
+        return _copy_file(source, source_path, target, target_path, sink, on_file)
+    found = list(listing(source, source_path, filters or Filters()))
+    writer = TreeWriter(target, target_path, [planned(path, facts, link) for path, facts, link in found], sink=sink)
+    writer.begin()
+    start = f"{source_path}/" if source_path else ""
+    for path, facts, link in found:
+        if on_file is not None:
+            on_file(path, facts)
+        if facts.kind is FileKind.FILE and link is None:
+            with closing(source.open(start + path)) as reader:
+                writer.put(path, facts, read_in_steps(reader))
+        else:
+            writer.put(path, facts, link=link)
+    return writer.finish()
+
+
+def _copy_file(  # noqa: PLR0917 - those of copy_tree
+    source: Filesystem, source_path: str, target: Filesystem, target_path: str, sink: Sink,
+    on_file: Callable[[str, Facts], None] | None,
+) -> Summary:
+    """One file to a file name, or into an existing directory."""
+    name = split_path(source_path)[1]
+    into = target.exists(target_path) and target.stat(target_path).kind is FileKind.DIRECTORY
+    parent, name = (target_path, name) if into else split_path(target_path)
+    facts = source.stat(source_path)
+    writer = TreeWriter(target, parent, [planned(name, facts)], sink=sink)
+    writer.begin()
+    if on_file is not None:
+        on_file(name, facts)
+    if facts.kind is FileKind.FILE:
+        with closing(source.open(source_path)) as reader:
+            writer.put(name, facts, read_in_steps(reader))
+    else:
+        writer.put(name, facts)
+    return writer.finish()
