@@ -272,54 +272,49 @@ class Directory:
 
     def _parse(self) -> None:
         """Fill the indices from the slots."""
-        slots = self._slots
-        parts: list[bytes] = []         # of a long name, last part first
-        expected = total = first = 0    # ordinal the next slot must have; checksum of all; number of the first slot
-        for slot, mark in enumerate(self._marks[: self._end]):
-            if mark == FREE_SLOT:
-                expected = 0
-                parts.clear()
+        slots, marks = self._slots, self._marks
+        kinds, sums = slots[11::SLOT_SIZE], slots[13::SLOT_SIZE]
+        for slot in range(self._end):
+            kind = kinds[slot]
+            if marks[slot] == FREE_SLOT or kind & LONG_NAME_MASK == LONG_NAME:
                 continue
             at = slot * SLOT_SIZE
-            attributes = slots[at + 11]
-            if attributes & LONG_NAME_MASK == LONG_NAME:
-                if mark & layout.LAST_LONG_SLOT:
-                    parts.clear()
-                    expected, total, first = mark & 0x3F, slots[at + 13], slot
-                if mark & 0x3F != expected or expected == 0 or slots[at + 13] != total or len(parts) >= _MAX_SLOTS_PER_NAME - 1:
-                    expected = 0
-                    parts.clear()
-                    continue
-                parts.append(bytes(slots[at + 1 : at + 11] + slots[at + 14 : at + 26] + slots[at + 28 : at + 32]))
-                expected -= 1
-                continue
             short = bytes(slots[at : at + 11])
-            long_name = None
-            if parts:
-                if expected == 0 and names.checksum(short) == total:
-                    parts.reverse()
-                    long_name = names.decode_long(b"".join(parts))
-                parts.clear()
-            expected = 0
-            if attributes & VOLUME_LABEL:
-                if self.label_slot is None and not attributes & DIRECTORY:
+            if kind & VOLUME_LABEL:
+                if self.label_slot is None and not kind & DIRECTORY:
                     self.label_slot = slot
                 continue
             if short in _DOT_NAMES:
                 continue
-            self._enter(long_name, short, slots[at + 12], first if long_name is not None else slot, slot)
+            # Long-name slots stand directly before: ordinals 1, 2, ... going back, the last one marked, all with our checksum.
+            long_name, first = None, slot
+            if slot and kinds[slot - 1] & LONG_NAME_MASK == LONG_NAME:
+                total = names.checksum(short)
+                units = b""
+                for ordinal in range(1, _MAX_SLOTS_PER_NAME):
+                    number = slot - ordinal
+                    if number < 0 or marks[number] & 0x3F != ordinal or sums[number] != total or kinds[number] & LONG_NAME_MASK != LONG_NAME:
+                        break
+                    at = number * SLOT_SIZE
+                    units += slots[at + 1 : at + 11] + slots[at + 14 : at + 26] + slots[at + 28 : at + 32]
+                    if marks[number] & layout.LAST_LONG_SLOT:
+                        long_name, first = names.decode_long(units), number
+                        break
+            self._enter(long_name, short, slots[slot * SLOT_SIZE + 12] if first == slot else 0, first, slot)
 
     def _enter(self, long_name: str | None, short: bytes, case_flags: int, first: int, slot: int) -> None:
         """Index an entry; one whose long name is taken already goes by its short name, and is hidden if that is taken too."""
-        for name in (long_name, names.decode_short(short, case_flags, self._codec)):
-            if name is not None:
-                key = names.fold(name)
-                if key not in self._index:
-                    self._index[key] = Entry(name, first, slot)
-                    self._short.setdefault(short, key)
-                    return
-        self._short.setdefault(short, "")
-        self.hidden += 1
+        name = names.decode_short(short, case_flags, self._codec) if long_name is None else long_name
+        key = names.fold(name)
+        if key in self._index:
+            name = names.decode_short(short, 0, self._codec)
+            key = names.fold(name)
+        if key in self._index:
+            self._short.setdefault(short, "")
+            self.hidden += 1
+        else:
+            self._index[key] = Entry(name, first, slot)
+            self._short.setdefault(short, key)
 
 
 def dot_entries(own: Cluster, parent: int, fields: Fields) -> bytes:

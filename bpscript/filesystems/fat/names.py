@@ -14,6 +14,7 @@ changes the bytes it is made from, and it knows no case flags. Tests compare the
 """
 
 import re
+from collections.abc import Container
 from functools import lru_cache
 
 from ...base.errors import StorageError
@@ -22,7 +23,12 @@ from .layout import LAST_LONG_SLOT, LONG_NAME, LONG_SLOT, LOWER_BASE, LOWER_EXTE
 _FORBIDDEN = re.compile(r'[\x00-\x1f"*/:<>?\\|]')             # fatgen103, "Naming Conventions"
 _PLAIN = re.compile(r'[^\x00-\x1f"*/:<>?\\|]+')
 _SHORT = re.compile(r"[A-Z0-9!#$%&'()\-@^_`{}~]{1,8}(\.[A-Z0-9!#$%&'()\-@^_`{}~]{1,3})?")
+_DOTS = frozenset({".", ".."})
 _NOT_IN_SHORT = re.compile(rb"[\x00-\x20\x22\x2a-\x2c\x2e\x2f\x3a-\x3f\x5b-\x5d\x7c\x7f]")
+
+# Upper-cased bytes of a name to those of its short name; spaces and dots are deleted beside it.
+_TO_SHORT = bytes(ord("_") if _NOT_IN_SHORT.match(bytes([code])) else code for code in range(256))
+_ROTATED = bytes((value >> 1 | value << 7) & 0xFF for value in range(256))
 
 
 def check_name(name: str) -> None:
@@ -64,6 +70,8 @@ def _upper(character: str) -> str:
 
 def plain_short(name: str) -> tuple[bytes, int] | None:
     """The 11 bytes and the case flags, when the name needs no long-name slots; else None."""
+    if len(name) > 12:
+        return None
     base, dot, extension = name.partition(".")
     upper_base, upper_extension = base.upper(), extension.upper()
     if not (name.isascii() and _SHORT.fullmatch(f"{upper_base}{dot}{upper_extension}")):
@@ -106,11 +114,11 @@ def decode_short(raw: bytes, case_flags: int, codec: str) -> str:
         text = text.lower() if case_flags & LOWER_BASE else text
         tail = tail.lower() if case_flags & LOWER_EXTENSION else tail
     name = f"{text}.{tail}" if tail else text
-    return name if _PLAIN.fullmatch(name) and name not in {".", ".."} else _FORBIDDEN.sub("_", name).replace(".", "_") or "_"
+    return name if _PLAIN.fullmatch(name) and name not in _DOTS else _FORBIDDEN.sub("_", name).replace(".", "_") or "_"
 
 
 class ShortNames:
-    """The short names of one directory: which are taken, and where to go on counting ~1, ~2, ... for each beginning.
+    """The short names of one directory: where to go on counting ~1, ~2, ... for each beginning.
 
     A beginning is what stands before ~N, so there is one counter for each number of digits. Numbers only go up while the
     directory is open: 10,000 similar names cost 10,000 steps, not 50 million.
@@ -118,18 +126,20 @@ class ShortNames:
 
     def __init__(self, codec: str) -> None:
         self._codec = codec
-        self._next: dict[tuple[int, bytes, bytes], int] = {}
+        self._next: dict[tuple[bytes, bytes], int] = {}         # beginning, extension → number to try
+        self._digits: dict[tuple[bytes, bytes], int] = {}       # first six bytes, extension → fewest digits with numbers left
 
-    def make(self, name: str, taken: dict[bytes, str]) -> bytes:
+    def make(self, name: str, taken: Container[bytes]) -> bytes:
         """A short name for a long one that `taken` does not have. Raises StorageError when all are taken."""
         base, extension, exact = _basis(name, self._codec)
         if exact:
             candidate = _pack(base, extension)
             if candidate not in taken:
                 return candidate
-        for digits in range(1, 7):
+        family = base[:6], extension
+        for digits in range(self._digits.get(family, 1), 7):
             prefix = base[: 7 - digits]
-            key = (digits, prefix, extension)
+            key = prefix + b"~%d" % digits, extension
             number = self._next.get(key, 10 ** (digits - 1))
             while number < 10**digits:
                 candidate = _pack(prefix + b"~%d" % number, extension)
@@ -138,6 +148,7 @@ class ShortNames:
                     self._next[key] = number
                     return candidate
             self._next[key] = number
+            self._digits[family] = digits + 1
         raise StorageError(f'no short name is left for "{name}": its directory has a million like it')
 
 
@@ -145,6 +156,18 @@ def _pack(base: bytes, extension: bytes) -> bytes:
     if base[:1] == b"\xe5":
         base = b"\x05" + base[1:]
     return base.ljust(8) + extension.ljust(3)
+
+
+def _basis(name: str, codec: str) -> tuple[bytes, bytes, bool]:
+    """fatgen103 "The Basis-Name Generation Algorithm": base (at most 8), extension (at most 3), and whether no tail is needed."""
+    raw, exact = _to_oem(name, codec)
+    stripped = raw.lstrip(b". ")
+    stem, dot, ending = stripped.rpartition(b".")
+    if not dot:
+        stem, ending = ending, b""
+    base, extension = stem.translate(_TO_SHORT, b" ."), ending.translate(_TO_SHORT, b" ")
+    exact = exact and base == stem and extension == ending and stripped == raw and 1 <= len(base) <= 8 and len(extension) <= 3
+    return _cut(base, 8, codec) or b"_", _cut(extension, 3, codec), exact
 
 
 @lru_cache(maxsize=4096)
@@ -156,44 +179,25 @@ def _oem_character(character: str, codec: str) -> bytes | None:
 
 
 def _to_oem(text: str, codec: str) -> tuple[bytes, bool]:
-    """Bytes of the code page, `_` for what it does not have or a short name may not; and whether nothing was lost."""
-    lost = False
+    """Upper case in bytes of the code page, `_` for what it does not have; and whether nothing was lost."""
     if text.isascii():
-        raw = text.upper().encode("ascii")
-    else:
-        codes = [_oem_character(character, codec) for character in text]
-        lost = None in codes
-        raw = b"".join(b"_" if code is None else code for code in codes)
-    clean = _NOT_IN_SHORT.sub(b"_", raw)
-    return clean, not lost and clean == raw
-
-
-def _basis(name: str, codec: str) -> tuple[bytes, bytes, bool]:
-    """fatgen103 "The Basis-Name Generation Algorithm": base (at most 8), extension (at most 3), and whether no tail is needed."""
-    stripped = name.lstrip(". ")
-    stem, dot, ending = stripped.rpartition(".")
-    if not dot:
-        stem, ending = ending, ""
-    packed_stem, packed_ending = stem.replace(" ", "").replace(".", ""), ending.replace(" ", "")
-    base, base_exact = _to_oem(packed_stem, codec)
-    extension, extension_exact = _to_oem(packed_ending, codec)
-    exact = (
-        base_exact and extension_exact and packed_stem == stem and packed_ending == ending and stripped == name
-        and 1 <= len(base) <= 8 and len(extension) <= 3
-    )
-    return _cut(base, 8, codec) or b"_", _cut(extension, 3, codec), exact
+        return text.upper().encode("ascii"), True
+    codes = [_oem_character(character, codec) for character in text]
+    return b"".join(b"_" if code is None else code for code in codes), None not in codes
 
 
 def _cut(raw: bytes, length: int, codec: str) -> bytes:
     """At most `length` bytes, without half a character of a two-byte code page."""
-    return raw if len(raw) <= length else raw[:length].decode(codec, "ignore").encode(codec, "replace")[:length]
+    if len(raw) <= length or raw.isascii():
+        return raw[:length]
+    return raw[:length].decode(codec, "ignore").encode(codec, "replace")[:length]
 
 
 def checksum(short: bytes) -> int:
     """What binds long-name slots to their short one (fatgen103, `ChkSum`)."""
     total = 0
     for byte in short:
-        total = ((total >> 1 | total << 7) + byte) & 0xFF
+        total = _ROTATED[total] + byte & 0xFF
     return total
 
 
@@ -215,15 +219,10 @@ def long_slots(name: str, short: bytes) -> bytes:
 
 def decode_long(units: bytes) -> str | None:
     """The text of the parts of a long name in their order; None when it is damaged or could not be part of a path."""
-    if len(units) > 2 * MAX_NAME_UNITS or b"\0\0" in units:
-        for position in range(0, len(units), 2):
-            if units[position : position + 2] == b"\0\0":
-                units = units[:position]
-                break
     try:
-        name = units.decode("utf-16-le")
+        name = units.decode("utf-16-le").partition("\0")[0]
     except UnicodeDecodeError:
         return None
-    if not _PLAIN.fullmatch(name) or name in {".", ".."} or len(units) > 2 * MAX_NAME_UNITS:
+    if not _PLAIN.fullmatch(name) or name in _DOTS or (len(units) > 2 * MAX_NAME_UNITS and len(name.encode("utf-16-le")) > 2 * MAX_NAME_UNITS):
         return None
     return name

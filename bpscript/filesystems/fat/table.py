@@ -156,11 +156,11 @@ class FatTable:
         page = self._pages.get(self._cursor >> self._shift) or self._load(self._cursor >> self._shift)
         found = page.used.find(_ZEROS[:count], self._cursor - page.first) if count < self._per_page else -1
         start = page.first + found if found >= 0 else self._search(count)
-        pieces = [(start, count)] if start is not None else self._gather(count)
+        pieces = [(Cluster(start), count)] if start is not None else self._gather(count)
         following = self._end
-        for start, length in reversed(pieces):
-            self._chain(start, length, following)
-            following = start
+        for first, length in reversed(pieces):
+            self._chain(first, length, following)
+            following = first
         if after:
             self._set(after, following)
         assert self._free is not None
@@ -168,7 +168,7 @@ class FatTable:
         self._cursor = pieces[-1][0] + pieces[-1][1]
         if self._cursor >= self._limit:
             self._cursor = 2
-        return [(Cluster(start), length) for start, length in pieces]
+        return pieces
 
     def free_chain(self, first: int, what: str = "chain") -> None:
         """Give back a whole chain; checked to its end before anything changes."""
@@ -272,9 +272,9 @@ class FatTable:
                 number = tail = 0
         return None
 
-    def _gather(self, count: int) -> list[tuple[int, int]]:
+    def _gather(self, count: int) -> list[tuple[Cluster, int]]:
         """Free runs as they come, from the cursor on and round."""
-        pieces: list[tuple[int, int]] = []
+        pieces: list[tuple[Cluster, int]] = []
         left = count
         begin = self._cursor >> self._shift
         for step in range(self._page_count + 1):        # the page of the cursor comes twice: its end first, its beginning last
@@ -283,7 +283,7 @@ class FatTable:
             low = self._cursor - page.first if step == 0 else 0
             high = self._cursor - page.first if step == self._page_count else len(page.used)
             for match in _FREE_RUN.finditer(page.used, low, high):
-                start, length = page.first + match.start(), min(match.end() - match.start(), left)
+                start, length = Cluster(page.first + match.start()), min(match.end() - match.start(), left)
                 if pieces and sum(pieces[-1]) == start:
                     pieces[-1] = (pieces[-1][0], pieces[-1][1] + length)
                 else:
@@ -296,17 +296,28 @@ class FatTable:
 
     def _chain(self, start: int, count: int, following: int) -> None:
         """Link clusters start, start + 1, ... and the last one to `following`."""
+        page = self._pages.get(start >> self._shift) or self._load(start >> self._shift)
+        low = start - page.first
+        high = low + count
+        if high > len(page.entries) or page.has_high_bits:
+            self._chain_slowly(start, count)
+            self._set(start + count - 1, following)
+            return
+        if count > 1:
+            page.entries[low:high] = array(self._typecode, range(start + 1, start + count + 1))
+        page.entries[high - 1] = following
+        page.used[low:high] = _ONES[:count]
+        page.low, page.high = min(page.low, low), max(page.high, high)
+
+    def _chain_slowly(self, start: int, count: int) -> None:
         for page, low, high in self._pieces(start, count):
-            first = page.first + low + 1
+            first = page.first + 1
             if page.has_high_bits:
                 for index in range(low, high):
-                    page.entries[index] = page.entries[index] & ~self._mask | page.first + index + 1
-            elif high - low == 1:
-                page.entries[low] = first
+                    page.entries[index] = page.entries[index] & ~self._mask | first + index
             else:
-                page.entries[low:high] = array(self._typecode, range(first, first + high - low))
+                page.entries[low:high] = array(self._typecode, range(first + low, first + high))
             page.used[low:high] = _ONES[: high - low]
-        self._set(start + count - 1, following)
 
     def _set(self, cluster: int, value: int) -> None:
         page = self._pages.get(cluster >> self._shift) or self._load(cluster >> self._shift)

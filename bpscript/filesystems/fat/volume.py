@@ -53,6 +53,7 @@ class FatVolume:
         self._writer = WriteBehind(device)
         self._by_cluster: dict[int, Directory] = {}
         self._by_path: dict[str, Directory] = {}
+        self._held = 0                                              # bytes of directories in memory
         self._homes: dict[int, tuple[int, int]] = {}                # directory → its parent's cluster, and slot in there
         self._readers: Counter[int] = Counter()                     # first clusters of files that are being read
         self._root = self._load_root()
@@ -371,6 +372,7 @@ class FatVolume:
             extents.append((self.geometry.cluster_offset(start), count * size))
         directory = Directory(self._device, extents, cluster, where, self._codec, wide=self.geometry.width == 32)
         self._by_cluster[cluster] = directory
+        self._held += length
         return directory
 
     def _directory(self, path: str) -> Directory:
@@ -411,12 +413,12 @@ class FatVolume:
 
     def _trim(self) -> None:
         """Let go of directories, the root apart, when they have become too many. Only between operations."""
-        if len(self._by_cluster) < 16 or sum(directory.size for directory in self._by_cluster.values()) <= _HELD_SLOTS:
-            return
-        for directory in self._by_cluster.values():
-            directory.write()
-        self._by_cluster = {self._root.cluster: self._root}
-        self._by_path = {"": self._root}
+        if self._held > _HELD_SLOTS:
+            for directory in self._by_cluster.values():
+                directory.write()
+            self._by_cluster = {self._root.cluster: self._root}
+            self._by_path = {"": self._root}
+            self._held = self._root.size
 
     def _check_room(self, path: str, directory: Directory, slots: int, count: int, *, old_first: int = 0, old_count: int = 0) -> None:
         """Raise NoSpaceError unless `count` clusters and `slots` slots fit; the old chain counts as free if it may go first."""
@@ -443,6 +445,7 @@ class FatVolume:
             last = (last_offset + last_length - self.geometry.data_offset) // size + 1
             runs = self._table.allocate(-(-missing * SLOT_SIZE // size), after=last)
             directory.grow([(self.geometry.cluster_offset(start), count * size) for start, count in runs])
+            self._held += sum(count for _, count in runs) * size
 
     def _dot_dot(self, parent: Directory) -> int:
         """What `..` of a directory in `parent` holds: 0 for the root, also on FAT32."""
