@@ -4,6 +4,7 @@ from ..base.errors import StorageError
 from ..base.events import progress
 from ..base.units import MIB
 from ..interpreter.run import Run
+from ..language.arguments import Skippable
 from ..language.declare import command
 from ..machine.disks import CACHE, MBR
 from ..machine.formatting import format_partition, geometry_of
@@ -31,7 +32,7 @@ def get_partitions(run: Run, name: VariableName, disk: int = 0) -> None:
     run.variables.set(name, found.partition_list())
 
 
-@command("SetPartitions", group="disks and files", writes_disk=True)
+@command("SetPartitions", group="disks and files", writes_disk=True, usage='"list" [disk]')
 def set_partitions(run: Run, partitions: str, disk: int = 0) -> None:
     """Write the partition table of a disk. An entry that stays as it is keeps its data.
 
@@ -108,10 +109,7 @@ def blank(run: Run, partition: int, disk: int = 0) -> None:
     target = run.machine.disks[disk]
     if partition == MBR:
         raise StorageError("Blank 0 would destroy the partition table", hint="Clean 0 writes fresh boot code and keeps the table")
-    if partition == CACHE:
-        area = target.need_cache_area()
-    else:
-        area = target.partition(partition)
+    area = target.need_cache_area() if partition == CACHE else target.partition(partition)
     target.forget(partition)
     with progress(run.machine.events, f"Blank {partition}", area.size) as state:
         for offset in range(0, area.size, _WIPE_STEP):
@@ -124,7 +122,7 @@ def blank(run: Run, partition: int, disk: int = 0) -> None:
 
 
 @command("Clean", group="disks and files", writes_disk=True)
-def clean(run: Run, partitions: PartitionNumbers, disk: int = 0, label: str = "") -> None:
+def clean(run: Run, partitions: PartitionNumbers, disk: Skippable[int] = 0, label: str = "") -> None:
     """Format partitions by their type in the table: FAT, Linux (see $Linux-FS) and swap; an extended partition gets an empty table.
 
     Args:

@@ -33,27 +33,27 @@ def copy(run: Run, source: FileName, dest: FileName) -> None:
 
 
 @command("Append", group="disks and files", writes_disk=True)
-def append(run: Run, first: FileName, second: FileName, dest: FileName) -> None:
+def append(run: Run, src1: FileName, src2: FileName, dest: FileName) -> None:
     """Write two files, one after the other, into a third.
 
     Args:
-        first: the file that comes first
-        second: the file that comes second
+        src1: the file that comes first
+        src2: the file that comes second
         dest: the file to write, which must not be one of the two
 
     Examples:
         > Append "hosts.head" "hosts.tail" "{:1}/etc/hosts"
     """
     files = run.machine.files
-    if files.place(dest) in {files.place(first), files.place(second)}:
+    if files.place(dest) in {files.place(src1), files.place(src2)}:
         raise StorageError(f'"{dest}" cannot be both read and written by Append')
-    files.open(second).close()
+    files.open(src2).close()
 
     def both() -> Iterator[bytes]:
-        yield from files.chunks(first)
-        yield from files.chunks(second)
+        yield from files.chunks(src1)
+        yield from files.chunks(src2)
 
-    sizes = [_size_of(files.at(first)), _size_of(files.at(second))]
+    sizes = [_size_of(files.at(src1)), _size_of(files.at(src2))]
     _write_checked(run, dest, both(), None if None in sizes else sum(size or 0 for size in sizes))
 
 
@@ -136,20 +136,20 @@ def deltree(run: Run, path: FileName) -> None:
 
 
 @command("LogFile", group="monitoring")
-def log_file(run: Run, file: FileName) -> None:
+def log_file(run: Run, filename: FileName) -> None:
     """Write the contents of a file to the log.
 
     Args:
-        file: the file
+        filename: the file
 
     Examples:
         > LogFile "{:1}/autoexec.bat"
     """
-    text = decode(run.machine.files.read(file), iso_latin=run.variables.is_on("IsoLatin"), code_page=run.code_page)
+    text = decode(run.machine.files.read(filename), iso_latin=run.variables.is_on("IsoLatin"), code_page=run.code_page)
     run.log(text.text)
 
 
-@command("LogDir", group="monitoring")
+@command("LogDir", group="monitoring", usage='"path/pattern"')
 def log_dir(run: Run, path: FileName) -> None:
     """Write a directory to the log: date and time, size or <DIR>, and name of each entry.
 

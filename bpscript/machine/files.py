@@ -7,7 +7,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime
-from typing import Protocol
 
 from ..base.errors import InTheWayError, NotFoundError, ReadOnlyError, StorageError
 from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
@@ -18,43 +17,6 @@ from .places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from .settings import Settings
 
 STEP = 1 << 20      # bytes read and written at a time
-
-
-class File(Protocol):
-    """One file or directory, named but not opened."""
-
-    @property
-    def name(self) -> str:
-        """As messages show it."""
-        ...
-
-    def stat(self) -> SourceFacts | None:
-        """Size, time and whether it is a directory; None when it does not exist."""
-        ...
-
-    def open(self) -> Reader:
-        """The contents. Raises NotFoundError; InTheWayError for a directory."""
-        ...
-
-    def write(self, chunks: Iterable[Buffer], size: int | None = None) -> None:
-        """Create or replace the file; nothing partial stays after a failure."""
-        ...
-
-    def entries(self) -> list[tuple[str, SourceFacts]]:
-        """What a directory holds, sorted by name."""
-        ...
-
-    def make_dir(self) -> None:
-        """Make the directory and its parents; no effect if it exists."""
-        ...
-
-    def remove(self) -> None:
-        """Remove the file, which must exist and be no directory."""
-        ...
-
-    def remove_tree(self) -> None:
-        """Remove the directory with all in it; no effect if it does not exist; a root is emptied."""
-        ...
 
 
 class VolumeFile:
@@ -91,7 +53,7 @@ class VolumeFile:
         path = self.resolved()
         if not path:
             raise InTheWayError(f'"{self.name}" is a directory, not a file')
-        self._need_parent(path)
+        self.need_parent()
         if self.volume.exists(path) and self.volume.stat(path).kind is FileKind.DIRECTORY:
             raise InTheWayError(f'"{self.name}" is a directory, not a file')
         self.volume.write_file(path, chunks, size)
@@ -134,8 +96,9 @@ class VolumeFile:
         """The path with symbolic links followed; where it leads nowhere, the path as it is."""
         return follow_links(self.volume, self.path)
 
-    def _need_parent(self, path: str) -> None:
-        parent, _ = split_path(path)
+    def need_parent(self) -> None:
+        """Raise NotFoundError or InTheWayError unless the directory that the file goes into exists."""
+        parent, _ = split_path(self.resolved())
         if parent and self.volume.kind != "CACHE":
             try:
                 kind = self.volume.stat(parent).kind
@@ -185,6 +148,9 @@ class SourceFile:
         if not isinstance(self.source, HasFolders):
             raise ReadOnlyError(f'"{self.name}" is a file of the server, which can only be read')
         return self.source
+
+
+File = VolumeFile | SourceFile
 
 
 class Files:

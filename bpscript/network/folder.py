@@ -100,6 +100,10 @@ class FolderSource:
                 found.append((name, facts))
         return found
 
+    def host_path(self, path: str) -> Path:
+        """Where a name leads on this host; there may be nothing yet. Raises ReadOnlyError, or StorageError when it leads out."""
+        return self._for_change(path)
+
     def make_dir(self, path: str) -> None:
         """Make a directory and its parents."""
         target = self._for_change(path)
