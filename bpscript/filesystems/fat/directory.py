@@ -89,7 +89,8 @@ class Directory:
         tail = memoryview(self._slots)[self._end * SLOT_SIZE :]
         self._has_rubbish = any(self._marks[self._end :]) or bytes(tail).count(0) != len(tail)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """Files and directories in it, without `.` and `..`."""
         return len(self._index) + self.hidden
 

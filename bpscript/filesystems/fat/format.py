@@ -48,7 +48,7 @@ _BOOT_CODE = bytes.fromhex(
     "FC"            #        cld
     "E80000"        #        call here
     "5E"            # here:  pop  si            ; loaded at 0000:7C00 or at 07C0:0000, so ask where we are
-    "83C614"        #        add  si, text - here
+    "83C61B"        #        add  si, text - here
     "0E"            #        push cs
     "1F"            #        pop  ds
     "AC"            # next:  lodsb
@@ -185,12 +185,15 @@ def _fit(size: int, width: int, sector_size: int, cluster_size: int) -> Geometry
         page = max(1, 4096 // sector_size)          # FATs and clusters begin on 4 KiB of the volume, as disks like it
         fat_sectors = -(-fat_sectors // page) * page
     clusters = (left - 2 * fat_sectors) // per_cluster
-    lowest = layout.MIN_CLUSTERS[width]
-    if width < 32 and clusters > layout.MAX_CLUSTERS[width] and clusters - layout.MAX_CLUSTERS[width] <= 16:
-        # A few clusters too many for this width: leave them unused rather than double the cluster size.
-        clusters = layout.MAX_CLUSTERS[width]
-        total = reserved + 2 * fat_sectors + root_sectors + clusters * per_cluster
-    if not lowest <= clusters <= layout.MAX_CLUSTERS[width]:
+    lowest, highest = layout.MIN_CLUSTERS[width], layout.MAX_CLUSTERS[width]
+    if width < 32:
+        # fatgen103: stay 16 clusters away from where the width changes, because some drivers are off by a few.
+        lowest, highest = lowest + 16 if width == 16 else lowest, highest - 16
+        if highest < clusters <= highest + 64:
+            # A few too many: leave them unused rather than double the cluster size.
+            clusters = highest
+            total = reserved + 2 * fat_sectors + root_sectors + clusters * per_cluster
+    if not lowest <= clusters <= highest:
         return None
     return Geometry(
         width=width, sector_size=sector_size, sectors_per_cluster=per_cluster, reserved_sectors=reserved, fat_count=2,

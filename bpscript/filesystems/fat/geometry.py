@@ -135,7 +135,7 @@ class Geometry:
         front = build_record(layout.BIOS_PARAMETER_BLOCK, head) + build_record(tail_layout, tail)
         return front + template[tail_end:]
 
-    @property
+    @cached_property
     def cluster_size(self) -> int:
         """Bytes."""
         return self.sectors_per_cluster * self.sector_size

@@ -32,6 +32,9 @@ def regrow(old: Geometry, new_total_sectors: int, *, sector_size: int | None = N
     fit, StorageError when clusters are smaller than the new sectors.
     """
     size = sector_size or old.sector_size
+    new_total_sectors = min(new_total_sectors, 0xFFFFFFFF)
+    if (new_total_sectors, size) == (old.total_sectors, old.sector_size):
+        return old
     if old.cluster_size % size:
         raise StorageError(f"clusters of {old.cluster_size} bytes cannot be on a disk with sectors of {size} bytes")
     if size != old.sector_size and old.width != 32 and old.reserved_sectors != 1:
@@ -56,11 +59,9 @@ def regrow(old: Geometry, new_total_sectors: int, *, sector_size: int | None = N
     # Beyond the limit of the width no sector may be claimed: the number of clusters tells FAT12, FAT16 and FAT32 apart.
     limited = clusters == layout.MAX_CLUSTERS[old.width]
     total = data_sectors + clusters * per_cluster if limited else new_total_sectors
-    if old.cluster_count < layout.MIN_CLUSTERS[old.width] and old.width != 32:
-        raise StorageError(f"FAT{old.width} with {old.cluster_count} clusters cannot be moved")
     return replace(
         old, sector_size=size, sectors_per_cluster=per_cluster, reserved_sectors=reserved, sectors_per_fat=fat_sectors,
-        total_sectors=min(total, 0xFFFFFFFF), hidden_sectors=old.hidden_sectors * old.sector_size // size,
+        total_sectors=total, hidden_sectors=old.hidden_sectors * old.sector_size // size,
     )
 
 

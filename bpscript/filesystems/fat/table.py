@@ -28,7 +28,7 @@ PAGE_SIZE = 64 * 1024           # bytes of a page on the device
 MAX_PAGES = 96                  # kept in memory: about 8 MB
 _SEARCH_PAGES = 64              # pages looked at for a single run before free runs are taken as they come
 _SCAN_SIZE = 1 << 20            # bytes read at once when the whole table is scanned
-_EXACT_PAGES = 256              # tables up to this size are counted; larger ones may trust FSInfo
+_EXACT_PAGES = 256              # tables up to this size are counted, in some 25 ms; larger ones may trust FSInfo
 
 _ZEROS = bytes(PAGE_SIZE // 2)
 _ONES = b"\1" * (PAGE_SIZE // 2)
@@ -56,8 +56,8 @@ class _Page:
 class FatTable:
     """The chains of a volume. Nothing reaches the device before `flush`, or before memory for pages runs out."""
 
-    def __init__(self, device: BlockDevice, geometry: Geometry, next_free: int = 2, free_clusters: int | None = None) -> None:
-        """`next_free` and `free_clusters` are what FSInfo says; None counts when it is first needed."""
+    def __init__(self, device: BlockDevice, geometry: Geometry, next_free: int = 2) -> None:
+        """`next_free` is where to look for free clusters first."""
         self._device = device
         self._geometry = geometry
         self._width = geometry.width
@@ -72,8 +72,7 @@ class FatTable:
         self._page_count = -(-self._limit // self._per_page)
         self._pages: dict[int, _Page] = {}
         self._cursor = next_free if 2 <= next_free < self._limit else 2
-        trusted = free_clusters is not None and free_clusters <= geometry.cluster_count and self._page_count > _EXACT_PAGES
-        self._free: int | None = free_clusters if trusted else None
+        self._free: int | None = None                           # counted when it is first needed
 
     @property
     def free_clusters(self) -> int:
@@ -81,6 +80,11 @@ class FatTable:
         if self._free is None:
             self._free = sum(used.count(0) for _, used in self._scan())
         return self._free
+
+    def trust(self, free_clusters: int) -> None:
+        """Take the count of FSInfo, if it can be true and counting would take long: other programs are known to leave it wrong."""
+        if free_clusters <= self._geometry.cluster_count and self._page_count > _EXACT_PAGES:
+            self._free = free_clusters
 
     @property
     def next_free(self) -> Cluster:

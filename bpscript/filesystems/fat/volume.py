@@ -46,14 +46,17 @@ class FatVolume:
         self._info = self._read_info()
         free, following = self._info or (layout.UNKNOWN, layout.UNKNOWN)
         clean = layout.CLEAN_SHUTDOWN[geometry.width]
-        self._table = FatTable(device, geometry, following, None if geometry.dirty or free == layout.UNKNOWN else free)
+        self._table = FatTable(device, geometry, following)
         self._found_dirty = geometry.dirty or self._table.get(1) & clean != clean
+        if not self._found_dirty:
+            self._table.trust(free)
         self._marked = False                                        # something was changed since the last flush
         self._failed = False                                        # a flush did not come to its end
         self._writer = WriteBehind(device)
         self._by_cluster: dict[int, Directory] = {}
         self._by_path: dict[str, Directory] = {}
         self._held = 0                                              # bytes of directories in memory
+        self._storing = 0                                           # calls of write_file that wait for data
         self._homes: dict[int, tuple[int, int]] = {}                # directory → its parent's cluster, and slot in there
         self._readers: Counter[int] = Counter()                     # first clusters of files that are being read
         self._root = self._load_root()
@@ -116,6 +119,7 @@ class FatVolume:
         """Facts of a path. Raises NotFoundError."""
         if not path:
             return Facts(FileKind.DIRECTORY, dos=DosFacts(0))
+        self._trim()
         directory, entry = self._need(path)
         return self._facts(directory, directory.fields(entry.slot))
 
@@ -123,6 +127,7 @@ class FatVolume:
         """True when there is such a file or directory."""
         if not path:
             return True
+        self._trim()
         try:
             directory, name = self._parent(path)
         except (NotFoundError, InTheWayError):
@@ -137,6 +142,7 @@ class FatVolume:
 
     def open(self, path: str) -> FatReader:
         """The contents of a file, streamed; see `FatReader.readinto` too."""
+        self._trim()
         directory, entry = self._need(path)
         fields = directory.fields(entry.slot)
         if fields.is_directory:
@@ -154,6 +160,7 @@ class FatVolume:
 
     def data_ranges(self, path: str) -> list[tuple[int, int]]:
         """Where the bytes of a file are: offsets on the device and lengths, in the order of the file."""
+        self._trim()
         directory, entry = self._need(path)
         fields = directory.fields(entry.slot)
         if fields.is_directory:
@@ -190,6 +197,7 @@ class FatVolume:
         and nobody is reading them, they go first. Raises NoSpaceError before anything is changed when `size` cannot fit, and
         StorageError for more than 4 GiB - 1 or a name FAT cannot hold.
         """
+        self._trim()
         directory, name = self._parent(path)
         old = directory.find(name)
         fields = None
@@ -209,22 +217,29 @@ class FatVolume:
         self._begin()
         if old is None:
             self._grow_directory(directory, slots)
-        elif cluster_count > self._table.free_clusters and fields is not None:
-            # No room for both: the old file goes first, entry and all, so that a failure leaves no empty one behind.
-            directory.remove(old)
+        old_goes_first = fields is not None and cluster_count > self._table.free_clusters
+        if old is not None and fields is not None and old_goes_first:
+            directory.update(old.slot, fields._replace(cluster_high=0, cluster_low=0, size=0))
             self._table.free_chain(old_first, f'file "/{path}"')
-            old, old_first = None, 0
+            old_first = 0
         runs: list[_Run] = []
+        self._storing += 1
         try:
             if size is None:
                 size = self._store_growing(path, chunks, runs)
             else:
                 runs += self._table.allocate(cluster_count) if cluster_count else ()
                 self._store(path, chunks, runs, size)
+            if old is None:
+                self._grow_directory(directory, slots)      # again: whoever gives the chunks may have used the volume meanwhile
         except BaseException:
             for start, count in runs:
                 self._table.free_run(start, count)
+            if old is not None and old_goes_first:
+                directory.remove(old)
             raise
+        finally:
+            self._storing -= 1
         first = runs[0][0] if runs else 0
         stamped = self._stamp(facts, fields, first, size)
         if old is None:
@@ -238,6 +253,7 @@ class FatVolume:
         """Make one directory; an existing one gets the facts only."""
         if not path:
             return
+        self._trim()
         directory, name = self._parent(path)
         found = directory.find(name)
         if found is not None:
@@ -253,7 +269,8 @@ class FatVolume:
         self._grow_directory(directory, slots)
         (cluster, _), = self._table.allocate(1)
         stamped = self._stamp(facts, None, cluster, 0)
-        stamped = stamped._replace(attributes=stamped.attributes & ~ARCHIVE | DIRECTORY)
+        given = 0 if facts is None or facts.dos is None else stamped.attributes
+        stamped = stamped._replace(attributes=given | DIRECTORY)
         dots = dot_entries(cluster, self._dot_dot(directory), stamped)
         offset = self.geometry.cluster_offset(cluster)
         self._writer.flush()
@@ -265,6 +282,7 @@ class FatVolume:
         """Apply times and DOS attributes; the root directory has none."""
         if not path:
             return
+        self._trim()
         directory, entry = self._need(path)
         fields = directory.fields(entry.slot)
         self._begin()
@@ -273,11 +291,12 @@ class FatVolume:
 
     def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
+        self._trim()
         split_path(path)
         directory, entry = self._need(path)
         fields = directory.fields(entry.slot)
         first = directory.first_cluster(fields)
-        if fields.is_directory and len(self._directory(path)):
+        if fields.is_directory and self._directory(path).count:
             raise InTheWayError(f'directory "/{path}" is not empty')
         self._begin()
         if first:
@@ -290,6 +309,7 @@ class FatVolume:
 
     def rename(self, old: str, new: str) -> None:
         """Move an entry; changing only the case of a name is allowed."""
+        self._trim()
         split_path(old)
         source, entry = self._need(old)
         target, name = self._parent(new)
@@ -311,7 +331,7 @@ class FatVolume:
         if not same:
             source.remove(entry)
         if fields.is_directory:
-            directory = self._by_cluster.get(first) or self._load(first, new)
+            directory = self._by_cluster[first] if first in self._by_cluster else self._load(first, new)
             directory.set_parent_cluster(self._dot_dot(target))
             directory.where = new
             self._homes[first] = target.cluster, moved.slot
@@ -344,8 +364,6 @@ class FatVolume:
     def close(self) -> None:
         """Flush and let go."""
         self.flush()
-        self._by_cluster.clear()
-        self._by_path.clear()
 
     # Directories
 
@@ -393,16 +411,15 @@ class FatVolume:
         home = self._homes.setdefault(cluster, (parent.cluster, entry.slot))
         if cluster == 0 or home != (parent.cluster, entry.slot):
             raise FormatError(f'directory "/{path}": its entry leads to a directory that belongs elsewhere (cluster {cluster})')
-        directory = self._by_cluster.get(cluster) or self._load(cluster, path)
+        directory = self._by_cluster[cluster] if cluster in self._by_cluster else self._load(cluster, path)
         self._by_path[path] = directory
         return directory
 
     def _parent(self, path: str) -> tuple[Directory, str]:
-        self._trim()
         parent, _, name = path.rpartition("/")
         if not name:
             raise InTheWayError("the root directory is in the way: a file needs a name")
-        return self._by_path.get(parent) or self._directory(parent), name
+        return self._directory(parent), name
 
     def _need(self, path: str) -> tuple[Directory, Entry]:
         directory, name = self._parent(path)
@@ -413,7 +430,7 @@ class FatVolume:
 
     def _trim(self) -> None:
         """Let go of directories, the root apart, when they have become too many. Only between operations."""
-        if self._held > _HELD_SLOTS:
+        if self._held > _HELD_SLOTS and not self._storing:
             for directory in self._by_cluster.values():
                 directory.write()
             self._by_cluster = {self._root.cluster: self._root}
