@@ -4,17 +4,23 @@ Fields of the boot sector that say where the partition lies are left out: the ar
 """
 
 import threading
+from collections.abc import Iterable
+from contextlib import closing
 
 from blake3 import blake3
 
-from ..base.errors import FormatError
-from ..base.events import Progress, Sink, ignore
-from ..blocks.device import BlockDevice
+from ..base.errors import FormatError, StorageError
+from ..base.events import Progress, Sink, ignore, progress
+from ..base.sources import Reader
+from ..blocks.device import BlockDevice, data_ranges_of
+from ..filesystems.filesystem import Facts, FileKind, Filesystem
 from .capture import read_used
 from .container import ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
 from .full import FullImage
 from .placement import Place, Placement, placement
+
+_STEP = 1 << 20
 
 
 class Comparer:
@@ -109,11 +115,12 @@ class Comparer:
         buffer = self._buffer()
         zeros = bytes(len(buffer))
         for first, last, distance in self._placed.place(start, end):
-            for at in range(first, last, len(buffer)):
-                length = min(len(buffer), last - at)
-                device.readinto(at + distance, memoryview(buffer)[:length])
-                if (buffer if length == len(buffer) else bytes(buffer[:length])) != (zeros if length == len(buffer) else bytes(length)):
-                    return False
+            for low, high in data_ranges_of(device, first + distance, last - first):
+                for at in range(low, high, len(buffer)):
+                    length = min(len(buffer), high - at)
+                    device.readinto(at, memoryview(buffer)[:length])
+                    if buffer[:length] != zeros[:length]:
+                        return False
         return True
 
 
@@ -129,3 +136,30 @@ def compare(
     if device.size != image.size:
         raise FormatError(f"the archive is of a partition of {image.size} bytes, this one has {device.size}")
     return Comparer(image, device, placement(image, device.size, Place())).differences(threads=threads, events=events, task="compare")
+
+
+def compare_files(source: Filesystem, target: Filesystem, found: Iterable[tuple[str, Facts, str | None]], events: Sink = ignore) -> None:
+    """Read every file of a listing on both volumes. Raises StorageError that names the first that differs."""
+    entries = [(path, facts.size) for path, facts, _ in found if facts.kind is FileKind.FILE]
+    with progress(events, "verify", sum(size for _, size in entries)) as state:
+        for path, size in entries:
+            with closing(source.open(path)) as one, closing(target.open(path)) as other:
+                position = 0
+                while data := read_some(one, _STEP):
+                    if read_some(other, len(data)) != data:
+                        raise StorageError(f"verify: {path} read back differs from the archive after byte {position}")
+                    position += len(data)
+                if other.read(1):
+                    raise StorageError(f"verify: {path} read back is longer than the {size} bytes in the archive")
+            state.advance(size)
+
+
+def read_some(reader: Reader, length: int) -> bytes:
+    """`length` bytes, fewer only at the end."""
+    data = reader.read(length)
+    while 0 < len(data) < length:
+        more = reader.read(length - len(data))
+        if not more:
+            break
+        data += more
+    return data

@@ -9,25 +9,28 @@ the target and are left out of comparisons.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..base.errors import StorageError
 from ..blocks.device import BlockDevice
 from ..filesystems.fat.geometry import Geometry
+from ..filesystems.fat.growth import boot_area, plan_moves, regrow
 from .full import FullImage
 
 _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # offset in the boot sector, bytes; NTFS has the same
-_FAT_LIMIT = {12: 4_084, 16: 65_524, 32: 268_435_444}                       # fatgen103, "FAT Type Determination"
-_ALIGN = 4096       # data that began on a multiple of this does so after the move
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a partition lies on its disk: the LBA of its first sector, and the geometry that the firmware reports."""
+    """Where a partition lies on its disk: the LBA of its first sector, and the geometry that the firmware reports.
+
+    `sector_size` (bytes) is the disk's; a FAT volume with other sectors is copied file by file.
+    """
 
     hidden_sectors: int = 0
     heads: int = 255
     sectors_per_track: int = 63
+    sector_size: int | None = None
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ def placement(image: FullImage, size: int, place: Place | None) -> Placement:
                 found.patches += _boot_patches(None, backup, place)
         total = min(size // geometry.sector_size, (1 << 32) - 1)
         if size > image.size and total > geometry.total_sectors:
-            _grow_fat(found, geometry, total)
+            _grow_fat(found, geometry, total, image.boot, place)
     elif kind == "NTFS" and place is not None:
         found.patches += _boot_patches(image.boot, 0, place)
         if image.facts.volume_size + 512 <= image.size:
@@ -94,79 +97,36 @@ def _boot_patches(boot: bytes | None, offset: int, place: Place) -> list[Patch]:
     return patches
 
 
-def grown(old: Geometry, total_sectors: int) -> Geometry:
-    """The same clusters under the same numbers on a larger volume; as many more as the width of the FAT allows."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    limit = _FAT_LIMIT[old.width]
-    per_fat = old.sectors_per_fat
-    step = max(1, _ALIGN // old.sector_size) if old.data_offset % _ALIGN == 0 else 1
-    while True:
-        # Ends: every round makes the FAT longer and the data area shorter.
-        data = total_sectors - old.reserved_sectors - old.fat_count * per_fat - old.root_size // old.sector_size
-        clusters = min(data // old.sectors_per_cluster, limit)
-        needed = -(-((clusters + 2) * old.width) // (8 * old.sector_size))
-        if needed <= per_fat:
-            break
-        per_fat += -(-(needed - per_fat) // step) * step if clusters > 0 else 0
-    if clusters <= old.cluster_count:
-        return old
-    used = old.reserved_sectors + old.fat_count * per_fat + old.root_size // old.sector_size
-    # Sectors beyond the last cluster that the width allows would make the volume look like one of the next width.
-    total = min(total_sectors, used + (limit + 1) * old.sectors_per_cluster - 1) if clusters == limit else total_sectors
-    return replace(old, sectors_per_fat=per_fat, total_sectors=total)
-
-
-def _grow_fat(found: Placement, old: Geometry, total_sectors: int) -> None:
-    new = grown(old, total_sectors)
-    if new == old:
+def _grow_fat(found: Placement, old: Geometry, total_sectors: int, boot: bytes, place: Place | None) -> None:
+    new = regrow(old, total_sectors)
+    if new.cluster_count == old.cluster_count:
         return
-    found.moves = [(0, 0)]
-    for number in range(old.fat_count):
-        distance = number * (new.fat_size - old.fat_size)
-        found.moves.append((old.fat_offset + number * old.fat_size, distance))
-    found.moves.append((old.root_offset, new.root_offset - old.root_offset))
+    if place is not None:
+        new = replace(new, hidden_sectors=place.hidden_sectors, heads=place.heads, sectors_per_track=place.sectors_per_track)
+    moves, zeros = plan_moves(old, new)
+    found.moves = [(move.source, move.target - move.source) for move in moves]
 
     def finish(device: BlockDevice) -> None:
-        for number in range(new.fat_count):
-            _clear_entries(device, new.fat_offset + number * new.fat_size, old.cluster_count + 2, new)
-        for sector in {0, old.backup_sector}:
-            offset = sector * old.sector_size
-            boot = device.read(offset, old.sector_size)
-            if sector == 0 or boot[510:512] == b"\x55\xaa":
-                device.write(offset, new.to_sector(boot))
-        for sector in {old.info_sector, old.backup_sector + old.info_sector if old.backup_sector else 0} - {0}:
-            _count_free(device, sector * old.sector_size, new.cluster_count - old.cluster_count)
+        for start, end in zeros:
+            device.zero(start, end - start)
+        info = device.read(old.info_sector * old.sector_size, 512) if old.info_sector else None
+        for offset, data in boot_area(old, new, boot, info):
+            device.write(offset, data)
 
     found.finish = finish
 
 
-def _clear_entries(device: BlockDevice, fat_offset: int, first: int, new: Geometry) -> None:
-    """Zero the entries of a FAT from `first` on: what was behind the last cluster may hold anything."""
-    bits = first * new.width
-    offset = fat_offset + bits // 8
-    if bits % 8:                            # FAT12: the upper half of a byte
-        device.write(offset, bytes([device.read(offset, 1)[0] & 0x0F]))
-        offset += 1
-    device.zero(offset, fat_offset + new.fat_size - offset)
-
-
-def _count_free(device: BlockDevice, offset: int, more: int) -> None:
-    """FSInfo (fatgen103): the count of free clusters grows; an unknown one stays unknown."""
-    sector = device.read(offset, 512)
-    free = int.from_bytes(sector[488:492], "little")
-    if sector[:4] == b"RRaA" and sector[484:488] == b"rrAa" and free != 0xFFFF_FFFF:
-        device.write(offset + 488, (free + more).to_bytes(4, "little"))
-
-
-def check_room(image: FullImage, size: int) -> bool:
+def blocks_fit(image: FullImage, size: int, place: Place | None = None) -> bool:
     """True when blocks can go to their places on a partition of `size` bytes; False when files must be copied one by one.
 
     Raises StorageError when neither is possible.
     """
+    kind = image.facts.filesystem
+    sector_size = None if place is None else place.sector_size
+    if kind.startswith("FAT") and sector_size not in {None, Geometry.from_sector(image.boot).sector_size}:
+        return False
     if size >= image.size:
         return True
-    kind = image.facts.filesystem
     last = image.used.ends[-1] if len(image.used) else 0
     if image.facts.volume_size <= size and last <= size:
         return True                         # the partition was larger than the file system on it

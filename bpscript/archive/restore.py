@@ -12,11 +12,8 @@ A partition where the work was cut off stays marked; running it again passes ove
 """
 
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 
 from ..base.clock import Clock
-from ..base.entropy import Entropy
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
 from ..blocks.device import BlockDevice
@@ -25,28 +22,18 @@ from .compare import Comparer
 from .container import Chunk, ChunkKind
 from .full import FullImage
 from .marking import HEAD, HeldDevice
-from .placement import Place, Placement, check_room, placement
+from .placement import Place, Placement, blocks_fit, placement
 from .records import KIB
+from .report import Restored
 
 MODES = ("AUTO", "ALL", "DIFF")
 _PROBES = 24            # chunks that AUTO looks at before it decides
 _NEAR = 16 * KIB        # gaps up to this are written with what surrounds them: one call instead of two
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was done: bytes of used contents, of them written and found equal; `how` for people."""
-
-    used: int
-    written: int
-    equal: int
-    how: str
-
-
 def restore(
     image: FullImage, device: BlockDevice, *, rewrite: str = "AUTO", verify: bool = False, place: Place | None = None,
-    clock: Clock | None = None, entropy: Entropy | None = None, code_page: str = "cp850", threads: int | None = None,
-    temp_folder: Path | str | None = None, events: Sink = ignore,
+    clock: Clock | None = None, code_page: str = "cp850", threads: int | None = None, events: Sink = ignore,
 ) -> Restored:
     """Make a partition hold what the archive holds. The caller has compared the family with the partition's type.
 
@@ -55,14 +42,13 @@ def restore(
     """
     if rewrite not in MODES:
         raise StorageError(f'Rewrite is "{rewrite}"; expected AUTO, ALL or DIFF')
-    if not check_room(image, device.size):
+    if not blocks_fit(image, device.size, place):
         from .reformat import restore_files, restore_swap  # noqa: PLC0415 - few restores need a formatter
 
         if image.facts.filesystem == "SWAP":
             return restore_swap(image, device)
         return restore_files(
-            image, device, verify=verify, place=place, clock=clock or Clock(), entropy=entropy or Entropy(), code_page=code_page,
-            temp_folder=temp_folder, events=events,
+            image, device, verify=verify, place=place, clock=clock or Clock(), code_page=code_page, events=events
         )
     if image.facts.filesystem == "SWAP" and device.size != image.size:
         from .reformat import restore_swap  # noqa: PLC0415
@@ -73,7 +59,7 @@ def restore(
     if image.facts.filesystem in {"EXT2", "EXT3", "EXT4"} and device.size > image.size:
         from ..filesystems.ext import resize_ext  # noqa: PLC0415
 
-        resize_ext(device)
+        resize_ext(device, clock)
     return done
 
 
@@ -106,9 +92,9 @@ class _BlockRestore:
         if verify:
             # Before anything that makes the target differ from the archive on purpose.
             expect_equal(Comparer(self._image, held, self._placed).differences(threads=threads, events=events))
+        self._placed.finish(held)
         for patch in self._placed.patches:
             held.write(patch.offset, patch.new)
-        self._placed.finish(held)
         wipe_signatures(held, self._kept())
         held.release()
         if verify:
@@ -122,13 +108,13 @@ class _BlockRestore:
         parts = self._used.within(record.offset, record.offset + record.length)
         length = sum(end - start for start, end in parts)
         equal = False
-        if record.kind is not ChunkKind.DATA:
+        if self._chooser.compare and record.kind is not ChunkKind.UNUSED and self._comparer.is_equal(record, device):
+            equal = True
+        elif record.kind is not ChunkKind.DATA:
             chunk.check_zeros()
             for start, end in parts:
                 for first, last, distance in self._placed.place(start, end):
                     device.zero(first + distance, last - first)
-        elif self._chooser.compare and self._comparer.is_equal(record, device):
-            equal = True
         else:
             data = chunk.data()
             self._comparer.note(record, data)

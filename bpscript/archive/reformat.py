@@ -1,0 +1,174 @@
+"""Restoring where blocks cannot keep their places: a smaller partition, or other sectors. Format, then copy file by file.
+
+Whether everything fits is found out on a volume in memory first, formatted like the target. The target stays marked
+(`marking.py`) until the last file is there, so formatting and copying may be cut off anywhere.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from uuid import UUID
+
+from ..base.clock import Clock
+from ..base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageError
+from ..base.events import Sink, ignore
+from ..base.units import format_size
+from ..blocks.device import BlockDevice, Buffer, check_range
+from ..blocks.overlay import OverlayDevice
+from ..filesystems.detect import open_volume
+from ..filesystems.fat.geometry import Geometry
+from ..filesystems.filesystem import Facts, FileKind, Filesystem
+from .compare import compare_files
+from .filters import Filters
+from .full import FullImage
+from .image_device import ArchiveDevice
+from .marking import HeldDevice
+from .placement import Place
+from .plan import planned
+from .report import Restored
+from .trees import TreeWriter, listing, read_in_steps
+
+# DOS looks for these two in the first slots of the root directory, and for the first in one piece.
+_SYSTEM_FILES = ("io.sys", "msdos.sys", "ibmbio.com", "ibmdos.com")
+_SPARE_INODES = 1.2     # times what the archive's files need
+_USUAL_INODE_RATIO = 16384
+_SMALLEST_INODE_RATIO = 1024
+
+_Listing = list[tuple[str, Facts, str | None]]
+
+
+class _Blank:
+    """A device of zeros that takes no room: what a trial is made on."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self._size, offset, length, "blank device")
+        return bytes(length)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        view = memoryview(buffer).cast("B")
+        view[:] = self.read(offset, len(view))
+
+    def write(self, offset: int, data: Buffer) -> None:
+        raise ReadOnlyError("a blank device cannot be written to")
+
+    def writev(self, offset: int, buffers: Iterable[Buffer]) -> None:
+        raise ReadOnlyError("a blank device cannot be written to")
+
+    def zero(self, offset: int, length: int) -> None:
+        check_range(self._size, offset, length, "blank device")
+
+    def flush(self) -> None:
+        pass
+
+    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        yield from ()
+
+
+def restore_files(
+    image: FullImage, device: BlockDevice, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink = ignore
+) -> Restored:
+    """Format `device` as the archive's file system is and copy every file. Raises NoSpaceError before the first write."""
+    if image.archive.is_stream:
+        raise StorageError(
+            f"the archive is of a partition of {image.size} bytes, the target has {device.size}: for that the archive must be"
+            " readable from anywhere, and this one comes in order only"
+        )
+    source = open_volume(ArchiveDevice(image.archive), clock=clock, code_page=code_page, writable=False)
+    found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
+    plan = [planned(path, facts, link) for path, facts, link in found]
+    trial = OverlayDevice(_Blank(device.size))
+    try:
+        _format(image, source, trial, len(found), place, clock, code_page)
+        TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)
+    except NoSpaceError as error:
+        raise NoSpaceError(
+            f"the archive's files do not fit on this partition of {format_size(device.size)}: {error.message}", hint=error.hint
+        ) from error
+
+    held = HeldDevice(device)
+    _format(image, source, held, len(found), place, clock, code_page)
+    target = open_volume(held, clock=clock, code_page=code_page)
+    writer = TreeWriter(target, "", plan, sink=events, task="restore")
+    writer.begin()
+    for path, facts, link in found:
+        if facts.kind is FileKind.FILE and link is None:
+            with closing(source.open(path)) as reader:
+                writer.put(path, facts, read_in_steps(reader))
+        else:
+            writer.put(path, facts, link=link)
+    summary = writer.finish()
+    target.set_facts("", source.stat(""))
+    target.close()
+    if image.facts.filesystem.startswith("FAT"):
+        _keep_boot_code(image, held)
+    if verify:
+        compare_files(source, open_volume(held, clock=clock, code_page=code_page, writable=False), found, events)
+    held.release()
+    return Restored(summary.size, summary.size, 0, "file by file")
+
+
+def restore_swap(image: FullImage, device: BlockDevice) -> Restored:
+    """A swap space of the target's size with the archive's label and UUID."""
+    from ..filesystems.swap import format_swap  # noqa: PLC0415 - only for swap
+
+    facts = image.facts
+    try:
+        uuid = UUID(facts.ident) if facts.ident else None
+    except ValueError as error:
+        raise FormatError(f"archive header: {facts.ident!r} is no UUID") from error
+    space = format_swap(device, facts.label, uuid, facts.block_size)
+    return Restored(space.page_size, space.page_size, 0, "larger" if device.size > image.size else "smaller")
+
+
+def _system_rank(path: str) -> int:
+    name = path.lower()
+    return _SYSTEM_FILES.index(name) if name in _SYSTEM_FILES else len(_SYSTEM_FILES)
+
+
+def _format(  # noqa: PLR0917 - what a formatter needs to know
+    image: FullImage, source: Filesystem, device: BlockDevice, entries: int, place: Place | None, clock: Clock, code_page: str
+) -> None:
+    kind = image.facts.filesystem
+    if kind.startswith("FAT"):
+        from ..filesystems.fat import format_fat  # noqa: PLC0415 - only for FAT
+
+        old = Geometry.from_sector(image.boot)
+        where = place or Place(old.hidden_sectors, old.heads, old.sectors_per_track)
+        format_fat(
+            device, old.width, source.label, hidden_sectors=where.hidden_sectors, heads=where.heads,
+            sectors_per_track=where.sectors_per_track, volume_id=old.volume_id, code_page=code_page,
+            sector_size=where.sector_size or old.sector_size,
+        )
+        return
+    from ..filesystems.ext import format_ext  # noqa: PLC0415 - only for ext
+
+    # linux fs/ext4/ext4.h: s_hash_seed at 0xEC of the superblock; directories keep their order with it.
+    seed = image.boot[1024 + 0xEC : 1024 + 0xFC]
+    needed = int(entries * _SPARE_INODES) + 64
+    ratio = None if device.size // _USUAL_INODE_RATIO >= needed else max(_SMALLEST_INODE_RATIO, device.size // needed)
+    format_ext(
+        device, kind, source.label, UUID(source.ident), UUID(bytes=seed) if any(seed) else UUID(source.ident), inode_ratio=ratio,
+        clock=clock,
+    )
+
+
+def _keep_boot_code(image: FullImage, device: BlockDevice) -> None:
+    """What makes the partition boot: code and name in the boot sector, further boot sectors of FAT32, and their backups."""
+    old = Geometry.from_sector(image.boot)
+    new = Geometry.from_sector(device.read(0, 512))
+    sector = new.to_sector(image.boot[:512])
+    if old.sector_size == new.sector_size == 512:
+        taken = {0, new.info_sector, new.backup_sector, new.backup_sector + new.info_sector}
+        for number in range(1, min(old.reserved_sectors, new.reserved_sectors, len(image.boot) // 512)):
+            data = image.boot[number * 512 : number * 512 + 512]
+            if number not in taken and any(data):
+                device.write(number * 512, data)
+    if new.backup_sector:
+        device.write(new.backup_sector * new.sector_size, sector)
+    device.write(0, sector)
