@@ -1,0 +1,105 @@
+"""Free blocks: taken in runs as long as possible, next to where the last ones were taken.
+
+The bitmaps and the counts of groups and superblock are the library's; here is only the choice. `reserved` blocks are promised
+to directories that will need them when they are written, so no file gets them.
+"""
+
+from typing import Any
+
+from ...base.errors import NoSpaceError
+from .channel import Channel
+from .library import load
+
+_PROBES = 16            # free runs looked at before a file is cut in pieces
+_FREE_LOW = 0x0C        # s_free_blocks_count, and its high half
+_FREE_HIGH = 0x158
+_AT_ONCE = 1 << 30      # blocks per library call; its counts have 32 bits
+
+
+class Allocator:
+    """Takes and frees blocks of a volume whose bitmaps are loaded."""
+
+    def __init__(self, filesystem: Any, channel: Channel, first: int, end: int, wide: bool) -> None:  # noqa: ANN401
+        self._ffi, self._library = load()
+        self._filesystem = filesystem
+        self._map = filesystem.block_map
+        self._channel = channel
+        self._first = first
+        self._last = end - 1
+        self._wide = wide
+        self._found = self._ffi.new("blk64_t *")
+        self._goal = first
+        self._super = self._ffi.buffer(filesystem.super, 1024)
+        self.reserved = 0
+
+    @property
+    def free(self) -> int:
+        """Blocks that may be taken."""
+        low = int.from_bytes(self._super[_FREE_LOW : _FREE_LOW + 4], "little")
+        high = int.from_bytes(self._super[_FREE_HIGH : _FREE_HIGH + 4], "little") if self._wide else 0
+        return max(0, (high << 32 | low) - self.reserved)
+
+    def take(self, count: int) -> list[tuple[int, int]]:
+        """`count` blocks as (start, count) pieces, one where possible. Raises NoSpaceError and takes nothing."""
+        if count > self.free:
+            raise self._no_space(count)
+        taken: list[tuple[int, int]] = []
+        left = count
+        while left:
+            piece = self._find(left)
+            if piece is None:
+                self.give_back(taken)
+                raise self._no_space(count)
+            start, length = piece
+            self._library.ext2fs_block_alloc_stats_range(self._filesystem, start, length, 1)
+            self._channel.forget(start, length)
+            self._goal = start + length
+            left -= length
+            if taken and sum(taken[-1]) == start:
+                start, length = taken[-1][0], taken.pop()[1] + length
+            taken.append((start, length))
+        return taken
+
+    def take_one(self) -> int:
+        """One block."""
+        return self.take(1)[0][0]
+
+    def give_back(self, pieces: list[tuple[int, int]]) -> None:
+        """Free blocks."""
+        for start, count in pieces:
+            for done in range(0, count, _AT_ONCE):
+                self._library.ext2fs_block_alloc_stats_range(self._filesystem, start + done, min(_AT_ONCE, count - done), -1)
+
+    def _find(self, wanted: int) -> tuple[int, int] | None:
+        """The first free run of `wanted` blocks near the goal, else the longest of those looked at."""
+        best: tuple[int, int] | None = None
+        probes = 0
+        for low, high in ((self._goal, self._last), (self._first, self._goal - 1)):
+            position = low
+            while position <= high:
+                piece = self._free_run(position, high, min(wanted, _AT_ONCE))
+                if piece is None:
+                    break
+                if piece[1] >= wanted:
+                    return piece
+                if best is None or piece[1] > best[1]:
+                    best = piece
+                probes += 1
+                if probes >= _PROBES:
+                    return best
+                position = sum(piece)
+        return best
+
+    def _free_run(self, start: int, last: int, wanted: int) -> tuple[int, int] | None:
+        found = self._found
+        if self._library.ext2fs_find_first_zero_block_bitmap2(self._map, start, last, found):
+            return None
+        begin = int(found[0])
+        end = min(begin + wanted - 1, last)
+        if end == begin or self._library.ext2fs_find_first_set_block_bitmap2(self._map, begin, end, found):
+            return begin, end - begin + 1
+        return begin, int(found[0]) - begin
+
+    def _no_space(self, count: int) -> NoSpaceError:
+        size = self._channel.block_size
+        return NoSpaceError(f"{count * size} bytes do not fit; the volume has {self.free * size} bytes free")

@@ -1,0 +1,182 @@
+"""The contents of files: written straight to block runs of the device, and read from them.
+
+Room is taken ahead when the size is known. Aligned pieces of zeros become holes; their blocks are given back at the end.
+"""
+
+from collections.abc import Sequence
+
+from ...base.errors import StorageError
+from ...blocks.device import BlockDevice, Buffer
+from .allocator import Allocator
+from .blockmap import Run, append_run, cut_holes
+
+_HOLE = 64 << 10            # bytes; shorter pieces of zeros are written, so that files do not go to pieces
+_ZEROS = bytes(_HOLE)
+_GATHER = 1 << 20           # small chunks are written together up to this size
+_DIRECT = 64 << 10          # chunks from this size on are written as they are
+_GROWTH = 8 << 20           # room taken at once while the size is unknown
+
+
+class FileWriter:
+    """Writes the blocks of one new file. Afterwards `runs` and `size` are its map; `abort` gives everything back."""
+
+    def __init__(self, device: BlockDevice, allocator: Allocator, block_size: int, size: int | None) -> None:
+        self._device = device
+        self._allocator = allocator
+        self._block_size = block_size
+        self._expected = size
+        self.runs: list[Run] = []
+        self.size = 0                               # bytes given so far
+        self._written = 0                           # bytes that reached the device, or became holes
+        self._room = 0                              # bytes of `runs`
+        self._index = 0                             # the run that `_written` lies in
+        self._gathered: list[Buffer] = []
+        self._gathered_size = 0
+        self._holes: list[tuple[int, int]] = []     # half-open, in blocks
+        if size:
+            self._grow(size)
+
+    def put(self, chunk: Buffer) -> None:
+        """The next bytes; the buffer may be reused afterwards."""
+        length = chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
+        self.size += length
+        if self._expected is not None and self.size > self._expected:
+            raise StorageError(f"the contents are longer than the announced {self._expected} bytes")
+        if length < _DIRECT:
+            self._gathered.append(chunk if isinstance(chunk, bytes) else bytes(chunk))
+            self._gathered_size += length
+            if self._gathered_size >= _GATHER:
+                self._write_gathered()
+            return
+        self._write_gathered()
+        self._need(length)
+        self._write_large(memoryview(chunk).cast("B"))
+
+    def finish(self) -> None:
+        """Write what is left, fill the last block with zeros and give back what was not needed."""
+        if self._expected is not None and self.size != self._expected:
+            raise StorageError(f"the contents are {self.size} bytes long, announced were {self._expected}")
+        padding = -self.size % self._block_size
+        if padding:
+            self._gathered.append(_ZEROS[:padding])
+            self._gathered_size += padding
+        self._write_gathered()
+        blocks = self._written // self._block_size
+        unused = self._room // self._block_size - blocks
+        if unused:
+            self._holes.append((blocks, blocks + unused))
+        if self._holes:
+            self.runs, freed = cut_holes(self.runs, self._holes)
+            self._allocator.give_back(freed)
+
+    def abort(self) -> None:
+        """Give back every block."""
+        self._allocator.give_back([(run.start, run.blocks) for run in self.runs])
+        self.runs = []
+
+    def _grow(self, length: int) -> None:
+        logical = self._room // self._block_size
+        for start, count in self._allocator.take(-(-length // self._block_size)):
+            append_run(self.runs, logical, start, count)
+            logical += count
+        self._room = logical * self._block_size
+
+    def _need(self, length: int) -> None:
+        """Room for the next `length` bytes; more than that while the end is unknown and the volume has plenty."""
+        missing = self._written + length - self._room
+        if missing > 0:
+            generous = min(max(_GROWTH, self._room // 4), self._allocator.free * self._block_size // 4)
+            self._grow(max(missing, generous) if self._gathered_size >= _GATHER or length >= _DIRECT else missing)
+
+    def _write_gathered(self) -> None:
+        if self._gathered:
+            self._need(self._gathered_size)
+            self._write(self._gathered, self._gathered_size)
+            self._gathered = []
+            self._gathered_size = 0
+
+    def _write_large(self, view: memoryview) -> None:
+        """Write a chunk without its aligned pieces of zeros."""
+        first = -self._written % _HOLE
+        done = 0
+        for position in range(first, len(view) - _HOLE + 1, _HOLE):
+            # Two bytes tell for nearly every piece that it is no hole.
+            if view[position] == 0 == view[position + _HOLE - 1] and view[position : position + _HOLE].tobytes() == _ZEROS:
+                if position > done:
+                    self._write([view[done:position]], position - done)
+                low, high = self._written // self._block_size, (self._written + _HOLE) // self._block_size
+                if self._holes and self._holes[-1][1] == low:
+                    low = self._holes.pop()[0]
+                self._holes.append((low, high))
+                self._written += _HOLE
+                done = position + _HOLE
+        if done < len(view):
+            self._write([view[done:]], len(view) - done)
+
+    def _write(self, buffers: Sequence[Buffer], length: int) -> None:
+        """Write buffers at the present position, run by run."""
+        while True:
+            run = self.runs[self._index]
+            into = self._written - run.logical * self._block_size
+            room = run.blocks * self._block_size - into
+            if room <= 0:
+                self._index += 1
+                continue
+            target = run.start * self._block_size + into
+            if length <= room:
+                if len(buffers) == 1:
+                    self._device.write(target, buffers[0])
+                else:
+                    self._device.writev(target, buffers)
+                self._written += length
+                return
+            whole = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers)).cast("B")
+            self._device.write(target, whole[:room])
+            self._written += room
+            buffers, length = [whole[room:]], length - room
+
+
+class FileReader:
+    """Reads a file's bytes in order."""
+
+    def __init__(self, device: BlockDevice, runs: list[Run], block_size: int, size: int) -> None:
+        self._device = device
+        self._runs = runs
+        self._block_size = block_size
+        self._size = size
+        self._position = 0
+        self._index = 0
+
+    def read(self, length: int = -1, /) -> bytes:
+        """At most `length` bytes, all that is left when negative."""
+        left = self._size - self._position
+        length = left if length < 0 else min(length, left)
+        parts = []
+        while length > 0:
+            piece = self._piece(length)
+            parts.append(piece)
+            self._position += len(piece)
+            length -= len(piece)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _piece(self, length: int) -> bytes:
+        """Bytes of one run or one hole."""
+        size = self._block_size
+        while self._index < len(self._runs):
+            run = self._runs[self._index]
+            start, end = run.logical * size, (run.logical + run.blocks) * size
+            if self._position >= end:
+                self._index += 1
+                continue
+            if self._position < start:
+                return bytes(min(length, start - self._position))
+            step = min(length, end - self._position)
+            if run.unwritten:
+                return bytes(step)
+            return self._device.read(run.start * size + self._position - start, step)
+        return bytes(length)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+        self._runs = []
+        self._position = self._size
