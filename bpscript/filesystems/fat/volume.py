@@ -108,6 +108,11 @@ class FatVolume:
         """True."""
         return True
 
+    @property
+    def allocation_unit(self) -> int:
+        """Bytes of a cluster."""
+        return self.geometry.cluster_size
+
     def usage(self) -> Usage:
         """Room for data, in whole clusters."""
         size = self.geometry.cluster_size
