@@ -357,7 +357,7 @@ class TarReader:
             if field[0] == 0xFF:
                 value -= 1 << 8 * (len(field) - 1)
             elif field[0] & 0x7F:
-                value = -1 if not signed else MAX_TIME      # a number beyond all bounds
+                value = MAX_FILE + 1       # beyond all bounds
         else:
             found = _octal(field)
             value = -1 if found is None else found
@@ -379,6 +379,13 @@ class TarReader:
             raise FormatError(f'{self._what}: "{shown}" has an impossible time, {text[:40]!r}')
         value = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
         return -value if digits is not text else value
+
+
+def is_clean_path(path: str) -> bool:
+    """Whether a path is one that an archive of ours may have: relative, without empty parts, `.` and `..`."""
+    return _PLAIN_PATH(path) is not None or (
+        path[:1] not in {"", "/"} and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
+    )
 
 
 def _octal(field: bytes) -> int | None:
