@@ -125,7 +125,7 @@ class Declaration:
             if parameter.type.shape is not None:
                 return parameter.type.shape
         if self.takes_rest:
-            return "value" if before else None
+            return "single" if before else None
         return "values"
 
     @cached_property

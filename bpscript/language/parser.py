@@ -1,0 +1,234 @@
+"""From expanded text to the tree of syntax.py, with Lark (grammar/bpbatch.lark).
+
+Tokens are fed one by one, so that a line is read exactly as far as its shape goes: behind `If "a" == "b"` a nested command may
+follow that is nobody's business yet. The tree is built bottom-up while reading, so that nothing here recurses.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from ..base.resources import grammar_text
+from .expand import unescape
+from .places import Expanded, Place, PlacedError
+from .syntax import Absent, Comma, Node
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+
+SHAPES = ("values", "single", "position", "assignment", "place", "filter", "test")
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_CHUNK = re.compile(r'"(?:\\.|[^"\\])*"?|(?:\\.|[^\s"(),])+|.', re.DOTALL)
+_OPENING = {"LPAR": ")", "LBRACE": "}", "LBRACKET": "]"}
+_CLOSING = {"RPAR", "RBRACE", "RBRACKET"}
+_UNFINISHED = {"MEASURE", "SIGN"}       # a token that something must follow
+_STARTS = {"STRING", "DIGITS", "HOLE", "WORD", "TENTHS", "LPAR", "MEASURE"}
+
+# What may come, in words. The first entry whose terminals are all acceptable speaks for all of them.
+_EXPECTATIONS: tuple[tuple[frozenset[str], str], ...] = tuple(
+    (frozenset(names.split()), words)
+    for names, words in (
+        ("STRING DIGITS WORD", "a string, a number or a name"),
+        ("STRING DIGITS EXIST", "a test"),
+        ("STRING DIGITS", "a value: a string or a number"),
+        ("TIMES RPAR", "an operator (+ - * / %) or )"),
+        ("RPAR", ")"),
+        ("RBRACE", "}"),
+        ("RBRACKET", "]"),
+        ("COMPARISON", "an operator such as == or <"),
+        ("DIGITS COLON", "a number or a colon (:)"),
+        ("DIGITS", "a number"),
+        ("STRING", "a string"),
+        ("EQUALS", "="),
+        ("COMMA", "a comma"),
+        ("COLON", "a colon (:)"),
+        ("WORD", "the name of a variable"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What was read: its nodes, and the offset where it ended."""
+
+    nodes: tuple[Node, ...]
+    end: int
+
+
+class WrongTokenError(Exception):
+    """A token that the grammar accepts and the language does not; raised while the tree is built."""
+
+    def __init__(self, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.start = start
+        self.end = end
+
+
+def parse(line: Expanded, start: int, shape: str, most: int, usage: str) -> Shape:
+    """Read the text from `start` as a shape, as far as it goes.
+
+    `most` is how many values a list may have, `usage` is what an error at the end of the line shows. Raises PlacedError.
+    """
+    return _Reader(line, start, shape, most, usage).read()
+
+
+def skip_blanks(text: str, position: int) -> int:
+    """The next place that holds no blank."""
+    match = _BLANKS.match(text, position)
+    return match.end() if match else position
+
+
+def found_at(text: str, position: int) -> str:
+    """The word or string at a place, as a message shows it: quoted, in one line, and not too long."""
+    match = _CHUNK.match(text, position)
+    word = match[0] if match else ""
+    shown = one_line(unescape(word))
+    return shown if shown.startswith('"') and len(shown) > 1 else f'"{shown}"'
+
+
+def one_line(text: str) -> str:
+    """Text for a message: control characters as octal codes, long ones cut."""
+    shown = "".join(c if c.isprintable() else f"\\{ord(c):03o}" for c in text[:80])
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+class _Reader:
+    def __init__(self, line: Expanded, start: int, shape: str, most: int, usage: str) -> None:
+        self.line = line
+        self.start = start
+        self.shape = shape
+        self.most = most
+        self.usage = usage
+        self.tokens: list[Token] = []
+        self.open: list[Token] = []     # brackets
+        self.started = 0                # values begun ...
+        self.complete = 0               # ... and complete
+        self.end = start                # where the last complete one ends
+
+    def read(self) -> Shape:
+        """Feed tokens until one does not fit; then the shape must be complete."""
+        from lark import TextSlice, UnexpectedCharacters, UnexpectedToken  # noqa: PLC0415 - see `_parser`
+
+        text = self.line.text
+        parser: Any = _parser().parse_interactive(TextSlice(text, self.start, len(text)), self.shape)
+        problem = len(text)
+        stream = parser.lexer_thread.lex(parser.parser_state)
+        try:
+            for token in stream:
+                problem = cast(int, token.start_pos)
+                parser.feed_token(token)
+                self._note(token)
+            problem = len(text)
+        except UnexpectedCharacters as error:
+            problem = error.pos_in_stream
+        except UnexpectedToken as error:
+            problem = cast(int, error.token.start_pos)
+        except WrongTokenError as error:
+            raise self._error_at(error.start, error.end, error.message) from None
+        try:
+            nodes = parser.feed_eof(self.tokens[-1] if self.tokens else None)
+        except UnexpectedToken:
+            raise self._error(skip_blanks(text, problem), parser) from None
+        except WrongTokenError as error:
+            raise self._error_at(error.start, error.end, error.message) from None
+        self._check_blanks(nodes)
+        return Shape(nodes, cast(int, self.tokens[-1].end_pos) if self.tokens else self.start)
+
+    def _note(self, token: "Token") -> None:
+        """Count values and brackets, for messages."""
+        kind = token.type
+        if not self.open and kind in _STARTS and not (self.tokens and self.tokens[-1].type == "MEASURE"):
+            self.started += 1
+        if kind in _OPENING:
+            self.open.append(token)
+        elif kind in _CLOSING:
+            self.open.pop()
+        self.tokens.append(token)
+        if not self.open and kind not in _UNFINISHED:
+            self.complete = self.started
+            self.end = cast(int, token.end_pos)
+
+    def _check_blanks(self, nodes: tuple[Node, ...]) -> None:
+        """Arguments of a list are separated by blanks or commas."""
+        if self.shape != "values":
+            return
+        text = self.line.text
+        for one, two in zip(nodes, nodes[1:], strict=False):
+            if one.end == two.start and not isinstance(one, Comma | Absent) and not isinstance(two, Comma | Absent):
+                strings = text[one.end - 1] == '"' and text[two.start] == '"'
+                what = "two strings must be separated by a blank" if strings else "a blank is missing"
+                raise self._error_at(two.start, two.end, f"{what} before {found_at(text, two.start)}")
+
+    def _error(self, problem: int, parser: Any) -> PlacedError:  # noqa: ANN401 - lark's own
+        """The sentence for text that does not fit its shape: what was found and what could have come."""
+        line, text = self.line, self.line.text
+        if self.shape == "values" and self.complete >= self.most:
+            extra = skip_blanks(text, self.end)
+            return self._error_at(extra, len(text), f"unexpected text {found_at(text, extra)}")
+        operator = line.unclosed_operator
+        if operator is not None and operator >= self.start and problem >= operator:
+            return PlacedError.at(
+                Place(line, operator, len(text)),
+                f'missing "{line.operator_part}" in the substitution: expected /old=new/',
+                hint="write a blank before a / that divides",
+            )
+        if line.unclosed is not None and line.unclosed == problem:
+            return unclosed_quote(line)
+        if problem >= len(text) and self.open:
+            opening = self.open[0]
+            offset = cast(int, opening.start_pos)
+            return self._error_at(offset, offset + 1, f'missing "{_OPENING[opening.type]}"')
+        expected = self._expected(parser)
+        if problem >= len(text):
+            return self._too_short(expected)
+        found = found_at(text, problem)
+        return self._error_at(problem, problem + max(1, len(found) - 2), f"expected {expected}, found {found}")
+
+    def _error_at(self, start: int, end: int, message: str) -> PlacedError:
+        return PlacedError.at(Place(self.line, start, end), message)
+
+    def _too_short(self, expected: str) -> PlacedError:
+        line = self.line
+        message, hint = f"the line ends too early: expected {expected}", f"usage: {self.usage}"
+        for segment in line.segments:
+            if segment.offset == len(line.text) and segment.width:      # an empty value is what is missing
+                return PlacedError(message, segment.column, segment.width, hint=hint)
+        last = self.tokens[-1] if self.tokens else None
+        if last is None:
+            return PlacedError.at(Place(line, self.start, self.start), message, hint=hint)
+        return PlacedError.at(Place(line, cast(int, last.start_pos), cast(int, last.end_pos)), message, hint=hint)
+
+    def _expected(self, parser: Any) -> str:  # noqa: ANN401 - lark's own
+        if self.tokens and self.tokens[-1].type == "MEASURE":
+            return f"a string after {self.tokens[-1]}"
+        accepted = parser.accepts()
+        for terminals, words in _EXPECTATIONS:
+            if terminals <= accepted:
+                return words
+        return "nothing more"
+
+
+def unclosed_quote(line: Expanded) -> PlacedError:
+    """The error for a string without end."""
+    assert line.unclosed is not None
+    return PlacedError.at(Place(line, line.unclosed, len(line.text)), "missing closing quote", hint=r'a quote inside a string is written \"')
+
+
+@cache
+def _parser() -> "Lark":
+    """The parser; made when the first line needs it, because it takes longer than many a script runs."""
+    from lark import Lark  # noqa: PLC0415
+
+    from .build import TreeBuilder  # noqa: PLC0415
+
+    return Lark(
+        grammar_text("bpbatch.lark"),
+        parser="lalr",
+        lexer="contextual",
+        start=list(SHAPES),
+        maybe_placeholders=True,
+        transformer=TreeBuilder(),
+    )
