@@ -11,8 +11,8 @@ from .channel import Channel
 from .library import load
 
 _PROBES = 16            # free runs looked at before a file is cut in pieces
-_FREE_LOW = 0x0C        # s_free_blocks_count, and its high half
-_FREE_HIGH = 0x158
+_FREE_LOW = 0x0C // 4   # s_free_blocks_count, and its high half, as indices of 32-bit words
+_FREE_HIGH = 0x158 // 4
 _AT_ONCE = 1 << 30      # blocks per library call; its counts have 32 bits
 
 
@@ -29,15 +29,16 @@ class Allocator:
         self._wide = wide
         self._found = self._ffi.new("blk64_t *")
         self._goal = first
-        self._super = self._ffi.buffer(filesystem.super, 1024)
+        self._super = self._ffi.cast("uint32_t *", filesystem.super)
         self.reserved = 0
 
     @property
     def free(self) -> int:
         """Blocks that may be taken."""
-        low = int.from_bytes(self._super[_FREE_LOW : _FREE_LOW + 4], "little")
-        high = int.from_bytes(self._super[_FREE_HIGH : _FREE_HIGH + 4], "little") if self._wide else 0
-        return max(0, (high << 32 | low) - self.reserved)
+        free: int = self._super[_FREE_LOW]
+        if self._wide:
+            free |= self._super[_FREE_HIGH] << 32
+        return max(0, free - self.reserved)
 
     def take(self, count: int) -> list[tuple[int, int]]:
         """`count` blocks as (start, count) pieces, one where possible. Raises NoSpaceError and takes nothing."""

@@ -22,6 +22,7 @@ EXTENT_MAGIC = 0xF30A
 _HEADER = struct.Struct("<HHHHI")       # eh_magic, eh_entries, eh_max, eh_depth, eh_generation
 _LEAF = struct.Struct("<IHHI")          # ee_block, ee_len, ee_start_hi, ee_start
 _INDEX = struct.Struct("<IIHH")         # ei_block, ei_leaf, ei_leaf_hi, ei_unused
+_ONE_EXTENT = struct.Struct("<HHHHIIHHI36x")
 _ENTRY = 12                             # bytes of header and entries alike
 _TAIL = 4                               # et_checksum behind the entries of a block
 _MAX_LENGTH = 0x8000                    # longest extent; larger ee_len means "uninitialised, ee_len - 0x8000 blocks"
@@ -197,6 +198,9 @@ def build_extents(runs: list[Run], block_size: int, take: Callable[[], int]) -> 
 
     Raises StorageError for a file with too many pieces for the deepest tree.
     """
+    if len(runs) == 1 and runs[0].blocks <= _MAX_UNWRITTEN and not runs[0].unwritten:     # nearly every file
+        logical, start, count, _ = runs[0]
+        return _ONE_EXTENT.pack(EXTENT_MAGIC, 1, _ROOT_ENTRIES, 0, 0, logical, count, start >> 32, start & 0xFFFF_FFFF), []
     per_block = (block_size - _ENTRY - _TAIL) // _ENTRY
     pieces = _split(runs)
     entries = [

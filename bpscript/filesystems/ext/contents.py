@@ -17,11 +17,43 @@ _DIRECT = 64 << 10          # chunks from this size on are written as they are
 _GROWTH = 8 << 20           # room taken at once while the size is unknown
 
 
+class WriteBehind:
+    """Small file data waits here until more that lies next to it has come, or somebody wants to read or flush."""
+
+    def __init__(self, device: BlockDevice) -> None:
+        self._device = device
+        self._start = 0
+        self._buffers: list[Buffer] = []
+        self._length = 0
+
+    def write(self, offset: int, buffers: Sequence[Buffer], length: int) -> None:
+        """Write buffers one after the other; small ones are kept and must not change."""
+        if length < _DIRECT:
+            if offset != self._start + self._length or self._length >= _GATHER:
+                self.write_back()
+                self._start = offset
+            self._buffers += buffers
+            self._length += length
+            return
+        self.write_back()
+        if len(buffers) == 1:
+            self._device.write(offset, buffers[0])
+        else:
+            self._device.writev(offset, buffers)
+
+    def write_back(self) -> None:
+        """Write what waits."""
+        if self._buffers:
+            buffers, self._buffers = self._buffers, []
+            self._length = 0
+            self._device.writev(self._start, buffers)
+
+
 class FileWriter:
     """Writes the blocks of one new file. Afterwards `runs` and `size` are its map; `abort` gives everything back."""
 
-    def __init__(self, device: BlockDevice, allocator: Allocator, block_size: int, size: int | None) -> None:
-        self._device = device
+    def __init__(self, data: WriteBehind, allocator: Allocator, block_size: int, size: int | None) -> None:
+        self._data = data
         self._allocator = allocator
         self._block_size = block_size
         self._expected = size
@@ -71,6 +103,7 @@ class FileWriter:
 
     def abort(self) -> None:
         """Give back every block."""
+        self._data.write_back()
         self._allocator.give_back([(run.start, run.blocks) for run in self.runs])
         self.runs = []
 
@@ -124,14 +157,11 @@ class FileWriter:
                 continue
             target = run.start * self._block_size + into
             if length <= room:
-                if len(buffers) == 1:
-                    self._device.write(target, buffers[0])
-                else:
-                    self._device.writev(target, buffers)
+                self._data.write(target, buffers, length)
                 self._written += length
                 return
             whole = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers)).cast("B")
-            self._device.write(target, whole[:room])
+            self._data.write(target, [whole[:room]], room)
             self._written += room
             buffers, length = [whole[room:]], length - room
 

@@ -13,6 +13,7 @@ from ...blocks.device import BlockDevice
 from .allocator import Allocator
 from .blockmap import Map, Run, Walker, build_extents, build_indirect
 from .channel import Channel
+from .contents import WriteBehind
 from .directory import Shape
 from .inodes import EXTENTS_FLAG, INLINE_DATA_FLAG, Inode
 from .library import (
@@ -75,9 +76,12 @@ class Store:
         self.clock = clock
         self.block_size = superblock.block_size
         self.backup_superblocks = False
+        self.has_extents = bool(superblock.incompatible & Incompatible.EXTENTS)
+        self.has_dir_nlink = bool(superblock.read_only_compatible & ReadOnlyCompatible.DIR_NLINK)
         self.read_only_reason = self._why_not_written(writable)
         self._ffi, self._library = load()
         self.channel = Channel(device)
+        self.data = WriteBehind(device)
         self._allocator: Allocator | None = None
         self._marked = False                # the superblock on disk says "not clean"
         self._handle = self._open()
@@ -164,6 +168,7 @@ class Store:
         else:
             self._handle.flags = self._handle.flags & ~FLAG_MASTER_SB_ONLY | FLAG_DIRTY | FLAG_CHANGED
         self._handle.now = self.clock.now_ns() // 1_000_000_000
+        self.data.write_back()
         self.check(self._library.ext2fs_flush2(self._handle, FLUSH_NO_SYNC), "writing metadata")
         self.channel.write_back()
         self.device.flush()
@@ -217,9 +222,8 @@ class Store:
             taken.append((self.allocator.take_one(), 1))
             return taken[-1][0]
 
-        extents = bool(self.superblock.incompatible & Incompatible.EXTENTS)
         try:
-            block, tree = (build_extents if extents else build_indirect)(runs, self.block_size, take)
+            block, tree = (build_extents if self.has_extents else build_indirect)(runs, self.block_size, take)
             blocks = sum(run.blocks for run in runs) + len(tree) + bool(inode.file_acl)
             sectors = blocks * (self.block_size // 512)
             if sectors >= 1 << 32 and not self.superblock.read_only_compatible & ReadOnlyCompatible.HUGE_FILE:
@@ -229,8 +233,9 @@ class Store:
             raise
         inode.block = block
         inode.blocks = sectors
-        inode.flags = inode.flags | EXTENTS_FLAG if extents else inode.flags & ~EXTENTS_FLAG
-        self._allow_large(inode.size)
+        inode.flags = inode.flags | EXTENTS_FLAG if self.has_extents else inode.flags & ~EXTENTS_FLAG
+        if inode.size >= _LARGE:
+            self._allow_large()
         self.write_inode(number, inode)
         for part in tree:
             data = self._with_checksum(number, part.data) if part.checksum and self.shape.has_checksums else part.data
@@ -241,9 +246,9 @@ class Store:
         self.check(self._library.ext2fs_extent_block_csum_set(self._handle, number, buffer), f"inode {number}")
         return bytes(self._ffi.buffer(buffer, len(data)))
 
-    def _allow_large(self, size: int) -> None:
+    def _allow_large(self) -> None:
         """Set the feature large_file when the first file needs it, as the kernel does."""
-        if size >= _LARGE and not self.superblock.read_only_compatible & ReadOnlyCompatible.LARGE_FILE:
+        if not self.superblock.read_only_compatible & ReadOnlyCompatible.LARGE_FILE:
             field = self._ffi.buffer(self._handle.super, SUPERBLOCK_SIZE)
             features = int.from_bytes(field[_RO_FEATURES : _RO_FEATURES + 4], "little") | ReadOnlyCompatible.LARGE_FILE
             field[_RO_FEATURES : _RO_FEATURES + 4] = features.to_bytes(4, "little")
@@ -251,6 +256,7 @@ class Store:
 
     def release_map(self, old: Map) -> None:
         """Free the data and tree blocks of a map."""
+        self.data.write_back()      # what waits for these blocks must not come after what they are used for next
         self.allocator.give_back([(run.start, run.blocks) for run in old.runs])
         self.allocator.give_back([(block, 1) for block in old.tree])
 

@@ -32,7 +32,7 @@ from .inodes import (
 )
 from .programs import check_ext, repair_ext
 from .store import Store
-from .superblock import ROOT_INODE, Incompatible, ReadOnlyCompatible, Superblock
+from .superblock import ROOT_INODE, Superblock
 from .usage import used_ranges
 
 _DEFAULT_MODES = {FileKind.DIRECTORY: 0o755, FileKind.SYMLINK: 0o777}
@@ -103,6 +103,11 @@ class ExtVolume:
         return False
 
     @property
+    def allocation_unit(self) -> int:
+        """Bytes of a block."""
+        return self._store.block_size
+
+    @property
     def superblock(self) -> Superblock:
         """The superblock as it was when the volume was opened."""
         return self._superblock
@@ -156,6 +161,7 @@ class ExtVolume:
         if inode.flags & INLINE_DATA_FLAG:
             return _Bytes(self._store.inline_data(number)[: inode.size])
         runs = self._store.map_of(number, inode).runs
+        self._store.data.write_back()
         return FileReader(self._store.device, runs, self._store.block_size, inode.size)
 
     def data_ranges(self, path: str) -> list[tuple[int, int]]:
@@ -199,7 +205,7 @@ class ExtVolume:
             self._make_room(directory, name)
         if size is not None and old_inode is not None and old is not None:
             self._free_old_if_short(old[0], old_inode, size)
-        writer = FileWriter(store.device, store.allocator, store.block_size, size)
+        writer = FileWriter(store.data, store.allocator, store.block_size, size)
         try:
             for chunk in chunks:
                 writer.put(chunk)
@@ -233,7 +239,7 @@ class ExtVolume:
             return
         store.begin()
         links = parent.inode.links + 1
-        if links > _MAX_LINKS and not store.superblock.read_only_compatible & ReadOnlyCompatible.DIR_NLINK:
+        if links > _MAX_LINKS and not store.has_dir_nlink:
             raise StorageError(f'"{path}": its parent has {_MAX_LINKS} directories already, the most ext holds')
         self._make_room(parent, name)
         store.require_blocks(1)
@@ -494,7 +500,7 @@ class ExtVolume:
         directory.remap = directory.changed = True
         # Its map may need blocks too, when it is written.
         more = extent_tree_size(len(directory.runs), store.block_size) - len(directory.tree) - directory.reserved
-        if not store.superblock.incompatible & Incompatible.EXTENTS:
+        if not store.has_extents:
             more = 4 + directory.block_count // (store.block_size // 4) - len(directory.tree) - directory.reserved
         if more > store.allocator.free:
             directory.runs = before
@@ -606,6 +612,7 @@ class ExtVolume:
         if not self._store.has_blocks(inode):
             return _text(inode.block[: inode.size])
         runs = self._store.map_of(number, inode).runs
+        self._store.data.write_back()
         return _text(FileReader(self._store.device, runs, self._store.block_size, inode.size).read())
 
     def _fresh_inode(self, kind: FileKind, facts: Facts | None) -> Inode:
@@ -677,7 +684,7 @@ class ExtVolume:
         if contents is None:
             store.write_inode(number, inode)
         else:
-            writer = FileWriter(store.device, store.allocator, store.block_size, len(contents))
+            writer = FileWriter(store.data, store.allocator, store.block_size, len(contents))
             try:
                 writer.put(contents)
                 writer.finish()
