@@ -1,0 +1,391 @@
+"""What every Filesystem promises, tested over every implementation against a plain model and by foreign judges.
+
+The model is a dictionary: path → contents, or None for a directory. A new file system adds a line to VOLUMES.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bpscript.base.clock import Clock
+from bpscript.base.errors import InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
+from bpscript.blocks.device import BlockDevice
+from bpscript.blocks.file import FileDevice
+from bpscript.blocks.memory import MemoryDevice
+from bpscript.blocks.readonly import ReadOnlyDevice
+from bpscript.filesystems.fat import FatVolume, format_fat
+from bpscript.filesystems.filesystem import Facts, FileKind, Filesystem, make_dirs, remove_tree, walk
+from tests.oracles import fsck_fat
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to make and open a volume, and who judges it."""
+
+    name: str
+    size: int
+    format: Callable[[BlockDevice], object]
+    open: Callable[[BlockDevice], Filesystem]
+    judge: Callable[[Path], None]
+
+
+def open_fat(device: BlockDevice) -> Filesystem:
+    return FatVolume.on(device, clock=Clock(fixed_ns=1_700_000_000_000_000_000))
+
+
+VOLUMES = (
+    Kind("FAT12", 2 * MIB, lambda device: format_fat(device, 12, volume_id=1), open_fat, fsck_fat),
+    Kind("FAT16", 16 * MIB, lambda device: format_fat(device, 16, volume_id=1), open_fat, fsck_fat),
+    Kind("FAT32", 34 * MIB, lambda device: format_fat(device, 32, volume_id=1), open_fat, fsck_fat),
+)
+every_kind = pytest.mark.parametrize("kind", VOLUMES, ids=lambda kind: kind.name)
+
+
+@contextmanager
+def fresh(kind: Kind) -> Iterator[tuple[Filesystem, BlockDevice, Path]]:
+    """An empty volume in an image file; judged when the test is done with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "disk.img"
+        with FileDevice.create(path, kind.size) as device:
+            kind.format(device)
+            volume = kind.open(device)
+            yield volume, device, path
+            volume.close()
+        kind.judge(path)
+
+
+def tree(volume: Filesystem) -> dict[str, bytes | None]:
+    """Everything on a volume, as the model has it."""
+    found: dict[str, bytes | None] = {}
+    for path, facts in walk(volume):
+        if path.split("/", maxsplit=1)[0] == "lost+found":
+            continue
+        if facts.kind is FileKind.DIRECTORY:
+            found[path] = None
+            continue
+        reader = volume.open(path)
+        contents = b""
+        while piece := reader.read(1000):
+            contents += piece
+        reader.close()
+        assert len(contents) == facts.size
+        found[path] = contents
+    return found
+
+
+class Model:
+    """What a volume should hold; every operation answers with the error it expects, or None."""
+
+    def __init__(self, *, ignores_case: bool) -> None:
+        self.ignores_case = ignores_case
+        self.files: dict[str, bytes | None] = {}
+
+    def stored(self, path: str) -> str | None:
+        """The path as it is stored."""
+        if not self.ignores_case:
+            return path if path in self.files or not path else None
+        return "" if not path else next((known for known in self.files if known.upper() == path.upper()), None)
+
+    def place(self, path: str) -> str | type[StorageError]:
+        """The path with its parent as it is stored."""
+        parent, _, name = path.rpartition("/")
+        known = self.stored(parent)
+        if known is None:
+            return NotFoundError
+        if known and self.files[known] is not None:
+            return InTheWayError
+        return f"{known}/{name}" if known else name
+
+    def write(self, path: str, data: bytes) -> type[StorageError] | None:
+        place = self.place(path)
+        if not isinstance(place, str):
+            return place
+        known = self.stored(place)
+        if known is not None and self.files[known] is None:
+            return InTheWayError
+        self.files[known or place] = data
+        return None
+
+    def make_dir(self, path: str) -> type[StorageError] | None:
+        place = self.place(path)
+        if not isinstance(place, str):
+            return place
+        known = self.stored(place)
+        if known is not None:
+            return None if self.files[known] is None else InTheWayError
+        self.files[place] = None
+        return None
+
+    def remove(self, path: str) -> type[StorageError] | None:
+        known = self.stored(path)
+        if known is None:
+            return NotFoundError
+        if any(other.startswith(f"{known}/") for other in self.files):
+            return InTheWayError
+        del self.files[known]
+        return None
+
+    def rename(self, old: str, new: str) -> type[StorageError] | None:
+        known, place = self.stored(old), self.place(new)
+        if known is None:
+            return NotFoundError
+        if not isinstance(place, str):
+            return place
+        there = self.stored(place)
+        if there is not None and there != known:
+            return InTheWayError
+        if f"{place}/".startswith(f"{known}/") and place != known:
+            return StorageError
+        moved = {path: self.files.pop(path) for path in list(self.files) if path == known or path.startswith(f"{known}/")}
+        self.files |= {place + path[len(known) :]: data for path, data in moved.items()}
+        return None
+
+
+NAMES = ("a", "B", "readme.txt", "Read Me First.txt", "long file name with many characters.data", "LONG FILE NAME.X", "größe Ω.txt", "x" * 100)
+PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
+DATA = st.builds(lambda fill, size: bytes([fill]) * size, st.integers(1, 255), st.one_of(st.integers(0, 3000), st.integers(0, 70_000)))
+STEPS = st.one_of(
+    st.tuples(st.just("write"), PATHS, DATA, st.booleans()),
+    st.tuples(st.just("make_dir"), PATHS),
+    st.tuples(st.just("remove"), PATHS),
+    st.tuples(st.just("rename"), PATHS, PATHS),
+    st.tuples(st.sampled_from(["flush", "reopen"])),
+)
+
+
+def act(volume: Filesystem, step: tuple[object, ...]) -> None:
+    match step:
+        case ("write", str(path), bytes(data), bool(announced)):
+            volume.write_file(path, [data[:1000], data[1000:]], len(data) if announced else None)
+        case ("make_dir", str(path)):
+            volume.make_dir(path)
+        case ("remove", str(path)):
+            volume.remove(path)
+        case ("rename", str(old), str(new)):
+            volume.rename(old, new)
+        case _:
+            raise AssertionError(step)
+
+
+def expected(model: Model, step: tuple[object, ...]) -> type[StorageError] | None:
+    match step:
+        case ("write", str(path), bytes(data), _):
+            return model.write(path, data)
+        case ("make_dir", str(path)):
+            return model.make_dir(path)
+        case ("remove", str(path)):
+            return model.remove(path)
+        case ("rename", str(old), str(new)):
+            return model.rename(old, new)
+        case _:
+            raise AssertionError(step)
+
+
+@every_kind
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=st.lists(STEPS, max_size=30))
+def test_any_sequence_of_operations_does_what_the_model_does(kind: Kind, steps: list[tuple[object, ...]]) -> None:
+    with fresh(kind) as (first, device, path):
+        volume = first
+        model = Model(ignores_case=volume.ignores_case)
+        for step in steps:
+            if step[0] == "flush":
+                volume.flush()
+                kind.judge(path)
+            elif step[0] == "reopen":
+                volume.close()
+                volume = kind.open(device)
+            else:
+                refused = expected(model, step)
+                if refused is None:
+                    act(volume, step)
+                else:
+                    with pytest.raises(StorageError):
+                        act(volume, step)
+        assert tree(volume) == model.files
+        volume.close()
+        assert tree(kind.open(device)) == model.files
+        assert volume.check() == []
+
+
+@every_kind
+def test_facts_survive_and_are_of_the_right_kind(kind: Kind) -> None:
+    with fresh(kind) as (volume, device, _):
+        mtime = 1_234_567_890_000_000_000
+        make_dirs(volume, "one/two")
+        volume.write_file("one/two/file", [b"abc"], 3, Facts(FileKind.FILE, mtime_ns=mtime))
+        volume.set_facts("one/two", Facts(FileKind.DIRECTORY, mtime_ns=mtime))
+        volume.close()
+        again = kind.open(device)
+        facts = again.stat("one/two/file")
+        assert (facts.kind, facts.size, facts.mtime_ns) == (FileKind.FILE, 3, mtime)
+        assert again.stat("one/two").kind is FileKind.DIRECTORY
+        assert again.stat("one/two").mtime_ns == mtime
+        assert again.stat("").kind is FileKind.DIRECTORY
+        assert again.exists("one")
+        assert not again.exists("one/three")
+        assert not again.exists("one/two/file/below")
+
+
+@every_kind
+def test_errors_say_what_is_wrong(kind: Kind) -> None:
+    with fresh(kind) as (volume, _, _):
+        volume.make_dir("dir")
+        volume.write_file("file", [b"x"])
+        volume.write_file("dir/inner", [b"x"])
+        with pytest.raises(NotFoundError, match="missing"):
+            volume.stat("missing")
+        with pytest.raises(NotFoundError, match="missing"):
+            volume.open("dir/missing")
+        with pytest.raises(NotFoundError, match="missing"):
+            volume.write_file("missing/file", [b"x"])
+        with pytest.raises(InTheWayError, match="dir"):
+            volume.write_file("dir", [b"x"])
+        with pytest.raises(InTheWayError, match="file"):
+            volume.make_dir("file")
+        with pytest.raises(InTheWayError, match="file"):
+            volume.write_file("file/inner", [b"x"])
+        with pytest.raises(InTheWayError, match="not empty"):
+            volume.remove("dir")
+        with pytest.raises(InTheWayError, match="file"):
+            volume.rename("dir/inner", "file")
+        with pytest.raises(StorageError, match="itself"):
+            volume.rename("dir", "dir/inside")
+        with pytest.raises(StorageError):
+            volume.remove("")
+        assert tree(volume) == {"dir": None, "dir/inner": b"x", "file": b"x"}
+
+
+@every_kind
+def test_a_file_that_does_not_fit_leaves_everything_as_it_was(kind: Kind) -> None:
+    with fresh(kind) as (volume, _, _):
+        volume.write_file("old", [b"old contents"])
+        volume.flush()
+        free = volume.usage().free
+        with pytest.raises(NoSpaceError, match=r"old.* does not fit"):
+            volume.write_file("old", iter([]), volume.usage().total + 1)
+        with pytest.raises(NoSpaceError, match=r"new.* does not fit"):
+            volume.write_file("new", (bytes(100_000) for _ in range(1000)))
+        assert tree(volume) == {"old": b"old contents"}
+        assert volume.usage().free == free
+
+
+@every_kind
+def test_a_giver_who_fails_leaves_no_partial_file(kind: Kind) -> None:
+    def broken() -> Iterator[bytes]:
+        yield bytes(50_000)
+        raise ValueError("the source failed")
+
+    with fresh(kind) as (volume, _, _):
+        volume.write_file("old", [b"old contents"])
+        volume.flush()
+        free = volume.usage().free
+        for name in ("old", "new"):
+            for size in (None, 60_000):
+                with pytest.raises(ValueError, match="the source failed"):
+                    volume.write_file(name, broken(), size)
+        for size in (3, 5):
+            with pytest.raises(StorageError, match=f"announced {size} bytes"):
+                volume.write_file("new", [b"four"], size)
+        assert tree(volume) == {"old": b"old contents"}
+        volume.flush()
+        assert volume.usage().free == free
+
+
+@every_kind
+def test_buffers_may_be_reused_by_the_giver(kind: Kind) -> None:
+    def chunks() -> Iterator[memoryview]:
+        buffer = bytearray(1000)
+        for number in range(20):
+            buffer[:] = bytes([number]) * 1000
+            yield memoryview(buffer)
+        buffer[:] = b"!" * 1000
+
+    with fresh(kind) as (volume, _, _):
+        wanted = b"".join(bytes([number]) * 1000 for number in range(20))
+        for size in (None, len(wanted)):
+            volume.write_file("file", chunks(), size)
+            assert volume.open("file").read() == wanted
+
+
+def fill(volume: Filesystem, piece: int) -> None:
+    for number in range(20):
+        volume.write_file(f"dir/file {number}", [bytes([number + 1]) * piece], piece)
+
+
+@every_kind
+def test_a_full_volume_can_be_emptied_and_filled_again(kind: Kind) -> None:
+    with fresh(kind) as (volume, _, _):
+        for _ in range(2):
+            volume.make_dir("dir")
+            free = volume.usage().free
+            piece = max(free // 10, 1)
+            with pytest.raises(NoSpaceError):
+                fill(volume, piece)
+            volume.flush()
+            assert volume.check() == []
+            remove_tree(volume, "dir")
+        assert tree(volume) == {}
+
+
+@every_kind
+def test_unused_ranges_can_be_thrown_away(kind: Kind) -> None:
+    """What `used_ranges` names is enough to rebuild the volume: this is what archives rest on."""
+    with fresh(kind) as (volume, device, path):
+        make_dirs(volume, "a/b/c")
+        for number in range(50):
+            volume.write_file(f"a/b/file {number}", [bytes([number + 1]) * 7777])
+        for number in range(0, 50, 2):
+            volume.remove(f"a/b/file {number}")
+        volume.flush()
+        wanted = tree(volume)
+        copy = MemoryDevice(device.size)
+        end = 0
+        for start, stop in volume.used_ranges():
+            assert end <= start < stop <= device.size, "in order, merged, inside the device"
+            assert start > end or start == 0, "neighbours are merged"
+            copy.write(start, device.read(start, stop - start))
+            end = stop
+        restored = path.with_name("restored.img")
+        restored.write_bytes(copy.read(0, copy.size))
+        kind.judge(restored)
+        with FileDevice(restored) as again:
+            assert tree(kind.open(again)) == wanted
+
+
+@every_kind
+def test_many_similar_names_in_one_directory(kind: Kind) -> None:
+    with fresh(kind) as (volume, device, _):
+        volume.make_dir("dir")
+        wanted = {f"dir/a long name that differs at its end {number:04}.txt": b"%d" % number for number in range(700)}
+        for path, data in wanted.items():
+            volume.write_file(path, [data])
+        volume.close()
+        again = kind.open(device)
+        assert tree(again) == {"dir": None, **wanted}
+
+
+@every_kind
+def test_a_read_only_device_is_read_and_refuses_writing(kind: Kind) -> None:
+    with fresh(kind) as (volume, device, _):
+        volume.write_file("file", [b"contents"])
+        volume.flush()
+        locked = kind.open(ReadOnlyDevice(device))
+        assert locked.open("file").read() == b"contents"
+        with pytest.raises(ReadOnlyError):
+            locked.write_file("file", [b"x"])
+        with pytest.raises(ReadOnlyError):
+            locked.make_dir("dir")
+        with pytest.raises(ReadOnlyError):
+            locked.remove("file")
+        with pytest.raises(ReadOnlyError):
+            locked.rename("file", "other")
+        assert tree(locked) == {"file": b"contents"}
