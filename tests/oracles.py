@@ -125,3 +125,17 @@ def sgdisk_verify(path: Path) -> None:
 def parted(path: Path, *commands: str) -> str:
     """What parted prints after its commands (sectors as unit, machine-readable)."""
     return run_tool(["parted", "--script", "--machine", path, "unit", "s", *commands]).stdout
+
+
+def fdisk(path: Path, sector_size: int, *keys: str) -> str:
+    """What fdisk says when these keys are typed; it can be told the sector size, which sfdisk cannot."""
+    return run_tool(["fdisk", "-b", str(sector_size), path], input_text="\n".join([*keys, "q", ""])).stdout
+
+
+def fdisk_rows(path: Path, sector_size: int) -> list[tuple[int, int]]:
+    """Start and size in bytes of what fdisk lists; fails when its own verification finds an error."""
+    verdict = fdisk(path, sector_size, "v")
+    assert "No errors detected" in verdict or "Header version: 1.0" in verdict, verdict
+    words = run_tool(["fdisk", "-b", str(sector_size), "-l", "-o", "Start,Sectors", path]).stdout
+    rows = [line.split() for line in words[words.index("Start") :].splitlines()[1:] if line.strip()]
+    return [(int(start) * sector_size, int(count) * sector_size) for start, count in rows]

@@ -186,7 +186,8 @@ def cache_range(device: BlockDevice, table: Table) -> tuple[int, int]:
     if table.gpt is not None:
         from .gpt import usable_range  # noqa: PLC0415 - loaded already, by whoever read the GPT
 
-        backups = [header.array_lba * table.sector_size for header in (table.gpt.backup,) if header is not None]
-        end = max(0, min(usable_range(device.size, table.sector_size)[1], *backups))
+        end = max(0, usable_range(device.size, table.sector_size)[1])
+        if table.gpt.backup is not None:        # not necessarily at the end of the disk
+            end = min(end, table.gpt.backup.array_lba * table.sector_size)
     start = max(end_of_last_partition(table), MIB)
     return (start, end) if start < end else (end, end)
