@@ -139,3 +139,32 @@ def fdisk_rows(path: Path, sector_size: int) -> list[tuple[int, int]]:
     words = run_tool(["fdisk", "-b", str(sector_size), "-l", "-o", "Start,Sectors", path]).stdout
     rows = [line.split() for line in words[words.index("Start") :].splitlines()[1:] if line.strip()]
     return [(int(start) * sector_size, int(count) * sector_size) for start, count in rows]
+
+
+# ext2, ext3, ext4
+
+
+def e2fsck(path: Path, offset: int = 0) -> None:
+    """`e2fsck -fn` finds nothing to say against the volume."""
+    result = run_tool(["e2fsck", "-f", "-n", f"{path}?offset={offset}"], ok=None)
+    assert result.returncode == 0, f"e2fsck -fn {path}:\n{result.stdout}{result.stderr}"
+
+
+def mke2fs(path: Path, size: int, *options: str | Path) -> Path:
+    """An image of `size` bytes with a volume made by mke2fs; `options` as on its command line."""
+    with path.open("wb") as image:
+        image.truncate(size)
+    run_tool(["mke2fs", "-q", "-F", *options, path])
+    return path
+
+
+def debugfs(path: Path, *requests: str, offset: int = 0) -> str:
+    """What debugfs prints for its requests, one after the other; it only reads."""
+    return run_tool(["debugfs", "-f", "-", f"{path}?offset={offset}"], input_text="\n".join(requests)).stdout
+
+
+def debugfs_tree(path: Path, folder: Path, offset: int = 0) -> dict[str, bytes]:
+    """Every file of a volume as debugfs reads it (copied into `folder`), by path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run_tool(["debugfs", "-R", f"rdump / {folder}", f"{path}?offset={offset}"])
+    return {str(found.relative_to(folder)): found.read_bytes() for found in sorted(folder.rglob("*")) if found.is_file() and not found.is_symlink()}

@@ -19,9 +19,10 @@ from bpscript.blocks.device import BlockDevice
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.readonly import ReadOnlyDevice
+from bpscript.filesystems.ext import ExtVolume, format_ext
 from bpscript.filesystems.fat import FatVolume, format_fat
 from bpscript.filesystems.filesystem import Facts, FileKind, Filesystem, make_dirs, remove_tree, walk
-from tests.oracles import fsck_fat
+from tests.oracles import e2fsck, fsck_fat
 
 MIB = 1 << 20
 
@@ -41,10 +42,17 @@ def open_fat(device: BlockDevice) -> Filesystem:
     return FatVolume.on(device, clock=Clock(fixed_ns=1_700_000_000_000_000_000))
 
 
+def open_ext(device: BlockDevice) -> Filesystem:
+    return ExtVolume.on(device, clock=Clock(fixed_ns=1_700_000_000_000_000_000))
+
+
 VOLUMES = (
     Kind("FAT12", 2 * MIB, lambda device: format_fat(device, 12, volume_id=1), open_fat, fsck_fat),
     Kind("FAT16", 16 * MIB, lambda device: format_fat(device, 16, volume_id=1), open_fat, fsck_fat),
     Kind("FAT32", 34 * MIB, lambda device: format_fat(device, 32, volume_id=1), open_fat, fsck_fat),
+    Kind("EXT2", 8 * MIB, lambda device: format_ext(device, "EXT2"), open_ext, e2fsck),
+    Kind("EXT3", 16 * MIB, lambda device: format_ext(device, "EXT3"), open_ext, e2fsck),
+    Kind("EXT4", 16 * MIB, lambda device: format_ext(device, "EXT4", block_size=4096), open_ext, e2fsck),
 )
 every_kind = pytest.mark.parametrize("kind", VOLUMES, ids=lambda kind: kind.name)
 

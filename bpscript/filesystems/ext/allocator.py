@@ -103,4 +103,4 @@ class Allocator:
 
     def _no_space(self, count: int) -> NoSpaceError:
         size = self._channel.block_size
-        return NoSpaceError(f"{count * size} bytes do not fit; the volume has {self.free * size} bytes free")
+        return NoSpaceError(f"{count * size} bytes are needed and {self.free * size} are free")

@@ -52,11 +52,11 @@ class WriteBehind:
 class FileWriter:
     """Writes the blocks of one new file. Afterwards `runs` and `size` are its map; `abort` gives everything back."""
 
-    def __init__(self, data: WriteBehind, allocator: Allocator, block_size: int, size: int | None) -> None:
+    def __init__(self, data: WriteBehind, allocator: Allocator, block_size: int) -> None:
         self._data = data
         self._allocator = allocator
         self._block_size = block_size
-        self._expected = size
+        self._expected: int | None = None
         self.runs: list[Run] = []
         self.size = 0                               # bytes given so far
         self._written = 0                           # bytes that reached the device, or became holes
@@ -65,12 +65,18 @@ class FileWriter:
         self._gathered: list[Buffer] = []
         self._gathered_size = 0
         self._holes: list[tuple[int, int]] = []     # half-open, in blocks
+
+    def expect(self, size: int) -> None:
+        """Take room for exactly so many bytes, in one run where possible. Raises NoSpaceError."""
+        self._expected = size
         if size:
             self._grow(size)
 
     def put(self, chunk: Buffer) -> None:
         """The next bytes; the buffer may be reused afterwards."""
         length = chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
+        if not length:
+            return
         self.size += length
         if self._expected is not None and self.size > self._expected:
             raise StorageError(f"the contents are longer than the announced {self._expected} bytes")
@@ -87,7 +93,7 @@ class FileWriter:
     def finish(self) -> None:
         """Write what is left, fill the last block with zeros and give back what was not needed."""
         if self._expected is not None and self.size != self._expected:
-            raise StorageError(f"the contents are {self.size} bytes long, announced were {self._expected}")
+            raise StorageError(f"the contents are {self.size} bytes long, not the announced {self._expected} bytes")
         padding = -self.size % self._block_size
         if padding:
             self._gathered.append(_ZEROS[:padding])

@@ -339,4 +339,4 @@ class Store:
     def require_blocks(self, count: int) -> None:
         """Raise NoSpaceError unless so many blocks are free."""
         if count > self.allocator.free:
-            raise NoSpaceError(f"{count * self.block_size} bytes do not fit; the volume has {self.free_bytes()} bytes free")
+            raise NoSpaceError(f"{count * self.block_size} bytes are needed and {self.free_bytes()} are free")

@@ -205,8 +205,10 @@ class ExtVolume:
             self._make_room(directory, name)
         if size is not None and old_inode is not None and old is not None:
             self._free_old_if_short(old[0], old_inode, size)
-        writer = FileWriter(store.data, store.allocator, store.block_size, size)
+        writer = FileWriter(store.data, store.allocator, store.block_size)
         try:
+            if size is not None:
+                writer.expect(size)
             for chunk in chunks:
                 writer.put(chunk)
             writer.finish()
@@ -217,6 +219,9 @@ class ExtVolume:
                 directory.add(name, number, ENTRY_TYPES[FileKind.FILE])
                 if old is not None and old_inode is not None:
                     self._drop_link(old[0], old_inode)
+        except NoSpaceError as error:
+            writer.abort()
+            raise NoSpaceError(f'"{path}" does not fit: {error}') from error
         except BaseException:
             writer.abort()
             raise
@@ -304,7 +309,9 @@ class ExtVolume:
         """Move an entry; `new` must not exist and its parent must."""
         source, name = self._parent(old)
         number = self._entry(source, name, old)
-        if f"{new}/".startswith(f"{old}/"):
+        if new == old:
+            return
+        if new.startswith(f"{old}/"):
             raise StorageError(f'"{old}" cannot be moved into itself')
         target, new_name = self._parent(new)
         if new_name in target.names:
@@ -684,8 +691,9 @@ class ExtVolume:
         if contents is None:
             store.write_inode(number, inode)
         else:
-            writer = FileWriter(store.data, store.allocator, store.block_size, len(contents))
+            writer = FileWriter(store.data, store.allocator, store.block_size)
             try:
+                writer.expect(len(contents))
                 writer.put(contents)
                 writer.finish()
                 store.store_map(number, inode, writer.runs)
