@@ -1,6 +1,7 @@
 """Read the language cases of grammar/cases (its README.md describes the notation)."""
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -210,6 +211,8 @@ class _Piece:
             self._add_file(name, bytes.fromhex(value))
         elif kind == "zeros":
             self._add_file(name, bytes(int(value)))
+        elif kind == "noise":
+            self._add_file(name, random.Random(name).randbytes(int(value)))
         elif content:
             self._add_file(name, self._quoted(content).encode(self.encoding))
         else:
