@@ -28,11 +28,22 @@ def test_the_binary_is_what_the_source_says(tmp_path: Path, name: str) -> None:
     assert len(image_bytes(f"boot/{name}.bin")) == 440
 
 
+def assemble(out: Path, name: str) -> bytes:
+    run_tool(["nasm", "-f", "bin", "-o", out, Path(__file__).with_name(name)])
+    return out.read_bytes()
+
+
 @pytest.fixture(scope="module")
 def boot_sector(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    out = tmp_path_factory.mktemp("boot") / "vbr"
-    run_tool(["nasm", "-f", "bin", "-o", out, Path(__file__).with_name("vbr.asm")])
-    return out.read_bytes()
+    return assemble(tmp_path_factory.mktemp("boot") / "vbr", "vbr.asm")
+
+
+@pytest.fixture(scope="module")
+def old_firmware(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Options of a machine that cannot read by LBA: it starts from a floppy that takes the extensions away."""
+    floppy = tmp_path_factory.mktemp("floppy") / "floppy"
+    floppy.write_bytes(assemble(floppy, "no_lba.asm").ljust(1440 * 1024, b"\0"))
+    return "-drive", f"file={floppy},format=raw,if=floppy", "-boot", "a"
 
 
 def plant(disk: FileDevice, boot_sector: bytes, skip: tuple[int, ...] = ()) -> None:
@@ -46,7 +57,7 @@ def plant(disk: FileDevice, boot_sector: bytes, skip: tuple[int, ...] = ()) -> N
 
 def machine(image: Path, *options: str) -> "subprocess.Popen[str]":
     command = [
-        need("qemu-system-x86_64"), "-accel", "tcg", "-m", "16", "-display", "none", "-nodefaults", "-vga", "std", "-boot", "c",
+        need("qemu-system-x86_64"), "-accel", "tcg", "-m", "16", "-display", "none", "-nodefaults", "-vga", "std",
         "-drive", f"file={image},format=raw,if=ide", *options,
     ]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -69,14 +80,14 @@ def lines_until(process: "subprocess.Popen[str]", pattern: str) -> str:
     raise AssertionError(f"no {pattern!r} in:\n{''.join(seen)}")
 
 
-def start(image: Path) -> str:
+def start(image: Path, *options: str) -> str:
     """What the boot sector says on COM1."""
-    return lines_until(machine(image, "-serial", "stdio"), "BOOTED .*START=")
+    return lines_until(machine(image, "-serial", "stdio", *options), "BOOTED .*START=")
 
 
-def screen(image: Path) -> str:
-    """The text on the screen, once it has stopped changing with a message of ours."""
-    process = machine(image, "-monitor", "stdio")
+def screen(image: Path, *options: str) -> str:
+    """The text on the screen, once it holds a message of ours."""
+    process = machine(image, "-monitor", "stdio", *options)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -131,6 +142,30 @@ def test_a_partition_beyond_8_gb_starts(tmp_path: Path, boot_sector: bytes) -> N
         plant(disk, boot_sector)
         set_boot_partition(disk, read_table(disk), 2)
     assert start(image) == f"BOOTED PART0002 DL=80 ENTRY=800E START={12001 * 2048:08X}"
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("active", [3, 13])
+def test_old_firmware_reads_by_chs(tmp_path: Path, boot_sector: bytes, old_firmware: tuple[str, ...], active: int) -> None:
+    image = tmp_path / "disk"
+    with sparse(image, 200) as disk:
+        put(disk, NESTED)
+        plant(disk, boot_sector)
+        set_boot_partition(disk, read_table(disk), active)
+    assert start(image, *old_firmware).startswith(f"BOOTED PART{active:04} DL=80 ENTRY=8083 ")
+
+
+@pytest.mark.qemu
+def test_old_firmware_does_not_reach_beyond_8_gb(tmp_path: Path, boot_sector: bytes, old_firmware: tuple[str, ...]) -> None:
+    image = tmp_path / "disk"
+    with sparse(image, 20_000) as disk:
+        put(disk, "LINUX-EXT2:7000 BIGDOS:1000 LINUX-EXT2:2000 BIGDOS-LBA:1000")
+        plant(disk, boot_sector)
+        set_boot_partition(disk, read_table(disk), 2)
+    assert start(image, *old_firmware).startswith("BOOTED PART0002 DL=80 ENTRY=8006 ")
+    with FileDevice(image) as disk:
+        set_boot_partition(disk, read_table(disk), 4)
+    assert "Read error" in screen(image, *old_firmware)
 
 
 @pytest.mark.qemu
