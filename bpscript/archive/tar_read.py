@@ -10,7 +10,7 @@ number of the stream except extended headers, at most 4 MiB.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import adler32
 
 from ..base.errors import FormatError
@@ -65,9 +65,10 @@ _LONG_NAMES = {GNU_LONG_NAME: b"path", GNU_LONG_LINK: b"linkpath"}
 _HAVE_CONTENTS = {FILE, OLD_FILE, CONTIGUOUS, GNU_DUMP_DIRECTORY}
 _MODULUS = 65521        # of Adler-32: its low half is 1 plus the sum of the bytes, modulo this (RFC 1950)
 _DOS_XATTR_KEY = XATTR + DOS_XATTR.encode()
-_DOS_VALUE = re.compile(rb"(\d{1,3}) (-?\d{1,20}) ([^\0]{0,64})\Z", re.DOTALL)
+_DOS_VALUE = re.compile(rb"(\d{1,3}) (-?\d{1,20}) ([^\0]{0,64})\Z", re.DOTALL).match
 # Nothing to clean: not absolute, no empty part, no part that begins with a dot.
 _PLAIN_PATH = re.compile(r"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*\Z").match
+_ENDS = b"\0 "           # what stands after octal digits
 _Extension = dict[bytes, bytes]
 
 
@@ -94,7 +95,7 @@ class TarReader:
         self._position = 0              # in the view
         self._offset = 0                # of the view in the stream
         self._owed = 0                  # contents of the current entry that nobody has taken, and their padding
-        self._owners: dict[bytes, tuple[int, int, int]] = {}
+        self._owners: dict[bytes, UnixFacts] = {}        # by the bytes of mode, uid and gid: the same few again and again
         self._globals: _Extension = {}
         self.left_behind: dict[str, int] = {}   # what the stream says and Facts cannot hold: word → how often
 
@@ -178,7 +179,10 @@ class TarReader:
             block = self._take(BLOCK, "a header (the end mark is missing)")
         fields = HEADER.unpack(block)
         checksum = fields[4]
-        stored = _octal(checksum)
+        try:
+            stored: int | None = int(checksum[:6], 8)       # "012345\0 ", as nearly everybody writes it
+        except ValueError:
+            stored = _octal(checksum)
         if stored is None or adler32(block) & 0xFFFF != (stored + sum(checksum) - 255) % _MODULUS:
             data = bytes(block)
             if data == ZERO_BLOCK:
@@ -194,7 +198,7 @@ class TarReader:
     def _read_extension(self, header: tuple[bytes, ...], extension: _Extension) -> _Extension:
         kind = header[5]
         where = "an extended header"
-        size = self._number(header[2], "size", where)
+        size = self._number(header[2], "size", b"an extended header")
         if size > MAX_EXTENSION:
             raise FormatError(f"{self._what}: {where} has {size} bytes, at most {MAX_EXTENSION} are allowed")
         data = self._take(size, where)
@@ -241,117 +245,121 @@ class TarReader:
                 name = prefix.split(b"\0", 1)[0] + b"/" + name
         if len(name) > MAX_PATH:
             raise FormatError(f'{self._what}: the path "{name[:200].decode(errors="replace")}..." has {len(name)} bytes')
-        shown = name.decode(errors="replace")
         if kind == GNU_SPARSE or (extension and any(key.startswith(b"GNU.sparse.") for key in extension)):
             raise FormatError(
-                f'{self._what}: "{shown}" is stored as a sparse file, which is not supported', hint="pack it again without tar's --sparse"
+                f'{self._what}: "{_shown(name)}" is stored as a sparse file, which is not supported', hint="pack it again without tar's --sparse"
             )
         file_kind = _KINDS.get(kind)
         if file_kind is None:
-            raise FormatError(f'{self._what}: "{shown}" has the unknown type {kind!r}')
-        path = self._path(name, shown)
+            raise FormatError(f'{self._what}: "{_shown(name)}" has the unknown type {kind!r}')
+        path = self._path(name, name)
         if file_kind is FileKind.FILE and name.endswith(b"/") and kind in {FILE, OLD_FILE}:
             file_kind = FileKind.DIRECTORY      # before POSIX directories were marked by a slash only
 
         size = 0
         if kind in _HAVE_CONTENTS:
             said = extension.get(b"size")
-            size = self._number(raw_size, "size", shown) if said is None else self._decimal(said, "size", shown)
+            size = self._number(raw_size, "size", name) if said is None else self._decimal(said, "size", name)
         said = extension.get(b"mtime")
-        mtime_ns = self._number(raw_mtime, "time", shown, signed=True) * 1_000_000_000 if said is None else self._time(said, shown)
-        link = target = None
+        mtime_ns = self._number(raw_mtime, "time", name, signed=True) * 1_000_000_000 if said is None else self._time(said, name)
+        link = None
+        target = ""
         if kind in _LINKS:
             text = extension.get(b"linkpath")
             text = raw_link.split(b"\0", 1)[0] if text is None else text
             if not text or len(text) > MAX_PATH or b"\0" in text:
-                raise FormatError(f'{self._what}: "{shown}" is a link to nowhere')
+                raise FormatError(f'{self._what}: "{_shown(name)}" is a link to nowhere')
             if kind == SYMLINK:
                 target = text.decode(errors="surrogateescape")
             else:
-                link = self._path(text, shown)
+                link = self._path(text, name)
 
-        mode, uid, gid = self._owner(owner, shown)
-        dos, xattrs, device = None, None, (0, 0)
-        if extension:
-            if b"uid" in extension:
-                uid = self._decimal(extension[b"uid"], "owner", shown)
-            if b"gid" in extension:
-                gid = self._decimal(extension[b"gid"], "group", shown)
-            dos, xattrs = self._attributes(extension)
+        unix = self._owners.get(owner) or self._owner(owner, name)
+        dos = None
         if file_kind in _DEVICES:
-            device = (self._number(major, "device", shown), self._number(minor, "device", shown))
-        unix = UnixFacts(mode, uid, gid, mtime_ns, mtime_ns, device, 0, 1, xattrs or {})
+            unix = replace(unix, device=(self._number(major, "device", name), self._number(minor, "device", name)))
+        if len(extension) > (b"mtime" in extension) + (b"path" in extension):
+            unix, dos = self._more_facts(extension, unix, name)
         chunks: Iterable[memoryview] = ()
         if size:
-            chunks = self._contents(size, shown)
-        if file_kind is not FileKind.FILE:
-            size = 0
+            chunks = self._contents(size, name)
+            if file_kind is not FileKind.FILE:
+                size = 0        # a directory of GNU's incremental dumps lists its names
         if not path:
             return None         # the root itself belongs to whoever unpacks
-        return TarEntry(path, Facts(file_kind, size, mtime_ns, target or "", unix, dos), link, chunks)
+        return TarEntry(path, Facts(file_kind, size, mtime_ns, target, unix, dos), link, chunks)
 
-    def _contents(self, size: int, shown: str) -> Iterable[memoryview]:
+    def _contents(self, size: int, name: bytes) -> Iterable[memoryview]:
         start = self._position
         if len(self._view) - start >= size:
             self._owed = size + (-size % BLOCK)
             return (self._view[start : start + size],)
         self._owed = size + (-size % BLOCK)
-        return self._pieces(size, shown)
+        return self._pieces(size, name)
 
-    def _pieces(self, size: int, shown: str) -> Iterator[memoryview]:
+    def _pieces(self, size: int, name: bytes) -> Iterator[memoryview]:
         while size:
             if self._position == len(self._view) and not self._next_buffer():
-                raise FormatError(f'{self._what} ends in the middle of "{shown}", {size} bytes are missing')
+                raise FormatError(f'{self._what} ends in the middle of "{_shown(name)}", {size} bytes are missing')
             piece = self._view[self._position : self._position + size]
             self._position += len(piece)
             self._owed -= len(piece)
             size -= len(piece)
             yield piece
 
-    def _path(self, name: bytes, shown: str) -> str:
-        """A path of the stream as the protocol wants it. Raises FormatError when it leaves the tree."""
-        path = name.decode(errors="surrogateescape")
+    def _path(self, text: bytes, name: bytes) -> str:
+        """A path of the entry `name` as the protocol wants it. Raises FormatError when it leaves the tree."""
+        path = text.decode(errors="surrogateescape")
         if path[-1:] == "/":
             path = path.rstrip("/") or "/"
         if _PLAIN_PATH(path):
             return path
         if not path or path[0] == "/" or "\0" in path:
-            raise FormatError(f'{self._what}: "{shown}" has the path "{path[:200]}", which is not inside the tree')
+            raise FormatError(f'{self._what}: "{_shown(name)}" has the path "{path[:200]}", which is not inside the tree')
         parts = [part for part in path.split("/") if part not in {"", "."}]
         if ".." in parts:
-            raise FormatError(f'{self._what}: "{shown}" has the path "{path[:200]}", which may leave the tree')
+            raise FormatError(f'{self._what}: "{_shown(name)}" has the path "{path[:200]}", which may leave the tree')
         return "/".join(parts)
 
-    def _owner(self, field: bytes, shown: str) -> tuple[int, int, int]:
-        """Mode, owner and group; the same few again and again, so remembered."""
-        known = self._owners.get(field)
-        if known is None:
-            if len(self._owners) > 1000:
-                self._owners.clear()
-            mode = self._number(field[:8], "mode", shown) & 0o7777
-            known = self._owners[field] = (
-                mode, self._number(field[8:16], "owner", shown) & 0xFFFFFFFF, self._number(field[16:], "group", shown) & 0xFFFFFFFF
-            )
-        return known
+    def _owner(self, field: bytes, name: bytes) -> UnixFacts:
+        """Mode, owner and group."""
+        if len(self._owners) > 1000:
+            self._owners.clear()
+        mode = self._number(field[:8], "mode", name) & 0o7777
+        uid = self._number(field[8:16], "owner", name) & 0xFFFFFFFF
+        found = self._owners[field] = UnixFacts(mode, uid, self._number(field[16:], "group", name) & 0xFFFFFFFF)
+        return found
 
-    def _attributes(self, extension: _Extension) -> tuple[DosFacts | None, dict[str, bytes] | None]:
+    def _more_facts(self, extension: _Extension, unix: UnixFacts, name: bytes) -> tuple[UnixFacts, DosFacts | None]:
+        """Large owner numbers, extended attributes, and what only FAT knows."""
         dos, xattrs = None, {}
         for key, value in extension.items():
-            if key.startswith(XATTR):
-                if key == _DOS_XATTR_KEY and (match := _DOS_VALUE.match(value)):
-                    dos = DosFacts(int(match[1]) & 0x27, int(match[2]), match[3].decode(errors="replace"))
-                else:
-                    xattrs[key[len(XATTR) :].decode(errors="surrogateescape")] = value
+            if key == _DOS_XATTR_KEY and (match := _DOS_VALUE(value)):
+                dos = DosFacts(int(match[1]) & 0x27, int(match[2]), match[3].decode(errors="replace"))
+            elif key.startswith(XATTR):
+                xattrs[key[len(XATTR) :].decode(errors="surrogateescape")] = value
+            elif key == b"uid":
+                unix = replace(unix, uid=self._decimal(value, "owner", name))
+            elif key == b"gid":
+                unix = replace(unix, gid=self._decimal(value, "group", name))
             elif key == b"RHT.security.selinux":
                 xattrs["security.selinux"] = value
             elif key.startswith(b"SCHILY.acl."):
-                self.left_behind["access control lists"] = self.left_behind.get("access control lists", 0) + 1
-        return dos, xattrs
+                self.left_behind["access control list"] = self.left_behind.get("access control list", 0) + 1
+        return (replace(unix, xattrs=xattrs) if xattrs else unix), dos
 
     # --- numbers -----------------------------------------------------------------------------------------------------
 
-    def _number(self, field: bytes, what: str, shown: str, *, signed: bool = False) -> int:
+    def _number(self, field: bytes, what: str, name: bytes, *, signed: bool = False) -> int:
         """A field of a header: octal digits, or GNU's base 256 (first byte 80h, or FFh for negative)."""
+        if field[-1] in _ENDS:
+            try:
+                value = int(field[:-1], 8)      # the usual form; whatever else int() takes is harmless
+            except ValueError:
+                pass
+            else:
+                if value >= 0:
+                    return value                # at most eleven digits: within all bounds
         if field[0] & 0x80:
             value = int.from_bytes(field[1:], "big")
             if field[0] == 0xFF:
@@ -363,22 +371,27 @@ class TarReader:
             value = -1 if found is None else found
             signed = signed and found is not None
         if not (-MAX_TIME if signed else 0) <= value <= (MAX_TIME if signed else MAX_FILE):
-            raise FormatError(f'{self._what}: "{shown}" has an impossible {what}, {bytes(field)!r}')
+            raise FormatError(f'{self._what}: "{_shown(name)}" has an impossible {what}, {bytes(field)!r}')
         return value
 
-    def _decimal(self, text: bytes, what: str, shown: str) -> int:
+    def _decimal(self, text: bytes, what: str, name: bytes) -> int:
         if not text.isdigit() or len(text) > 20 or int(text) > (MAX_FILE if what == "size" else 0xFFFFFFFF):
-            raise FormatError(f'{self._what}: "{shown}" has an impossible {what}, {text[:40]!r}')
+            raise FormatError(f'{self._what}: "{_shown(name)}" has an impossible {what}, {text[:40]!r}')
         return int(text)
 
-    def _time(self, text: bytes, shown: str) -> int:
+    def _time(self, text: bytes, name: bytes) -> int:
         """Seconds with a decimal fraction, to nanoseconds (what is finer is cut off)."""
         digits = text[1:] if text[:1] == b"-" else text
         whole, _, fraction = digits.partition(b".")
         if not whole.isdigit() or len(whole) > 13 or (fraction and not fraction.isdigit()):
-            raise FormatError(f'{self._what}: "{shown}" has an impossible time, {text[:40]!r}')
+            raise FormatError(f'{self._what}: "{_shown(name)}" has an impossible time, {text[:40]!r}')
         value = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
         return -value if digits is not text else value
+
+
+def _shown(name: bytes) -> str:
+    """A path for a message."""
+    return name[:200].decode(errors="replace")
 
 
 def is_clean_path(path: str) -> bool:

@@ -76,7 +76,8 @@ def to_dos(facts: Facts) -> Facts:
     attributes = 0
     if facts.kind is FileKind.FILE:
         attributes = ARCHIVE if facts.unix is None or facts.unix.mode & 0o222 else ARCHIVE | READ_ONLY
-    return replace(facts, dos=DosFacts(attributes, facts.mtime_ns))
+    # Not `replace`: this is done for every file that goes to FAT.
+    return Facts(facts.kind, facts.size, facts.mtime_ns, facts.target, facts.unix, DosFacts(attributes, facts.mtime_ns))
 
 
 class TreeWriter:

@@ -26,7 +26,7 @@ def pack(*entries: Entry) -> bytes:
 
 
 def file(data: bytes = b"", mtime_ns: int = 0, **unix: object) -> Facts:
-    return Facts(FileKind.FILE, len(data), mtime_ns, unix=UnixFacts(**{"atime_ns": mtime_ns, "ctime_ns": mtime_ns, **unix}))  # type: ignore[arg-type]
+    return Facts(FileKind.FILE, len(data), mtime_ns, unix=UnixFacts(**unix))  # type: ignore[arg-type]
 
 
 def unpack(data: bytes, chunk: int = 1 << 20) -> list[Entry]:
@@ -52,12 +52,12 @@ UNIX = st.builds(
 @st.composite
 def tar_entries(draw: st.DrawFn) -> Entry:
     path, mtime, unix = draw(PATHS), draw(TIMES), draw(UNIX)
-    unix = UnixFacts(unix.mode, unix.uid, unix.gid, mtime, mtime, (0, 0), 0, 1, unix.xattrs)
+    unix = UnixFacts(unix.mode, unix.uid, unix.gid, 0, 0, (0, 0), 0, 1, unix.xattrs)
     kind = draw(st.sampled_from([FileKind.FILE, FileKind.DIRECTORY, FileKind.SYMLINK, FileKind.BLOCK_DEVICE, FileKind.FIFO]))
     dos = draw(st.none() | st.builds(DosFacts, st.sampled_from([0, 0x20, 0x27]), TIMES, st.sampled_from(["", "A B~1.TXT", "ÄÖ~1"])))
     data = draw(st.binary(max_size=2000)) if kind is FileKind.FILE else b""
     if kind is FileKind.BLOCK_DEVICE:
-        unix = UnixFacts(unix.mode, unix.uid, unix.gid, mtime, mtime, draw(st.tuples(st.integers(0, 4095), st.integers(0, 2**20))), 0, 1, unix.xattrs)
+        unix = UnixFacts(unix.mode, unix.uid, unix.gid, 0, 0, draw(st.tuples(st.integers(0, 4095), st.integers(0, 2**20))), 0, 1, unix.xattrs)
     return path, Facts(kind, len(data), mtime, draw(PATHS) if kind is FileKind.SYMLINK else "", unix, dos), None, data
 
 
