@@ -1,13 +1,19 @@
-"""Archives by the names a script gives them: opened for reading wherever they are, and written so that an older one of the same
-name is replaced only when the new one is complete."""
+"""Archives and trees by the names a script gives them.
+
+An archive is opened for reading wherever it is, and written so that an older one of the same name is replaced only when the
+new one is complete.
+"""
 
 from pathlib import Path
 
 from ..archive.destinations import Destination, HostDestination, StagedDestination, to_source, to_volume
 from ..archive.positional import JoinedReader, Positional, open_from_source, open_from_volume
-from ..base.errors import InTheWayError, NotFoundError
+from ..base.errors import InTheWayError, NotFoundError, StorageError
+from ..filesystems.filesystem import Filesystem
 from ..network.folder import FolderSource
-from .files import Files, VolumeFile
+from .files import Files, VolumeFile, follow_links
+from .machine import Machine
+from .places import DiskPlace, HostPlace, parse_tree_place
 
 
 def open_archive_bytes(files: Files, name: str) -> Positional | JoinedReader:
@@ -38,3 +44,39 @@ def archive_destination(files: Files, name: str, fragment_size: int | None, temp
             raise NotFoundError(f'no directory for "{name}"', hint="make it first; only the archive itself is created")
         return HostDestination(path, fragment_size)
     return StagedDestination(to_source(file.source, file.path), fragment_size, temp_folder)
+
+
+def open_tree(machine: Machine, name: str) -> tuple[Filesystem, str]:
+    """The volume and the path of a directory (or file) that an archive operation reads or writes.
+
+    Besides file names, a partition alone is understood: `1`, `0:1`. Raises StorageError for a file of a server.
+    """
+    place = parse_tree_place(name, machine.program)
+    if isinstance(place, DiskPlace):
+        volume = machine.files.volume(place)
+        return volume, follow_links(volume, place.path)
+    source = machine.files.host if isinstance(place, HostPlace) else machine.files.source
+    path = place.path if isinstance(place, HostPlace) else place.name
+    if machine.files.network_gone and not isinstance(place, HostPlace):
+        raise NotFoundError(f'"{name}" cannot be reached: the network is gone after HideBootProm')
+    if not isinstance(source, FolderSource):
+        raise StorageError(f'"{name}" is on the server: only single files can be read there')
+    from ..filesystems.folder import FolderVolume  # noqa: PLC0415 - disks are what trees are mostly on
+
+    host = source.host_path(path)
+    if host.is_dir():
+        return FolderVolume(host), ""
+    # A single file, or a directory that is still to be made.
+    parent = host.parent
+    if not parent.is_dir():
+        raise NotFoundError(f'no directory "{name}"')
+    return FolderVolume(parent), host.name
+
+
+def temp_folder(machine: Machine) -> Path:
+    """Where temporary images go: `$TempPath`, else the current directory (language.md 6). Raises NotFoundError."""
+    text = machine.settings.get("TempPath")
+    folder = Path(text) if text else machine.temp_folder
+    if not folder.is_dir():
+        raise NotFoundError(f'$TempPath is "{text}", which is no directory')
+    return folder

@@ -56,7 +56,7 @@ class Disk:
         """Disk signature of an MBR (8 hexadecimal digits) or GUID of a GPT, as foreign tools print them; "" without a table."""
         table = self.table()
         if table.gpt is not None:
-            return str(table.gpt.disk_guid).upper()
+            return str(table.gpt.header.disk_guid).upper()
         if table.scheme is None:
             return ""
         return f"0x{int.from_bytes(self.device.read(DISK_SIGNATURE, 4), 'little'):08x}"
@@ -175,7 +175,8 @@ class Disk:
     def _open_cache(self) -> Filesystem:
         from ..filesystems.cache import CacheVolume  # noqa: PLC0415 - few scripts use it
 
-        return CacheVolume.open(self.need_cache_area())
+        reserve = self._settings.get("CacheReserve").upper() != "OFF"
+        return CacheVolume.on(self.need_cache_area(), clock=self._clock, reserve=reserve)
 
     def _what_there_is(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self.table().partitions)

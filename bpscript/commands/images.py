@@ -1,0 +1,88 @@
+"""Commands that unpack archives onto disks (language.md 8.7)."""
+
+from contextlib import closing
+
+from ..archive.full import FullImage
+from ..archive.placement import Place
+from ..archive.restore import restore
+from ..base.errors import StorageError
+from ..interpreter.run import Run
+from ..language.declare import command
+from ..machine.archives import open_archive_bytes, open_tree, temp_folder, unpack
+from ..machine.disks import belongs_on
+from ..machine.formatting import geometry_of, hidden_sectors
+from .arguments import FileName, TreePlace
+
+
+@command("FullUnzip", group="disks and files", writes_disk=True, since="3.0, without cache 3.19")
+def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> None:
+    """Replace everything on a partition by the contents of a full archive, whatever the size of the partition it came from.
+
+    Args:
+        archive: the archive to read
+        partition: number of the partition to fill
+        disk: number of the disk
+
+    Examples:
+        > FullUnzip "win98.imz" 1
+    """
+    target = run.machine.disks[disk]
+    entry = target.entry(partition)
+    device = target.partition(partition)
+    geometry = geometry_of(target, run.variables.get("Disk-Geometry"))
+    with closing(FullImage.open(open_archive_bytes(run.machine.files, archive))) as image:
+        kind = image.facts.filesystem
+        if entry.is_extended or not belongs_on(kind, entry):
+            raise StorageError(
+                f"the archive \"{archive}\" holds {kind}, which does not belong on partition {partition} of type {entry.word()}",
+                hint="SetPartitions gives the partition another type",
+            )
+        target.forget(partition)
+        restore(
+            image,
+            device,
+            rewrite=run.variables.get("Rewrite").upper() or "AUTO",
+            verify=run.variables.is_on("Verify"),
+            place=Place(hidden_sectors(target, partition), geometry.heads, geometry.sectors, target.sector_size),
+            clock=run.machine.clock,
+            entropy=run.machine.entropy,
+            code_page=target.code_page,
+            temp_folder=temp_folder(run.machine),
+            events=run.machine.events,
+        )
+
+
+@command("IncrUnzip", group="disks and files", writes_disk=True, since="3.0, corrected 3.18")
+def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
+    """Unpack an incremental archive, a tar or a zip into a directory; files replace those of the same name, others stay.
+
+    Args:
+        archive: the archive to read
+        destpath: the directory, or a partition: `1` or `0:1`
+
+    Examples:
+        > IncrUnzip "hw/ne2000.imi" "{:1}/"
+        > IncrUnzip "hw/ne2000.imi" 1
+    """
+    with closing(open_archive_bytes(run.machine.files, archive)) as data:
+        volume, path = open_tree(run.machine, destpath)
+        unpack(data, archive, volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
+
+
+@command("FileUnzip", group="disks and files", writes_disk=True)
+def file_unzip(run: Run, source: FileName, dest: FileName) -> None:
+    """Unpack a file made by FileZip, checked by its CRC-32.
+
+    Args:
+        source: the packed file
+        dest: the file to write; its directory must exist
+
+    Examples:
+        > FileUnzip "rescue.imz" "{:1}/rescue.img"
+    """
+    from ..archive.filezip import unzip_file  # noqa: PLC0415
+
+    files = run.machine.files
+    with closing(files.open(source)) as reader:
+        unzipped = unzip_file(reader)
+        files.write(dest, unzipped.chunks(), unzipped.size)

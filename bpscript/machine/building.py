@@ -1,0 +1,263 @@
+"""Archive building: what `CopyArchive` does with a source, a destination and filters (language.md 8.9).
+
+    from \\ to     path               archive               iarchive              dump
+    path          its files          the partition         its files             -
+    archive       the files in it    split anew, filtered  the files in it       header, directory ...
+    iarchive      unpacked           -                     split anew, filtered  header, directory ...
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from ..archive.capture import Survey, capture, survey
+from ..archive.container import Archive, ArchiveKind
+from ..archive.destinations import Destination, parse_fragment_size
+from ..archive.difference import BaseTree
+from ..archive.filters import Filters, select
+from ..archive.full import FullImage
+from ..archive.image_device import ArchiveDevice
+from ..archive.incremental import base_tree, write_incremental
+from ..archive.positional import JoinedReader, Positional
+from ..archive.trees import copy_tree
+from ..base.errors import StorageError
+from ..base.units import MIB
+from ..blocks.device import BlockDevice
+from ..blocks.file import FileDevice
+from ..blocks.overlay import OverlayDevice
+from ..filesystems.detect import open_volume
+from ..filesystems.filesystem import Facts, FileKind, Filesystem, remove_tree
+from .archives import archive_destination, open_archive_bytes, open_tree, temp_folder, unpack
+from .machine import Machine
+from .places import DiskPlace, HostPlace
+
+
+class Form(StrEnum):
+    """What stands at an end of an archive operation."""
+
+    PATH = "path"
+    ARCHIVE = "archive"
+    IARCHIVE = "iarchive"
+    DUMP = "dump"
+    IDUMP = "idump"
+
+
+_KIND_WORDS = {ArchiveKind.FULL: "a full archive", ArchiveKind.INCREMENTAL: "an incremental archive"}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of an archive operation: its form, and the name in the script ("" for a dump)."""
+
+    form: Form
+    name: str = ""
+
+
+@dataclass
+class Job:
+    """What `Source`, `Dest` and `Filter` have set; it stays set for the whole run."""
+
+    source: End | None = None
+    dest: End | None = None
+    filters: Filters = field(default_factory=Filters)
+
+
+class ArchiveCopy:
+    """One run of `CopyArchive`. `log_line` gets the lines of a dump, and with `trace` the name of every file."""
+
+    def __init__(self, machine: Machine, filters: Filters, log_line: Callable[[str], None], *, trace: bool) -> None:
+        self._machine = machine
+        self._filters = filters
+        self._log_line = log_line
+        self._trace = trace
+        self._settings = machine.settings
+
+    def run(self, source: End, dest: End) -> None:
+        """Do the work."""
+        match source.form, dest.form:
+            case Form.PATH, Form.ARCHIVE:
+                self._capture(source.name, dest.name)
+            case Form.PATH, Form.IARCHIVE:
+                volume, path = open_tree(self._machine, source.name)
+                self._pack(volume, path, dest.name)
+            case Form.PATH, Form.PATH:
+                volume, path = open_tree(self._machine, source.name)
+                self._copy(volume, path, dest.name)
+            case Form.ARCHIVE, Form.ARCHIVE:
+                self._copy_full(source.name, dest.name)
+            case Form.IARCHIVE, Form.IARCHIVE:
+                self._copy_incremental(source.name, dest.name)
+            case Form.ARCHIVE, Form.IARCHIVE:
+                with self._volume_of(source.name) as volume:
+                    self._pack(volume, "", dest.name)
+            case Form.ARCHIVE, Form.PATH:
+                with self._volume_of(source.name) as volume:
+                    self._copy(volume, "", dest.name)
+            case Form.IARCHIVE, Form.PATH:
+                with closing(open_archive_bytes(self._machine.files, source.name)) as data:
+                    volume, path = open_tree(self._machine, dest.name)
+                    unpack(data, source.name, volume, path, filters=self._filters, events=self._machine.events)
+            case (Form.ARCHIVE | Form.IARCHIVE), (Form.DUMP | Form.IDUMP):
+                self._dump(source)
+            case _:
+                raise StorageError(f"an archive operation from {source.form} to {dest.form} is not possible")
+
+    def _capture(self, name: str, dest: str) -> None:
+        """`FullZip`: a partition, or a folder of the host as a new file system."""
+        place = self._machine.files.place(name)
+        with ExitStack() as stack:
+            if isinstance(place, DiskPlace):
+                if place.path or place.partition < 1:
+                    raise StorageError(f'"{name}" is no partition: a full archive holds all of one', hint='write "{:1}/"; IncrZip packs single directories')
+                self._machine.disks.flush()
+                device: BlockDevice = self._machine.disks[place.disk_number].partition(place.partition)
+                found = self._survey(device)
+            elif isinstance(place, HostPlace):
+                device = stack.enter_context(self._build(place))
+                found = self._survey(device, Filters())     # the filters were applied when the volume was built
+            else:
+                raise StorageError(f'"{name}" is neither a partition nor a folder of the host')
+            self._write(dest, lambda sink: capture(found, sink, events=self._machine.events))
+
+    def _survey(self, device: BlockDevice, filters: Filters | None = None) -> Survey:
+        """What is on a device, without what the filters leave out."""
+        chosen = self._filters if filters is None else filters
+        if self._trace and not chosen.rules:
+            self._log_files(device)
+        return survey(
+            device,
+            clock=self._machine.clock,
+            remove=(lambda volume: self._remove_filtered(volume, chosen)) if chosen.rules else None,
+        )
+
+    def _remove_filtered(self, volume: Filesystem, filters: Filters) -> None:
+        """Remove from a volume that keeps its changes in memory what the filters leave out."""
+        kept = {path for path, _ in select(volume, "", filters.selector(ignore_case=volume.ignores_case))}
+        if self._trace:
+            for path in sorted(kept):
+                self._log_line(path)
+        _remove_others(volume, "", kept)
+
+    def _log_files(self, device: BlockDevice) -> None:
+        volume = open_volume(OverlayDevice(device), clock=self._machine.clock, writable=False)
+        with closing(volume):
+            for path, _ in select(volume, "", Filters().selector(ignore_case=volume.ignores_case)):
+                self._log_line(path)
+
+    def _build(self, place: HostPlace) -> FileDevice:
+        """A folder of the host as a file system in a temporary image, without what the filters leave out."""
+        from ..archive.build import build_volume  # noqa: PLC0415 - only for folders
+        from ..filesystems.folder import FolderVolume  # noqa: PLC0415
+
+        kind = (self._settings.get("Zip-FS") or self._settings.get("Linux-FS") or "EXT4").upper()
+        if kind not in {"FAT16", "FAT32", "EXT2", "EXT3", "EXT4"}:
+            raise StorageError(f'the file system "{kind}" is unknown; expected FAT16 or FAT32 in $Zip-FS, EXT2, EXT3 or EXT4 in $Linux-FS')
+        size = self._settings.get("Zip-Size").strip()
+        if size and not (size.isdecimal() and 0 < len(size) <= 9):
+            raise StorageError(f'$Zip-Size is "{size}"; expected a number of MB')
+        return build_volume(
+            FolderVolume(Path(place.path)),
+            kind,
+            int(size) * MIB if size else None,
+            filters=self._filters,
+            temp_folder=temp_folder(self._machine),
+            entropy=self._machine.entropy,
+            clock=self._machine.clock,
+            events=self._machine.events,
+            on_file=self._log_file if self._trace else None,
+        )
+
+    def _pack(self, volume: Filesystem, path: str, dest: str) -> None:
+        """`IncrZip`: files below a directory, or what differs from `$Base-Archive`."""
+        if self._trace:
+            for name, _ in select(volume, path, self._filters.selector(ignore_case=volume.ignores_case)):
+                self._log_line(name)
+        with ExitStack() as stack:
+            base = self._base(path, stack)
+            self._write(dest, lambda sink: write_incremental(sink, volume, path, filters=self._filters, base=base, sink=self._machine.events))
+
+    def _base(self, path: str, stack: ExitStack) -> BaseTree | None:
+        name = self._settings.get("Base-Archive")
+        if not name:
+            return None
+        archive = Archive.open(self._positional(name, stack))
+        if archive.header.kind is ArchiveKind.INCREMENTAL:
+            return base_tree(archive)
+        image = FullImage(archive)
+        volume = open_volume(ArchiveDevice(archive), clock=self._machine.clock, writable=False)
+        stack.enter_context(closing(volume))
+        return BaseTree.of_volume(volume, path, image.archive.table.root if image.archive.table else None)
+
+    def _copy(self, volume: Filesystem, path: str, dest: str) -> None:
+        """`XCopy`: file by file."""
+        target, target_path = open_tree(self._machine, dest)
+        copy_tree(
+            volume, path, target, target_path, filters=self._filters, sink=self._machine.events,
+            on_file=self._log_file if self._trace else None,
+        )
+
+    def _copy_full(self, name: str, dest: str) -> None:
+        """A full archive again: in fragments of another size, or without what the filters leave out."""
+        with ExitStack() as stack:
+            image = stack.enter_context(FullImage(Archive.open(self._positional(name, stack))))
+            if self._filters.rules:
+                found = self._survey(ArchiveDevice(image.archive))
+                self._write(dest, lambda sink: capture(found, sink, events=self._machine.events))
+            else:
+                self._write(dest, lambda sink: copy_frames(image.archive, sink, events=self._machine.events))
+
+    def _copy_incremental(self, name: str, dest: str) -> None:
+        with ExitStack() as stack:
+            archive = Archive.open(self._positional(name, stack))
+            if archive.header.kind is not ArchiveKind.INCREMENTAL:
+                raise StorageError(f'"{name}" is a full archive, not an incremental one', hint='write Source archive "..."')
+            if self._filters.rules:
+                self._write(dest, lambda sink: filter_incremental(archive, sink, self._filters, events=self._machine.events))
+            else:
+                self._write(dest, lambda sink: copy_frames(archive, sink, events=self._machine.events))
+
+    def _dump(self, source: End) -> None:
+        from ..archive.dump import dump  # noqa: PLC0415
+
+        with ExitStack() as stack:
+            archive = Archive.open(self._positional(source.name, stack))
+            wanted = ArchiveKind.FULL if source.form is Form.ARCHIVE else ArchiveKind.INCREMENTAL
+            if archive.header.kind is not wanted:
+                raise StorageError(f'"{source.name}" is {_KIND_WORDS[archive.header.kind]}, not {_KIND_WORDS[wanted]}')
+            for line in dump(archive, self._settings.get("DumpFormat"), self._filters):
+                self._log_line(line)
+
+    def _write(self, dest: str, write: Callable[[Destination], object]) -> None:
+        """Write an archive; the old one of this name goes when the new one is complete."""
+        fragment_size = parse_fragment_size(self._settings.get("FragmentSize"))
+        with archive_destination(self._machine.files, dest, fragment_size, temp_folder(self._machine)) as sink:
+            write(sink)
+            sink.commit()
+
+    def _positional(self, name: str, stack: ExitStack) -> Positional:
+        data = stack.enter_context(closing(open_archive_bytes(self._machine.files, name)))
+        if isinstance(data, JoinedReader):
+            raise StorageError(f'"{name}" can be read in order only: this needs an archive that can be read from anywhere')
+        return data
+
+    @contextmanager
+    def _volume_of(self, name: str) -> Iterator[Filesystem]:
+        """The file system in a full archive, for reading."""
+        with ExitStack() as stack:
+            image = stack.enter_context(FullImage(Archive.open(self._positional(name, stack))))
+            volume = open_volume(ArchiveDevice(image.archive), clock=self._machine.clock, writable=False)
+            yield stack.enter_context(closing(volume))
+
+    def _log_file(self, path: str, facts: Facts) -> None:
+        self._log_line(path)
+
+
+def _remove_others(volume: Filesystem, folder: str, kept: set[str]) -> None:
+    for name, facts in volume.entries(folder):
+        path = f"{folder}/{name}" if folder else name
+        if path not in kept:
+            remove_tree(volume, path)
+        elif facts.kind is FileKind.DIRECTORY:
+            _remove_others(volume, path, kept)
