@@ -61,11 +61,11 @@ class CacheVolume:
         self._readers: Counter[int] = Counter()                 # seeds of contents that are being read
         self._leaving: dict[int, tuple[Extent, ...]] = {}       # contents without an entry that are still being read
         self._emptied: set[str] = set()                         # directories whose last file was removed, see `remove`
+        self._generation = 0
         self._formatted = geometry.blocks > 0 and device.read(0, HEADER_SIZE) == geometry.header()
         if self._formatted:
             self._load()
         self._space = FreeSpace(geometry.blocks, (extent for _, entry in self._entries.values() for extent in entry.extents))
-        self._generation = max((entry.generation for _, entry in self._entries.values()), default=0)
 
     @classmethod
     def on(cls, device: BlockDevice, *, clock: Clock | None = None, reserve: bool = True) -> "CacheVolume":
@@ -251,6 +251,8 @@ class CacheVolume:
                 entry = Entry.from_bytes(data[index * SLOT : (index + 1) * SLOT], self._geometry.blocks)
                 if entry is not None:
                     slots[first + index] = entry
+        # Also of those that are left out below: a new entry must be younger than whatever may be read again one day.
+        self._generation = max((entry.generation for entry in slots.values()), default=0)
         names: dict[str, int] = {}
         for slot, entry in sorted(slots.items(), key=lambda item: item[1].generation):
             names[entry.name] = slot
