@@ -126,6 +126,8 @@ def read_gpt(device: BlockDevice, sector_size: int) -> Gpt | None:
     warnings: list[str] = []
     if primary is not None:
         backup, problem = _read_copy(device, sector_size, primary.other_lba * sector_size)
+        if backup is not None and backup.own_lba == primary.own_lba:
+            backup, problem = None, "the primary names itself as its backup"
         if backup is None:
             warnings.append(f"the backup GPT is damaged ({problem}); SetPartitions repairs it")
         elif primary.other_lba * sector_size != backup_place:

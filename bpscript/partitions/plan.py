@@ -162,8 +162,10 @@ class _Planner:
         if old is not None and old.primary is None:
             copies.reverse()            # the whole copy is overwritten last
         stages = [tuple(self._changed(copy)) for copy in copies]
-        if old is not None and old.backup is not None and old.backup.own_lba != backup.own_lba:
-            stages.append(tuple(self._wipe_unless_kept(old.backup.own_lba * sector_size, layout)))
+        if old is not None and old.backup is not None:
+            place = old.backup.own_lba * sector_size
+            if usable[0] <= place < usable[1]:          # the disk has grown: not where the new copies stand
+                stages.append(tuple(self._wipe_unless_kept(place, layout)))
         bare = first_sector(self._old_sector, "GPT")
         after = Table("GPT", size, sector_size, partitions, (), gpt=Gpt(primary, backup, partitions, ()))
         final = with_table(bare, protective_table(size, sector_size))

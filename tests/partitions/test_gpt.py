@@ -1,10 +1,13 @@
 """GUID partition tables (language.md 9.5), judged by sgdisk, sfdisk and parted."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bpscript.base.entropy import Entropy
 from bpscript.base.errors import FormatError, StorageError
@@ -26,6 +29,11 @@ def the_gpt(device: BlockDevice, sector_size: int = 512) -> Gpt:
     found = read_gpt(device, sector_size)
     assert found is not None
     return found
+
+
+def gpt_words() -> st.SearchStrategy[str]:
+    sizes = st.integers(1, 80).map(str)
+    return st.one_of(st.just("EMPTY"), st.builds("{}:{}".format, st.sampled_from(sorted(GPT_TYPES)), sizes))
 
 
 def damage(device: BlockDevice, place: int) -> None:
@@ -306,6 +314,56 @@ def test_an_absurd_header_is_damage(tmp_path: Path, fields: dict[str, int], mess
     with pytest.raises(FormatError, match="both copies of the GPT are damaged") as caught:
         read_table(disk)
     assert message in caught.value.message
+
+
+def test_a_table_that_is_its_own_backup_is_repaired(tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    disk = sparse(image, 100)
+    put(disk, "GPT EFI:20")
+    gpt = the_gpt(disk)
+    assert gpt.primary is not None
+    disk.write(512, replace(gpt.primary, other_lba=1).build(512))
+    assert read_table(disk).warnings == ("the backup GPT is damaged (the primary names itself as its backup); SetPartitions repairs it",)
+    put(disk, "GPT EFI:20")
+    assert read_table(disk).warnings == ()
+    sgdisk_verify(image)
+
+
+def test_a_backup_among_the_primary_entries_is_not_wiped_there(tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    disk = sparse(image, 100)
+    put(disk, "GPT EFI:20")
+    gpt = the_gpt(disk)
+    assert gpt.backup is not None
+    disk.write(20 * 512, replace(gpt.backup, own_lba=20).build(512))
+    disk.write(disk.size - 512, bytes(512))
+    disk.write(512, replace(gpt.header, other_lba=20, array_lba=gpt.backup.array_lba).build(512))
+    assert read_table(disk).warnings == ("the backup GPT is not at the end of the disk; SetPartitions moves it there",)
+    put(disk, "GPT EFI:20 MSR:3")
+    assert read_table(disk).warnings == ()
+    sgdisk_verify(image)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(gpt_words(), max_size=12), st.lists(gpt_words(), max_size=12))
+def test_any_list_reads_as_it_was_set_and_sfdisk_agrees(
+    tmp_path_factory: pytest.TempPathFactory, first: list[str], second: list[str]
+) -> None:
+    image = tmp_path_factory.mktemp("disk") / "disk"
+    with sparse(image, 1000) as disk:
+        for words in (first, second):
+            while words and words[-1] == "EMPTY":
+                words.pop()
+            plan = put(disk, " ".join(["GPT", *words]))
+            table = read_table(disk)
+            assert table == plan.after
+            assert table.to_list() == " ".join(["GPT", *words])
+            assert [(row["start"] * 512, row["size"] * 512, UUID(row["type"])) for row in sfdisk_table(image)["partitions"]] == [
+                (each.start, each.size, each.type) for each in table.partitions
+            ]
+            kept = [each for each in table.partitions if each.number in plan.kept]
+            for offset, data in (write for stage in plan.stages for write in stage):
+                assert all(offset + len(data) <= each.start or offset >= each.end for each in kept)
 
 
 def test_entries_that_end_before_they_start_are_unused(tmp_path: Path) -> None:

@@ -280,8 +280,12 @@ def test_any_list_reads_as_it_was_set_and_sfdisk_agrees(
     image = tmp_path_factory.mktemp("disk") / "disk"
     disk = sparse(image, 1000)
     for text in (first, second, second):
-        put(disk, text)
+        plan = put(disk, text)
         table = read_table(disk)
+        assert table == plan.after
+        kept = [each for each in table.partitions if each.number in plan.kept and not each.is_extended]
+        for offset, data in (write for stage in plan.stages for write in stage):
+            assert all(offset + len(data) <= each.start or offset >= each.end for each in kept)
         assert table.to_list() == text
         assert table.warnings == ()
         spans = sorted((each.start, each.end) for each in table.partitions if not each.is_extended)
