@@ -48,7 +48,7 @@ _BOOT_CODE = bytes.fromhex(
     "FC"            #        cld
     "E80000"        #        call here
     "5E"            # here:  pop  si            ; loaded at 0000:7C00 or at 07C0:0000, so ask where we are
-    "83C61B"        #        add  si, text - here
+    "83C619"        #        add  si, text - here
     "0E"            #        push cs
     "1F"            #        pop  ds
     "AC"            # next:  lodsb

@@ -103,11 +103,10 @@ class Geometry:
         tail_layout = layout.EXTENDED_BLOCK_32 if wide else layout.EXTENDED_BLOCK_16
         tail_end = 36 + tail_layout.sizeof()
         old_tail = parse_record(tail_layout, template[36:tail_end], "boot sector")
-        # The 16-bit field serves as long as the count fits (FAT12 and FAT16 only), and stays in use or not as it was.
-        in_16 = not wide and self.total_sectors < 0x10000 and not (
-            old_head.total_sectors_16 == 0 and old_head.total_sectors_32 == self.total_sectors
-        )
-        both = in_16 and old_head.total_sectors_32 == old_head.total_sectors_16 == self.total_sectors
+        total_16, total_32 = old_head.total_sectors_16, old_head.total_sectors_32
+        if (total_16 or total_32) != self.total_sectors:        # else the two fields stay as they were, used or not
+            fits = not wide and self.total_sectors < 0x10000
+            total_16, total_32 = (self.total_sectors, 0) if fits else (0, self.total_sectors)
         head = {
             **old_head,
             "bytes_per_sector": self.sector_size,
@@ -115,13 +114,13 @@ class Geometry:
             "reserved_sectors": self.reserved_sectors,
             "fat_count": self.fat_count,
             "root_entries": self.root_entries,
-            "total_sectors_16": self.total_sectors if in_16 else 0,
+            "total_sectors_16": total_16,
             "media": self.media,
             "sectors_per_fat_16": 0 if wide else self.sectors_per_fat,
             "sectors_per_track": self.sectors_per_track,
             "heads": self.heads,
             "hidden_sectors": self.hidden_sectors,
-            "total_sectors_32": 0 if in_16 and not both else self.total_sectors,
+            "total_sectors_32": total_32,
         }
         tail = {**old_tail, "state": old_tail.state & ~layout.STATE_DIRTY | (layout.STATE_DIRTY if self.dirty else 0)}
         if wide:
