@@ -85,8 +85,8 @@ def start(image: Path, *options: str) -> str:
     return lines_until(machine(image, "-serial", "stdio", *options), "BOOTED .*START=")
 
 
-def screen(image: Path, *options: str) -> str:
-    """The text on the screen, once it holds a message of ours."""
+def screen(image: Path, *options: str, message: str = "No active partition|Read error|No operating system") -> str:
+    """The text on the screen, once it holds a message."""
     process = machine(image, "-monitor", "stdio", *options)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -98,7 +98,7 @@ def screen(image: Path, *options: str) -> str:
             process.stdin.flush()
             cells = list(read_cells(process.stdout))
             text = bytes(cells[::2]).decode("ascii", "replace")
-            if re.search("No active partition|Read error|No operating system", text):
+            if re.search(message, text):
                 return text
     finally:
         process.kill()
@@ -219,3 +219,17 @@ def test_a_partition_outside_the_disk_is_a_read_error(tmp_path: Path) -> None:
         set_boot_partition(disk, read_table(disk), 2)
         disk.write(446 + 16 + 8, b"\0\0\0\x10")
     assert "Read error" in screen(image)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("active", [2, 5])
+def test_the_boot_sector_of_mkfs_fat_starts(tmp_path: Path, active: int) -> None:
+    """A boot sector of other people: it says that its volume has no system."""
+    image = tmp_path / "disk"
+    with sparse(image, 100) as disk:
+        put(disk, "LINUX-SWAP:10 BIGDOS:20 EXT:60 EMPTY BIGDOS:60")
+        set_boot_partition(disk, read_table(disk), active)
+        found = read_table(disk).get(active)
+    assert found is not None
+    run_tool(["mkfs.fat", "-F", "16", f"--offset={found.start // 512}", image, str(found.size // 1024)])
+    assert "This is not a bootable disk" in screen(image, message="bootable disk")
