@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterable
 from contextlib import closing
 
-from blake3 import blake3
-
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore, progress
 from ..base.sources import Reader
@@ -17,7 +15,7 @@ from ..filesystems.filesystem import Facts, FileKind, Filesystem
 from .capture import read_used
 from .container import ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
-from .full import FullImage
+from .full import PartitionImage
 from .placement import Place, Placement, placement
 
 _STEP = 1 << 20
@@ -26,13 +24,13 @@ _STEP = 1 << 20
 class Comparer:
     """Compares chunks of an image with their places on a device; may be used by several threads."""
 
-    def __init__(self, image: FullImage, device: BlockDevice, placed: Placement) -> None:
+    def __init__(self, image: PartitionImage, device: BlockDevice, placed: Placement) -> None:
         self._image = image
         self._device = device
         self._placed = placed
         self._used = image.used.clipped(device.size)
         self._local = threading.local()
-        if not image.archive.is_stream:
+        if not image.chunks.is_stream:
             self._look_up_patches()
 
     def is_equal(self, record: ChunkRecord, device: BlockDevice | None = None) -> bool:
@@ -48,8 +46,7 @@ class Comparer:
                     return False
                 start = patch.offset - record.offset
                 view[start : start + len(patch.old)] = patch.old
-        digest: bytes = blake3(view).digest()
-        return digest == record.digest
+        return self._image.chunks.agrees(record, view)
 
     def note(self, record: ChunkRecord, data: memoryview) -> None:
         """A chunk was decoded: remember what the archive has where the target differs."""
@@ -60,7 +57,7 @@ class Comparer:
 
     def differences(self, *, threads: int | None = None, events: Sink = ignore, task: str = "verify") -> list[tuple[int, int]]:
         """Offset and length, in the image, of every chunk that is not there; in order."""
-        archive = self._image.archive
+        archive = self._image.chunks
         total = self._used.total
         state = Progress(events, task, total)
         state.report()
@@ -89,7 +86,7 @@ class Comparer:
         return sorted(found)
 
     def _look_up_patches(self) -> None:
-        archive = self._image.archive
+        archive = self._image.chunks
         for patch in self._placed.patches:
             if patch.old is None:
                 index = archive.find(patch.offset)
@@ -99,7 +96,7 @@ class Comparer:
     def _buffer(self) -> bytearray:
         buffer: bytearray | None = getattr(self._local, "buffer", None)
         if buffer is None:
-            buffer = self._local.buffer = bytearray(self._image.archive.header.chunk_size)
+            buffer = self._local.buffer = bytearray(self._image.chunks.chunk_size)
         return buffer
 
     def _read(self, device: BlockDevice, view: memoryview, start: int, parts: list[tuple[int, int]]) -> None:
@@ -125,13 +122,13 @@ class Comparer:
 
 
 def compare(
-    image: FullImage, device: BlockDevice, *, threads: int | None = None, events: Sink = ignore
+    image: PartitionImage, device: BlockDevice, *, threads: int | None = None, events: Sink = ignore
 ) -> list[tuple[int, int]]:
     """Offset and length of every chunk of the archive that is not on the partition as it is in the archive; in order.
 
     For a partition of the same size. Raises FormatError when the archive cannot be read from anywhere or the sizes differ.
     """
-    if image.archive.is_stream:
+    if image.chunks.is_stream:
         raise FormatError("this archive can be read in order only; comparing needs one in a file")
     if device.size != image.size:
         raise FormatError(f"the archive is of a partition of {image.size} bytes, this one has {device.size}")

@@ -146,6 +146,11 @@ class Archive:
         return self.header.size if self.table is None else self.table.size
 
     @property
+    def chunk_size(self) -> int:
+        """No DATA chunk is longer (bytes)."""
+        return self.header.chunk_size
+
+    @property
     def is_stream(self) -> bool:
         """True when it can be read only once, in order."""
         return self._source is None
@@ -184,6 +189,10 @@ class Archive:
                 return _open_section(self._source.read(position, length), tag, digest)
             position += length
         return None
+
+    def agrees(self, record: ChunkRecord, data: memoryview) -> bool:
+        """True when `data` has the BLAKE3 of the DATA chunk."""
+        return blake3_of(data) == record.digest
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -280,10 +289,29 @@ class Archive:
             for tag, _, _ in self.table.sections:
                 self.section(tag)
 
-    def frames(self) -> Iterator[tuple[ChunkRecord, bytes]]:
-        """Records and data frames as they are stored, undecoded, in order."""
-        for _, record, fetch in self._frames():
-            yield record, bytes(fetch())
+    def stored_frames(self) -> Iterator[bytes]:
+        """Every frame as it is stored, in order, chunks checked: for an archive that can be read from anywhere."""
+        from .frames import check_zero_frame  # noqa: PLC0415 - zstandard is slow to load
+
+        source = self._source
+        if source is None:
+            raise FormatError("this archive can be read in order only; copying needs one that can be read from anywhere")
+        yield source.read(0, self._header.end)
+        decoder = self._new_decoder()
+        for index, record, fetch in self._frames():
+            self._check_record(index, record)
+            frame = bytes(fetch())
+            if record.kind is ChunkKind.DATA:
+                decoder.decode(record, frame)
+            else:
+                check_zero_frame(record, frame)
+            yield record.frame()
+            yield frame
+        position, magic = self._positions[-1], OUR_MAGIC
+        while magic != SEEK_TABLE_MAGIC:        # ends: `open` has seen the seek table behind these frames
+            magic, length = SKIPPABLE.unpack(source.read(position, SKIPPABLE.size))
+            yield source.read(position, SKIPPABLE.size + length)
+            position += SKIPPABLE.size + length
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -456,9 +484,8 @@ def _find_end(source: Positional) -> int:
         frames.frombytes(source.read(end - length + SKIPPABLE.size, length - SKIPPABLE.size - SEEK_FOOTER_SIZE))
         if sum(frames[::2]) == end - length:
             return end
-    pieces = len(source.borders) + 1 if isinstance(source, JoinedBytes) else 1
-    found = f"{pieces} fragments were found" if pieces > 1 else "no further fragment was found"
-    raise FormatError(f"archive is incomplete: it is cut short, or a fragment is missing ({found})")
+    missing = f' "{source.following}"' if isinstance(source, JoinedBytes) and source.following else ""
+    raise FormatError(f"archive is incomplete: it is cut short, or fragment{missing} is missing")
 
 
 def _read_tail(source: Positional, header: _FoundHeader, end: int) -> _Tail:

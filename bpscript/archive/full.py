@@ -1,12 +1,12 @@
-"""A full archive as the image of a partition: its facts, and which bytes are used. FORMAT.md, chapter "Full archives"."""
+"""The image of a partition: its facts, and which bytes are used. FORMAT.md, chapter "Full archives"."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Protocol, Self
 
 from ..base.errors import FormatError
 from ..filesystems.filesystem import Family
-from .container import Archive
+from .container import Archive, ChunkRecord
 from .positional import JoinedReader, Positional
 from .ranges import Ranges
 from .records import BOOT, USED, ArchiveKind, Json
@@ -55,43 +55,115 @@ class Facts:
         )
 
 
-class FullImage:
-    """A full archive, opened: `archive` for the chunks, `facts`, `used` and `boot` for what they mean."""
+class AnyChunk(Protocol):
+    """A chunk in the hands of a worker."""
 
-    def __init__(self, archive: Archive) -> None:
-        if archive.header.kind is not ArchiveKind.FULL:
-            raise FormatError("this is an incremental archive, not the full archive of a partition", hint="IncrUnzip unpacks it")
-        if archive.header.size is None:
-            raise FormatError("archive header: a full archive must say how many bytes the partition has")
-        self.archive = archive
-        self.facts = Facts.from_meta(archive.header.meta, archive.header.size)
-        self.boot = archive.header.sections.get(BOOT, b"")
+    @property
+    def record(self) -> ChunkRecord:
+        """Place and kind."""
+        ...
 
-    @classmethod
-    def open(cls, source: Positional | JoinedReader) -> "FullImage":
-        """From what `positional.open_from_...` gave. Raises FormatError."""
-        return cls(Archive.open_stream(source) if isinstance(source, JoinedReader) else Archive.open(source))
+    def data(self) -> memoryview:
+        """The bytes of a DATA chunk, checked; valid until the worker's next chunk."""
+        ...
+
+    def check_zeros(self) -> None:
+        """Raise FormatError when a ZERO or UNUSED chunk is damaged."""
+        ...
+
+
+class Chunks(Protocol):
+    """What restoring and comparing need of an image: an `Archive`, or an image of another kind (`foreign.py`)."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the contents; None when not known yet."""
+        ...
+
+    @property
+    def chunk_size(self) -> int:
+        """No DATA chunk is longer (bytes)."""
+        ...
+
+    @property
+    def is_stream(self) -> bool:
+        """True when it can be read only once, in order."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of chunks; 0 for a stream that has not ended."""
+        ...
+
+    def record(self, index: int) -> ChunkRecord:
+        """What is known of a chunk without its data."""
+        ...
+
+    def find(self, offset: int) -> int:
+        """The index of the chunk that holds a byte of the contents."""
+        ...
+
+    def data(self, index: int) -> bytes:
+        """The contents of one chunk."""
+        ...
+
+    def agrees(self, record: ChunkRecord, data: memoryview) -> bool:
+        """True when `data` is what the DATA chunk holds."""
+        ...
+
+    def each(
+        self, work: Callable[[AnyChunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call `work` for every chunk, in several threads, in any order."""
+        ...
+
+    def close(self) -> None:
+        """Close what it is read from."""
+        ...
+
+
+class PartitionImage:
+    """The image of a partition: `chunks` with the bytes, `facts`, `used` and `boot` for what they mean."""
+
+    def __init__(self, chunks: Chunks, facts: Facts, used: Ranges, boot: bytes) -> None:
+        self.chunks = chunks
+        self.facts = facts
+        self.used = used
+        self.boot = boot
 
     @property
     def size(self) -> int:
         """Bytes of the partition it was made of."""
         return self.facts.size
 
-    @cached_property
-    def used(self) -> Ranges:
-        """The bytes that belong to the contents; everything for a raw archive."""
-        packed = self.archive.header.sections.get(USED)
-        return Ranges([(0, self.size)]) if packed is None else Ranges.unpack(packed, self.size)
-
     def close(self) -> None:
-        """Close what the archive is read from."""
-        self.archive.close()
+        """Close what the image is read from."""
+        self.chunks.close()
 
-    def __enter__(self) -> "FullImage":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class FullImage(PartitionImage):
+    """A full archive of ours. Raises FormatError for an incremental one."""
+
+    def __init__(self, archive: Archive) -> None:
+        header = archive.header
+        if header.kind is not ArchiveKind.FULL:
+            raise FormatError("this is an incremental archive, not the full archive of a partition", hint="IncrUnzip unpacks it")
+        if header.size is None:
+            raise FormatError("archive header: a full archive must say how many bytes the partition has")
+        packed = header.sections.get(USED)
+        used = Ranges([(0, header.size)]) if packed is None else Ranges.unpack(packed, header.size)
+        super().__init__(archive, Facts.from_meta(header.meta, header.size), used, header.sections.get(BOOT, b""))
+        self.archive = archive
+
+    @classmethod
+    def open(cls, source: Positional | JoinedReader) -> Self:
+        """From what `positional.open_from_...` gave. Raises FormatError. For images of other programs too: `foreign.open_image`."""
+        return cls(Archive.open_stream(source) if isinstance(source, JoinedReader) else Archive.open(source))
 
 
 def _text(meta: Mapping[str, Json], key: str) -> str:

@@ -6,21 +6,22 @@ from collections.abc import Iterable, Iterator
 
 from ..base.errors import ReadOnlyError
 from ..blocks.device import Buffer, check_range
-from .container import Archive, ChunkKind
+from .container import ChunkKind
+from .full import Chunks
 
 _KEPT = 24      # decoded chunks in memory: two dozen MiB hold the tables of a volume and the files in work
 
 
 class ArchiveDevice:
-    """The contents of an archive that can be read from anywhere. Chunks are checked when they are decoded."""
+    """The contents of an image that can be read from anywhere. Chunks are checked when they are decoded."""
 
-    def __init__(self, archive: Archive, kept: int = _KEPT) -> None:
-        self._archive = archive
+    def __init__(self, chunks: Chunks, kept: int = _KEPT) -> None:
+        self._archive = chunks
         self._kept = kept
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
-        size = archive.size
-        if archive.is_stream or size is None:
+        size = chunks.size
+        if chunks.is_stream or size is None:
             raise ReadOnlyError("this archive can be read in order only; its files cannot be reached one by one")
         self._size = size
 

@@ -15,7 +15,7 @@ from ..base.errors import StorageError
 from ..blocks.device import BlockDevice
 from ..filesystems.fat.geometry import Geometry
 from ..filesystems.fat.growth import boot_area, plan_moves, regrow
-from .full import FullImage
+from .full import PartitionImage
 
 _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # offset in the boot sector, bytes; NTFS has the same
 
@@ -66,7 +66,7 @@ class Placement:
         return found
 
 
-def placement(image: FullImage, size: int, place: Place | None) -> Placement:
+def placement(image: PartitionImage, size: int, place: Place | None) -> Placement:
     """How `image` goes onto a partition of `size` bytes, at least as large as the image."""
     kind = image.facts.filesystem
     found = Placement()
@@ -116,7 +116,7 @@ def _grow_fat(found: Placement, old: Geometry, total_sectors: int, boot: bytes, 
     found.finish = finish
 
 
-def blocks_fit(image: FullImage, size: int, place: Place | None = None) -> bool:
+def blocks_fit(image: PartitionImage, size: int, place: Place | None = None) -> bool:
     """True when blocks can go to their places on a partition of `size` bytes; False when files must be copied one by one.
 
     Raises StorageError when neither is possible.

@@ -134,10 +134,11 @@ class SeekingBytes:
 
 
 class JoinedBytes:
-    """Fragments, one after the other."""
+    """Fragments, one after the other; also one alone. `following` is the name that a further one would have."""
 
-    def __init__(self, parts: Sequence[Positional]) -> None:
+    def __init__(self, parts: Sequence[Positional], following: str = "") -> None:
         self._parts = parts
+        self.following = following
         self._ends: list[int] = []
         for part in parts:
             self._ends.append((self._ends[-1] if self._ends else 0) + part.size)
@@ -258,7 +259,7 @@ def open_pieces(name: str, open_one: Callable[[str], Reader], exists: Callable[[
             if part is None:
                 raise StorageError(f"{fragment_name(name, number)} can be read in order only, unlike {name}")
             parts.append(part)
-        return JoinedBytes(parts) if count > 1 else whole
+        return JoinedBytes(parts, fragment_name(name, count))
     return JoinedReader(first, (open_one(fragment_name(name, number)) for number in range(1, count)))
 
 

@@ -19,7 +19,7 @@ from ..filesystems.fat.geometry import Geometry
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
 from .compare import compare_files
 from .filters import Filters
-from .full import FullImage
+from .full import PartitionImage
 from .image_device import ArchiveDevice
 from .marking import HeldDevice
 from .placement import Place
@@ -71,15 +71,15 @@ class _Blank:
 
 
 def restore_files(
-    image: FullImage, device: BlockDevice, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink = ignore
+    image: PartitionImage, device: BlockDevice, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink = ignore
 ) -> Restored:
     """Format `device` as the archive's file system is and copy every file. Raises NoSpaceError before the first write."""
-    if image.archive.is_stream:
+    if image.chunks.is_stream:
         raise StorageError(
             f"the archive is of a partition of {image.size} bytes, the target has {device.size}: for that the archive must be"
             " readable from anywhere, and this one comes in order only"
         )
-    source = open_volume(ArchiveDevice(image.archive), clock=clock, code_page=code_page, writable=False)
+    source = open_volume(ArchiveDevice(image.chunks), clock=clock, code_page=code_page, writable=False)
     found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
     plan = [planned(path, facts, link) for path, facts, link in found]
     trial = OverlayDevice(_Blank(device.size))
@@ -113,7 +113,7 @@ def restore_files(
     return Restored(summary.size, summary.size, 0, "file by file")
 
 
-def restore_swap(image: FullImage, device: BlockDevice) -> Restored:
+def restore_swap(image: PartitionImage, device: BlockDevice) -> Restored:
     """A swap space of the target's size with the archive's label and UUID."""
     from ..filesystems.swap import format_swap  # noqa: PLC0415 - only for swap
 
@@ -132,7 +132,7 @@ def _system_rank(path: str) -> int:
 
 
 def _format(  # noqa: PLR0917 - what a formatter needs to know
-    image: FullImage, source: Filesystem, device: BlockDevice, entries: int, place: Place | None, clock: Clock, code_page: str
+    image: PartitionImage, source: Filesystem, device: BlockDevice, entries: int, place: Place | None, clock: Clock, code_page: str
 ) -> None:
     kind = image.facts.filesystem
     if kind.startswith("FAT"):
@@ -158,7 +158,7 @@ def _format(  # noqa: PLR0917 - what a formatter needs to know
     )
 
 
-def _keep_boot_code(image: FullImage, device: BlockDevice) -> None:
+def _keep_boot_code(image: PartitionImage, device: BlockDevice) -> None:
     """What makes the partition boot: code and name in the boot sector, further boot sectors of FAT32, and their backups."""
     old = Geometry.from_sector(image.boot)
     new = Geometry.from_sector(device.read(0, 512))

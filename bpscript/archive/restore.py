@@ -19,8 +19,8 @@ from ..base.events import Progress, Sink, ignore
 from ..blocks.device import BlockDevice
 from ..filesystems.signatures import SIGNATURES, position, wipe_signatures
 from .compare import Comparer
-from .container import Chunk, ChunkKind
-from .full import FullImage
+from .container import ChunkKind
+from .full import AnyChunk, PartitionImage
 from .marking import HEAD, HeldDevice
 from .placement import Place, Placement, blocks_fit, placement
 from .records import KIB
@@ -32,7 +32,7 @@ _NEAR = 16 * KIB        # gaps up to this are written with what surrounds them: 
 
 
 def restore(
-    image: FullImage, device: BlockDevice, *, rewrite: str = "AUTO", verify: bool = False, place: Place | None = None,
+    image: PartitionImage, device: BlockDevice, *, rewrite: str = "AUTO", verify: bool = False, place: Place | None = None,
     clock: Clock | None = None, code_page: str = "cp850", threads: int | None = None, events: Sink = ignore,
 ) -> Restored:
     """Make a partition hold what the archive holds. The caller has compared the family with the partition's type.
@@ -66,7 +66,7 @@ def restore(
 class _BlockRestore:
     """Blocks to their places."""
 
-    def __init__(self, image: FullImage, device: BlockDevice, placed: Placement, rewrite: str) -> None:
+    def __init__(self, image: PartitionImage, device: BlockDevice, placed: Placement, rewrite: str) -> None:
         self._image = image
         self._placed = placed
         self._lower = device
@@ -78,7 +78,7 @@ class _BlockRestore:
 
     def run(self, *, verify: bool, threads: int | None, events: Sink) -> Restored:
         """The whole work."""
-        archive, total = self._image.archive, self._used.total
+        archive, total = self._image.chunks, self._used.total
         held = HeldDevice(self._lower)
         state = Progress(events, "restore", total)
         state.report()
@@ -102,7 +102,7 @@ class _BlockRestore:
         how = "same size" if self._lower.size == self._image.size else "larger" if self._lower.size > self._image.size else "smaller"
         return Restored(total, self._written, self._equal, how)
 
-    def _restore(self, chunk: Chunk, device: HeldDevice) -> None:
+    def _restore(self, chunk: AnyChunk, device: HeldDevice) -> None:
         """One chunk, in a worker thread."""
         record = chunk.record
         parts = self._used.within(record.offset, record.offset + record.length)
@@ -149,11 +149,11 @@ class _Chooser:
     AUTO asks a few chunks all over the archive, or the first ones of a stream: comparing pays when a quarter is equal.
     """
 
-    def __init__(self, image: FullImage, comparer: Comparer, rewrite: str) -> None:
+    def __init__(self, image: PartitionImage, comparer: Comparer, rewrite: str) -> None:
         self.compare = rewrite != "ALL"
         self._asked = self._equal = 0
-        self._undecided = rewrite == "AUTO" and image.archive.is_stream
-        if rewrite == "AUTO" and not image.archive.is_stream:
+        self._undecided = rewrite == "AUTO" and image.chunks.is_stream
+        if rewrite == "AUTO" and not image.chunks.is_stream:
             self.compare = self._probe(image, comparer)
 
     def note(self, equal: bool) -> None:
@@ -166,8 +166,8 @@ class _Chooser:
                 self.compare = self._equal * 4 >= _PROBES
 
     @staticmethod
-    def _probe(image: FullImage, comparer: Comparer) -> bool:
-        archive = image.archive
+    def _probe(image: PartitionImage, comparer: Comparer) -> bool:
+        archive = image.chunks
         step = max(1, len(archive) // _PROBES)
         asked = equal = 0
         for index in range(step // 2, len(archive), step):
