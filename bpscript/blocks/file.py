@@ -7,6 +7,7 @@ O_EXCL, which the kernel refuses while the disk or one of its partitions is moun
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import NoSpaceError, NotFoundError, ReadOnlyError, StorageError, UsageError
+from ..base.units import round_up
 from .device import Buffer, check_range
 
 # linux/falloc.h
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 _IOV_MAX = 1024              # limits.h: most buffers in one pwritev(2)
+_DISK_BLOCK = 4096           # bytes; the largest logical block of a disk
 _ZERO_STEP = 4 << 20         # bytes written at once where holes are not supported
 
 
@@ -127,10 +130,17 @@ class FileDevice:
     def zero(self, offset: int, length: int) -> None:
         """Make the range read as zeros, by a hole where the host can."""
         check_range(self._size, offset, length, str(self.path))
-        if length and self._can_punch and self.writable:
-            self._can_punch = _punch_hole(self._fd, offset, length)
+        unit = _DISK_BLOCK if self.is_real_disk else 1      # a disk refuses holes that are not whole blocks of its own
+        start, end = round_up(offset, unit), (offset + length) // unit * unit
+        if start < end and self._can_punch and self.writable:
+            self._can_punch = _punch_hole(self._fd, start, end - start)
             if self._can_punch:
+                self._write_zeros(offset, start - offset)
+                self._write_zeros(end, offset + length - end)
                 return
+        self._write_zeros(offset, length)
+
+    def _write_zeros(self, offset: int, length: int) -> None:
         zeros = memoryview(bytes(min(length, _ZERO_STEP)))
         while length:
             step = min(length, _ZERO_STEP)
@@ -202,7 +212,7 @@ def _mounted_from(disk: Path) -> list[str]:
     found = []
     for line in Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
         device, point = line.split(" ")[:2]
-        if device.startswith(str(disk.resolve())):
+        if re.fullmatch(re.escape(str(disk.resolve())) + r"(p?\d+)?", device):
             found.append(f"{device} on {point}")
     return found
 

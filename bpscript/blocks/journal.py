@@ -10,6 +10,7 @@ from enum import StrEnum
 from time import monotonic
 
 from .device import BlockDevice, Buffer, data_ranges_of
+from .ranges import RangeSet
 
 
 class Change(StrEnum):
@@ -87,17 +88,10 @@ class JournalDevice:
 
     def changed_ranges(self) -> Iterator[tuple[int, int]]:
         """Half-open ranges that were written or zeroed, merged, in order."""
-        spans = sorted((entry.offset, entry.offset + entry.length) for entry in self.writes if entry.length)
-        start = end = -1
-        for first, last in spans:
-            if first > end:
-                if end >= 0:
-                    yield start, end
-                start, end = first, last
-            else:
-                end = max(end, last)
-        if end >= 0:
-            yield start, end
+        changed = RangeSet()
+        for entry in self.writes:
+            changed.add(entry.offset, entry.offset + entry.length)
+        yield from changed
 
     def replay(self, prefix: int, onto: BlockDevice, *, lost: Collection[int] = (), torn: int | None = None) -> None:
         """Do the first `prefix` changes to another device: what a power cut after them may leave.

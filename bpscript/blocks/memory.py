@@ -35,9 +35,11 @@ class MemoryDevice:
 
     def writev(self, offset: int, buffers: Iterable[Buffer]) -> None:
         """Write the buffers one after the other."""
-        for buffer in buffers:
-            self.write(offset, buffer)
-            offset += memoryview(buffer).nbytes
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        check_range(self.size, offset, sum(map(len, views)), "memory device")
+        for view in views:
+            self.write(offset, view)
+            offset += len(view)
 
     def zero(self, offset: int, length: int) -> None:
         """Make the range read as zeros."""
