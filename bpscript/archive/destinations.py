@@ -55,6 +55,14 @@ class Destination(Protocol):
         """Leave nothing behind; no effect after `commit`."""
         ...
 
+    def __enter__(self) -> "Destination":
+        """Itself."""
+        ...
+
+    def __exit__(self, *exc: object) -> None:
+        """Discard."""
+        ...
+
 
 class HostDestination:
     """Files of the host: written under temporary names in the same folder, then renamed, the first fragment last."""

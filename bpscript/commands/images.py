@@ -2,13 +2,16 @@
 
 from contextlib import closing
 
-from ..archive.full import FullImage
+from ..archive.filezip import PackedFile
+from ..archive.foreign import open_image
 from ..archive.placement import Place
+from ..archive.positional import close
 from ..archive.restore import restore
+from ..archive.unpack import unpack
 from ..base.errors import StorageError
 from ..interpreter.run import Run
 from ..language.declare import command
-from ..machine.archives import open_archive_bytes, open_tree, temp_folder, unpack
+from ..machine.archives import open_archive_bytes, open_tree, temp_folder
 from ..machine.disks import belongs_on
 from ..machine.formatting import geometry_of, hidden_sectors
 from .arguments import FileName, TreePlace
@@ -30,7 +33,9 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     entry = target.entry(partition)
     device = target.partition(partition)
     geometry = geometry_of(target, run.variables.get("Disk-Geometry"))
-    with closing(FullImage.open(open_archive_bytes(run.machine.files, archive))) as image:
+    data = open_archive_bytes(run.machine.files, archive)
+    folder = temp_folder(run.machine)
+    with open_image(data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder) as image:
         kind = image.facts.filesystem
         if entry.is_extended or not belongs_on(kind, entry):
             raise StorageError(
@@ -47,7 +52,6 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
             clock=run.machine.clock,
             entropy=run.machine.entropy,
             code_page=target.code_page,
-            temp_folder=temp_folder(run.machine),
             events=run.machine.events,
         )
 
@@ -64,9 +68,12 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
         > IncrUnzip "hw/ne2000.imi" "{:1}/"
         > IncrUnzip "hw/ne2000.imi" 1
     """
-    with closing(open_archive_bytes(run.machine.files, archive)) as data:
+    data = open_archive_bytes(run.machine.files, archive)
+    try:
         volume, path = open_tree(run.machine, destpath)
         unpack(data, archive, volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
+    finally:
+        close(data)
 
 
 @command("FileUnzip", group="disks and files", writes_disk=True)
@@ -80,9 +87,7 @@ def file_unzip(run: Run, source: FileName, dest: FileName) -> None:
     Examples:
         > FileUnzip "rescue.imz" "{:1}/rescue.img"
     """
-    from ..archive.filezip import unzip_file  # noqa: PLC0415
-
     files = run.machine.files
     with closing(files.open(source)) as reader:
-        unzipped = unzip_file(reader)
-        files.write(dest, unzipped.chunks(), unzipped.size)
+        packed = PackedFile(reader, f'"{source}"')
+        files.write(dest, packed.chunks(), packed.size)

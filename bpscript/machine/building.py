@@ -8,8 +8,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from ..archive.capture import Survey, capture, survey
@@ -19,9 +17,11 @@ from ..archive.difference import BaseTree
 from ..archive.filters import Filters, select
 from ..archive.full import FullImage
 from ..archive.image_device import ArchiveDevice
-from ..archive.incremental import base_tree, write_incremental
-from ..archive.positional import JoinedReader, Positional
+from ..archive.incremental import base_tree, filter_incremental, write_incremental
+from ..archive.positional import JoinedReader, Positional, close
+from ..archive.recut import copy_frames
 from ..archive.trees import copy_tree
+from ..archive.unpack import unpack
 from ..base.errors import StorageError
 from ..base.units import MIB
 from ..blocks.device import BlockDevice
@@ -29,39 +29,12 @@ from ..blocks.file import FileDevice
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, remove_tree
-from .archives import archive_destination, open_archive_bytes, open_tree, temp_folder, unpack
+from .archives import archive_destination, open_archive_bytes, open_tree, temp_folder
+from .job import End, Form
 from .machine import Machine
 from .places import DiskPlace, HostPlace
 
-
-class Form(StrEnum):
-    """What stands at an end of an archive operation."""
-
-    PATH = "path"
-    ARCHIVE = "archive"
-    IARCHIVE = "iarchive"
-    DUMP = "dump"
-    IDUMP = "idump"
-
-
 _KIND_WORDS = {ArchiveKind.FULL: "a full archive", ArchiveKind.INCREMENTAL: "an incremental archive"}
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """One end of an archive operation: its form, and the name in the script ("" for a dump)."""
-
-    form: Form
-    name: str = ""
-
-
-@dataclass
-class Job:
-    """What `Source`, `Dest` and `Filter` have set; it stays set for the whole run."""
-
-    source: End | None = None
-    dest: End | None = None
-    filters: Filters = field(default_factory=Filters)
 
 
 class ArchiveCopy:
@@ -96,7 +69,8 @@ class ArchiveCopy:
                 with self._volume_of(source.name) as volume:
                     self._copy(volume, "", dest.name)
             case Form.IARCHIVE, Form.PATH:
-                with closing(open_archive_bytes(self._machine.files, source.name)) as data:
+                with ExitStack() as stack:
+                    data = self._positional(source.name, stack)
                     volume, path = open_tree(self._machine, dest.name)
                     unpack(data, source.name, volume, path, filters=self._filters, events=self._machine.events)
             case (Form.ARCHIVE | Form.IARCHIVE), (Form.DUMP | Form.IDUMP):
@@ -185,10 +159,9 @@ class ArchiveCopy:
         archive = Archive.open(self._positional(name, stack))
         if archive.header.kind is ArchiveKind.INCREMENTAL:
             return base_tree(archive)
-        image = FullImage(archive)
-        volume = open_volume(ArchiveDevice(archive), clock=self._machine.clock, writable=False)
+        volume = open_volume(ArchiveDevice(FullImage(archive).archive), clock=self._machine.clock, writable=False)
         stack.enter_context(closing(volume))
-        return BaseTree.of_volume(volume, path, image.archive.table.root if image.archive.table else None)
+        return BaseTree.of_volume(volume, path, archive.table.root if archive.table else None)
 
     def _copy(self, volume: Filesystem, path: str, dest: str) -> None:
         """`XCopy`: file by file."""
@@ -237,7 +210,8 @@ class ArchiveCopy:
             sink.commit()
 
     def _positional(self, name: str, stack: ExitStack) -> Positional:
-        data = stack.enter_context(closing(open_archive_bytes(self._machine.files, name)))
+        data = open_archive_bytes(self._machine.files, name)
+        stack.callback(close, data)
         if isinstance(data, JoinedReader):
             raise StorageError(f'"{name}" can be read in order only: this needs an archive that can be read from anywhere')
         return data

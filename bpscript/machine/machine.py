@@ -10,6 +10,7 @@ from ..screen.keyboard import Keyboard
 from ..screen.screen import Screen
 from .disks import Disks
 from .files import Files
+from .job import Job
 from .settings import LateSettings
 
 PROGRAMS = ("BpBatch", "MrBatch", "MrZip")
@@ -33,6 +34,7 @@ class Machine:
     entropy: Entropy = field(default_factory=Entropy)
     events: Sink = ignore
     temp_folder: Path = field(default_factory=Path.cwd)
+    job: Job = field(default_factory=Job)
 
     def is_valid(self, disk: int, partition: int) -> bool:
         """What `If valid` tests; False when there is no such disk."""
