@@ -114,7 +114,10 @@ def decode_short(raw: bytes, case_flags: int, codec: str) -> str:
         text = text.lower() if case_flags & LOWER_BASE else text
         tail = tail.lower() if case_flags & LOWER_EXTENSION else tail
     name = f"{text}.{tail}" if tail else text
-    return name if _PLAIN.fullmatch(name) and name not in _DOTS else _FORBIDDEN.sub("_", name).replace(".", "_") or "_"
+    if not _PLAIN.fullmatch(name):
+        text = _FORBIDDEN.sub("_", text) or "_"
+        name = f"{text}.{_FORBIDDEN.sub('_', tail)}" if tail else text
+    return "__" if name in _DOTS else name
 
 
 class ShortNames:

@@ -1,6 +1,6 @@
 """File data on its way: a reader that follows a chain, and writes gathered into large ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ...base.errors import FormatError
 from ...blocks.device import BlockDevice, Buffer
@@ -61,8 +61,9 @@ class FatReader:
     """The contents of a file, in order. The file must not be changed while it is read."""
 
     def __init__(
-        self, device: BlockDevice, geometry: Geometry, runs: Iterator[tuple[Cluster, int]], size: int, *, where: str, on_close: Callable[[], None]
+        self, device: BlockDevice, geometry: Geometry, first: int, runs: Iterator[tuple[Cluster, int]], *, size: int, where: str
     ) -> None:
+        self.first = first      # cluster: says which file this is
         self._device = device
         self._geometry = geometry
         self._runs = runs
@@ -71,7 +72,11 @@ class FatReader:
         self._where = where
         self._offset = 0        # on the device, of the next byte
         self._room = 0          # bytes left in this run
-        self._on_close: Callable[[], None] | None = on_close
+
+    @property
+    def is_reading(self) -> bool:
+        """True while there is something left to read."""
+        return self._left > 0
 
     def read(self, length: int = -1, /) -> bytes:
         """At most `length` bytes, all that is left when negative. Raises FormatError where the chain is damaged."""
@@ -92,9 +97,6 @@ class FatReader:
     def close(self) -> None:
         """Nothing is read any more."""
         self._left = 0
-        if self._on_close is not None:
-            self._on_close()
-            self._on_close = None
 
     def _take(self, wanted: int) -> Iterator[tuple[int, int]]:
         """The next `wanted` bytes as ranges of the device."""

@@ -12,8 +12,8 @@ with a device flush between these steps. A power cut leaves a volume that is eit
 DOS, Windows and Linux then check it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from weakref import WeakSet
 
 from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
@@ -58,7 +58,7 @@ class FatVolume:
         self._held = 0                                              # bytes of directories in memory
         self._storing = 0                                           # calls of write_file that wait for data
         self._homes: dict[int, tuple[int, int]] = {}                # directory → its parent's cluster, and slot in there
-        self._readers: Counter[int] = Counter()                     # first clusters of files that are being read
+        self._readers: WeakSet[FatReader] = WeakSet()
         self._root = self._load_root()
 
     @classmethod
@@ -154,14 +154,9 @@ class FatVolume:
             raise InTheWayError(f'"/{path}" is a directory, not a file')
         self._writer.flush()
         first = directory.first_cluster(fields)
-        self._readers[first] += 1
-
-        def closed() -> None:
-            self._readers[first] -= 1
-            if not self._readers[first]:
-                del self._readers[first]
-
-        return FatReader(self._device, self.geometry, self._chain_of(first, path), fields.size, where=path, on_close=closed)
+        reader = FatReader(self._device, self.geometry, first, self._chain_of(first, path), size=fields.size, where=path)
+        self._readers.add(reader)
+        return reader
 
     def data_ranges(self, path: str) -> list[tuple[int, int]]:
         """Where the bytes of a file are: offsets on the device and lengths, in the order of the file."""
@@ -454,7 +449,7 @@ class FatVolume:
         free = self._table.free_clusters
         if needed <= free:
             return
-        if needed <= free + old_count and not self._readers[old_first]:
+        if needed <= free + old_count and not any(reader.is_reading and reader.first == old_first for reader in self._readers):
             return
         size = self.geometry.cluster_size
         raise NoSpaceError(f'"/{path}" does not fit: {needed * size} bytes are needed, {free * size} are free')
@@ -605,17 +600,23 @@ class FatVolume:
             self._marked = True
 
     def _mark(self, *, dirty: bool) -> None:
-        width = self.geometry.width
-        at = layout.STATE_OFFSET[width]
-        state = self._boot_sector[at] & ~layout.STATE_DIRTY | (layout.STATE_DIRTY if dirty else 0)
-        self._boot_sector = self._boot_sector[:at] + bytes([state]) + self._boot_sector[at + 1 :]
-        self._device.write(0, self._boot_sector)
-        clean = layout.CLEAN_SHUTDOWN[width]
+        """Set or take away the mark; the boot sector's is the first to come and the last to go, so FAT copies never differ without it."""
+        if dirty:
+            self._mark_boot_sector(layout.STATE_DIRTY)
+        clean = layout.CLEAN_SHUTDOWN[self.geometry.width]
         if clean:
             value = self._table.get(1)
             self._table.set_reserved(value & ~clean if dirty else value | clean)
             self._table.flush()
+        if not dirty:
+            self._mark_boot_sector(0)
         self._device.flush()
+
+    def _mark_boot_sector(self, state: int) -> None:
+        at = layout.STATE_OFFSET[self.geometry.width]
+        state |= self._boot_sector[at] & ~layout.STATE_DIRTY
+        self._boot_sector = self._boot_sector[:at] + bytes([state]) + self._boot_sector[at + 1 :]
+        self._device.write(0, self._boot_sector)
 
     def _read_info(self) -> tuple[int, int] | None:
         """Free clusters and next free cluster of FSInfo; None without a valid one."""

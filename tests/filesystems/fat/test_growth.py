@@ -26,9 +26,9 @@ def transplant(source: BlockDevice, old: Geometry, target: BlockDevice, new: Geo
     moves, zeros = plan_moves(old, new)
     for move in moves[:-1]:
         target.write(move.target, source.read(move.source, move.length))
-    data = moves[-1]
-    for start, end in data_ranges_of(source, data.source, data.length):
-        target.write(data.target + start - data.source, source.read(start, end - start))
+    clusters = moves[-1]
+    for start, end in data_ranges_of(source, clusters.source, clusters.length):
+        target.write(clusters.target + start - clusters.source, source.read(start, end - start))
     for start, end in zeros:
         target.zero(start, end - start)
     info = source.read(old.info_sector * old.sector_size, 512) if old.info_sector else None

@@ -109,7 +109,7 @@ def test_e5_is_stored_as_05() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "text"), [(b"A/B     TXT", "A_B_TXT"), (b"..         ", "__"), (b"           ", "_"), (b"A\0B        ", "A_B")]
+    ("raw", "text"), [(b"A/B     TXT", "A_B.TXT"), (b"..         ", "__"), (b"           ", "_"), (b"A\0B        ", "A_B")]
 )
 def test_a_short_name_that_would_break_a_path_is_made_harmless(raw: bytes, text: str) -> None:
     assert names.decode_short(raw, 0, "cp850") == text
