@@ -10,7 +10,7 @@ something below it is let in, and trees in which nothing can be let in are not e
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..base.errors import StorageError
@@ -95,6 +95,17 @@ def select(volume: Filesystem, root: str, selector: Selector) -> Iterator[tuple[
             yield path, facts
         elif facts.kind is FileKind.DIRECTORY:
             pending.append((path, facts))
+
+
+def select_paths(paths: Iterable[str], selector: Selector) -> set[str]:
+    """Of the paths of a tree, those the filters let through, with the directories above them."""
+    kept: set[str] = set()
+    for path in paths:
+        if not selector.leaves_out(path):
+            while path and path not in kept:
+                kept.add(path)
+                path = path.rpartition("/")[0]  # noqa: PLW2901 - up to the root
+    return kept
 
 
 def _walk(volume: Filesystem, root: str, selector: Selector) -> Iterator[tuple[str, Facts]]:

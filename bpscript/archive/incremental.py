@@ -25,7 +25,8 @@ from .records import MIB, Json
 from .tar_layout import END, MAX_FILE, RECORD
 from .tar_read import TarEntry, TarReader, is_clean_path
 from .tar_write import padding, tar_header
-from .trees import STEP, Summary, TreeWriter, listing
+from .trees import STEP, Summary, listing
+from .unpack import check_links, choose, unpack_entries
 
 NAME, BASE = b"NAME", b"BASE"
 _CODES = {"f", "d", "l", "h"} | set(OTHERS)
@@ -51,11 +52,10 @@ def write_incremental(
         raise StorageError(f"{len(plan)} files and directories are more than an archive can hold ({MAX_ENTRIES})")
     sections = {NAME: pack_names(plan)}
     description: dict[str, Json] = {
-        "filesystem": volume.kind, "label": volume.label, "ident": volume.ident, "path": path, "entries": len(plan),
-        "files": sum(entry.code == FILE for entry in plan), "content_size": sum(entry.size for entry in plan),
+        "filesystem": volume.kind, "label": volume.label, "ident": volume.ident, "path": path, **_counts(plan),
     }
     if base is not None:
-        sections[BASE] = "\0".join(removed).encode(errors="surrogateescape")
+        sections[BASE] = pack_removals(removed)
         description["base"] = base.description
     header = Header(ArchiveKind.INCREMENTAL, MIB, None, {**description, **(meta or {})}, sections)
     progress = Progress(sink, "pack", sum(entry.size for entry in plan))
@@ -77,29 +77,51 @@ def write_incremental(
     return summary
 
 
-def unpack_incremental(archive: Archive, target: Filesystem, path: str = "", *, sink: Sink = ignore, verify: bool = False) -> Summary:
-    """Unpack into a directory (made if missing): files replace those of the same name, others stay.
-
-    A difference archive also removes what it lists. `verify` reads everything back. What can be known from the archive's
-    table of names is checked before the first write (`check_plan`). Raises FormatError for a damaged archive: entries before
-    the damage are then unpacked, none is half written.
-    """
+def unpack_incremental(
+    archive: Archive, target: Filesystem, path: str = "", *, filters: Filters | None = None, sink: Sink = ignore, verify: bool = False
+) -> Summary:
+    """Unpack into a directory; see `unpack_entries`. A difference archive also removes what it lists."""
     plan = read_names(archive)
     removed = read_removals(archive)
+    selector = (filters or Filters()).selector(ignore_case=ignores_case(archive))
     outside = None if removed is None else lambda inner: _size_on(target, f"{path}/{inner}" if path else inner)
-    writer = TreeWriter(target, path, plan, sink=sink, task="unpack", removed=removed or (), outside=outside)
-    digests: dict[str, bytes] = {}
-    writer.begin()
-    for entry in checked_entries(archive, plan):
-        chunks: Iterable[Buffer] = entry.chunks
-        if verify and entry.facts.kind is FileKind.FILE and entry.link is None:
-            chunks = _hashing(chunks, digests, f"{path}/{entry.path}" if path else entry.path)
-        writer.put(entry.path, entry.facts, chunks, entry.link)
-    summary = writer.finish()
-    if verify:
-        target.flush()
-        _read_back(target, digests, sink)
-    return summary
+    gone = [inner for inner in removed or () if not selector.leaves_out(inner)]
+    found = checked_entries(archive, plan)
+    return unpack_entries(plan, found, target, path, selector=selector, removed=gone, outside=outside, sink=sink, verify=verify)
+
+
+def filter_incremental(
+    archive: Archive, frames: FrameSink, filters: Filters, *, level: int = 3, threads: int | None = None, events: Sink = ignore
+) -> Written:
+    """The same archive without what the filters leave out."""
+    plan = read_names(archive)
+    removed = read_removals(archive)
+    selector = filters.selector(ignore_case=ignores_case(archive))
+    chosen = choose(plan, selector)
+    kept = [entry for entry in chosen if entry is not None]
+    sections = {NAME: pack_names(kept)}
+    if removed is not None:
+        sections[BASE] = pack_removals([path for path in removed if not selector.leaves_out(path)])
+    header = Header(ArchiveKind.INCREMENTAL, MIB, None, {**archive.header.meta, **_counts(kept)}, sections)
+    progress = Progress(events, "pack", sum(entry.size for entry in kept))
+    with ArchiveWriter(frames, header, level=level, threads=threads) as writer:
+        stream = _TarStream(writer)
+        for entry, wanted in zip(checked_entries(archive, plan), chosen, strict=True):
+            if wanted is None:
+                continue
+            stream.write(tar_header(wanted.path, entry.facts, wanted.link if wanted.code == HARD_LINK else None))
+            for chunk in entry.chunks:
+                stream.write(chunk)
+            stream.write(padding(wanted.size))
+            progress.advance(wanted.size)
+        stream.write(END)
+        stream.finish()
+        return writer.finish()
+
+
+def ignores_case(archive: Archive) -> bool:
+    """Whether the names of an archive come from where case makes no difference."""
+    return str(archive.header.meta.get("filesystem", "")).startswith("FAT")
 
 
 def base_tree(archive: Archive) -> BaseTree:
@@ -149,8 +171,6 @@ def read_names(archive: Archive) -> list[Planned]:
     if fields.pop() or len(fields) % 3 or len(fields) // 3 > MAX_ENTRIES:
         raise FormatError("archive: the table of names is damaged")
     plan: list[Planned] = []
-    files: set[str] = set()
-    links = False
     for head, path, link in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
         code, digits = head[:1], head[1:]
         if code not in _CODES or not digits.isascii() or not digits.isdigit() or len(digits) > 19 or not is_clean_path(path):
@@ -158,17 +178,16 @@ def read_names(archive: Archive) -> list[Planned]:
         size = int(digits)
         if (size and code != FILE) or size > MAX_FILE or bool(link) != (code in {HARD_LINK, SYMLINK}):
             raise FormatError(f'archive: the table of names is damaged at "{path[:200]}"')
-        links = links or code == HARD_LINK
         plan.append(Planned(path, code, size, link))
     if len({entry.path for entry in plan}) != len(plan):
         raise FormatError("archive: the table of names has a path twice")
-    if links:
-        for entry in plan:
-            if entry.code == HARD_LINK and entry.link not in files:
-                raise FormatError(f'archive: "{entry.path}" is a hard link to "{entry.link}", which is no earlier file of this archive')
-            if entry.code != "d":
-                files.add(entry.path)
+    check_links(plan, "archive")
     return plan
+
+
+def pack_removals(paths: Iterable[str]) -> bytes:
+    """Section BASE: paths, each ended by a zero byte, a directory before what is in it."""
+    return "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
 
 
 def read_removals(archive: Archive) -> list[str] | None:
@@ -176,13 +195,19 @@ def read_removals(archive: Archive) -> list[str] | None:
     section = archive.section(BASE)
     if section is None:
         return None
-    paths = section.decode(errors="surrogateescape").split("\0") if section else []
-    if len(paths) > MAX_ENTRIES or not all(map(is_clean_path, paths)):
+    paths = section.decode(errors="surrogateescape").split("\0")
+    if paths.pop() or len(paths) > MAX_ENTRIES or not all(map(is_clean_path, paths)):
         raise FormatError("archive: the list of removed files is damaged")
     return paths
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
+
+
+def _counts(plan: list[Planned]) -> dict[str, Json]:
+    return {
+        "entries": len(plan), "files": sum(entry.code == FILE for entry in plan), "content_size": sum(entry.size for entry in plan),
+    }
 
 
 class _TarStream:
@@ -236,28 +261,3 @@ def _size_on(target: Filesystem, place: str) -> int | None:
         return None
     facts = target.stat(place)
     return -1 if facts.kind is FileKind.DIRECTORY else facts.size if facts.kind is FileKind.FILE else None
-
-
-def _hashing(chunks: Iterable[Buffer], digests: dict[str, bytes], place: str) -> Iterator[Buffer]:
-    from blake3 import blake3  # noqa: PLC0415 - slow to load
-
-    state = blake3()
-    for chunk in chunks:
-        state.update(chunk)
-        yield chunk
-    digests[place] = state.digest()
-
-
-def _read_back(target: Filesystem, digests: Mapping[str, bytes], sink: Sink) -> None:
-    from blake3 import blake3  # noqa: PLC0415 - slow to load
-
-    progress = Progress(sink, "verify", 0)
-    for place, digest in digests.items():
-        state = blake3()
-        with closing(target.open(place)) as reader:
-            while data := reader.read(STEP):
-                state.update(data)
-                progress.advance(len(data))
-        if state.digest() != digest:
-            raise StorageError(f'"{place}" reads back differently from what was written')
-    progress.report()

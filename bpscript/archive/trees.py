@@ -275,7 +275,16 @@ def copy_tree(
     if source.stat(source_path).kind is not FileKind.DIRECTORY:
         return _copy_file(source, source_path, target, target_path, sink, on_file)
     found = list(listing(source, source_path, filters or Filters()))
-    writer = TreeWriter(target, target_path, [planned(path, facts, link) for path, facts, link in found], sink=sink)
+    plan = [planned(path, facts, link) for path, facts, link in found]
+    return copy_planned(source, source_path, target, target_path, found, plan, sink=sink, on_file=on_file)
+
+
+def copy_planned(  # noqa: PLR0917 - those of copy_tree
+    source: Filesystem, source_path: str, target: Filesystem, target_path: str, found: Sequence[tuple[str, Facts, str | None]],
+    plan: Sequence[Planned], *, sink: Sink = ignore, on_file: Callable[[str, Facts], None] | None = None,
+) -> Summary:
+    """Copy what was listed and planned before; see `copy_tree`."""
+    writer = TreeWriter(target, target_path, plan, sink=sink)
     writer.begin()
     start = f"{source_path}/" if source_path else ""
     for path, facts, link in found:

@@ -1,0 +1,276 @@
+"""Archives of files made by other programs: tar (plain or packed by zstd, gzip, xz, bzip2) and zip.
+
+Both give a plan first and the entries after it, in the same order. What comes in order only (a pipe) is put into a temporary
+file. A tar is read twice; where it has a path twice (`tar -r`), the last one counts.
+"""
+
+import stat
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from io import SEEK_CUR, SEEK_END, RawIOBase
+from typing import IO, Protocol, cast
+
+from ..base.errors import FormatError
+from ..base.sources import Reader
+from ..blocks.device import Buffer
+from ..filesystems.filesystem import DosFacts, Facts, FileKind, UnixFacts
+from .packing import STEP, Prefixed, packing_of, unpacked
+from .plan import DIRECTORY, HARD_LINK, MAX_ENTRIES, Planned, planned
+from .positional import Positional, positional
+from .tar_layout import BLOCK, MAX_PATH
+from .tar_read import TarEntry, TarReader, is_clean_path
+from .unpack import check_links
+
+_ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")        # APPNOTE.TXT 4.3.7 and, of an empty archive, 4.3.16
+
+
+class ForeignFiles(Protocol):
+    """An archive of files that somebody else made."""
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether its names come from where case makes no difference."""
+        ...
+
+    def plan(self) -> list[Planned]:
+        """Every entry. Raises FormatError."""
+        ...
+
+    def entries(self) -> Iterator[TarEntry]:
+        """The same entries with facts and contents. Raises FormatError."""
+        ...
+
+    def left_behind(self) -> dict[str, int]:
+        """What could not be taken over: word → how often."""
+        ...
+
+
+def open_foreign(source: Positional | Prefixed, name: str, stack: ExitStack) -> ForeignFiles:
+    """The archive in some bytes. `stack` closes temporary files. Raises FormatError for what is no archive of files."""
+    where = _spooled(source, name, stack) if isinstance(source, Prefixed) else source
+    start = where.read(0, min(BLOCK, where.size))
+    if start[:4] in _ZIP_START:
+        return ZipFiles(where, name, stack)
+    packing = packing_of(start)
+    if packing is None and not _is_tar(start):
+        raise FormatError(f"{name} is no archive of files: neither an incremental archive, nor tar, nor zip")
+    return TarFiles(where, packing, name)
+
+
+def _is_tar(start: bytes) -> bool:
+    if len(start) < BLOCK:
+        return False
+    if start == bytes(BLOCK) or start[257:262] == b"ustar":
+        return True
+    # The oldest tar has no magic; its checksum has to do.
+    digits = start[148:156].split(b"\0", 1)[0].strip()
+    return digits.isdigit() and not set(digits) & set(b"89") and int(digits, 8) == sum(start) - sum(start[148:156]) + 8 * 32
+
+
+def _spooled(reader: Reader, name: str, stack: ExitStack) -> Positional:
+    file = stack.enter_context(tempfile.TemporaryFile())   # noqa: SIM115 - the stack is its context
+    while data := reader.read(STEP):
+        file.write(data)
+    file.flush()
+    found = positional(cast("Reader", file), name)
+    assert found is not None        # a temporary file has a descriptor
+    return found
+
+
+class TarFiles:
+    """A tar of any kind."""
+
+    ignores_case = False
+
+    def __init__(self, source: Positional, packing: str | None, name: str) -> None:
+        self._source = source
+        self._packing = packing
+        self._name = name
+        self._reader: TarReader | None = None
+        self._last: dict[str, int] = {}     # path → number of the entry that counts
+
+    def plan(self) -> list[Planned]:
+        """Reads the whole tar. Raises FormatError."""
+        found: list[Planned] = []
+        repeated = False
+        for entry in self._read():
+            if len(found) >= MAX_ENTRIES:
+                raise FormatError(f"{self._name} has more than {MAX_ENTRIES} entries")
+            item = planned(entry.path, entry.facts, entry.link)
+            repeated = repeated or item.path in self._last
+            self._last[item.path] = len(found)
+            found.append(item)
+        check_links(found, self._name)
+        if repeated:
+            counts = self._last.values()
+            kept = set(counts)
+            linked = {item.link: number for number, item in enumerate(found) if item.code == HARD_LINK}
+            for number, item in enumerate(found):
+                if number not in kept and item.code != DIRECTORY and item.path in linked:
+                    raise FormatError(f'{self._name}: "{item.path}" is there twice, and "{item.path}" has hard links: which one is meant?')
+            found = [item for number, item in enumerate(found) if number in kept]
+        return found
+
+    def entries(self) -> Iterator[TarEntry]:
+        """Reads the tar again."""
+        for number, entry in enumerate(self._read()):
+            if self._last.get(entry.path) == number:
+                yield entry
+
+    def left_behind(self) -> dict[str, int]:
+        """What tar says and no volume of ours can hold."""
+        return {} if self._reader is None else self._reader.left_behind
+
+    def _read(self) -> TarReader:
+        pieces = _pieces(self._source)
+        chunks: Iterator[bytes] = pieces if self._packing is None else unpacked(pieces, self._packing, self._name)
+        self._reader = TarReader(chunks, self._name)
+        return self._reader
+
+
+class ZipFiles:
+    """A zip archive. Source: PKWARE APPNOTE.TXT; Info-ZIP's extra fields."""
+
+    def __init__(self, source: Positional, name: str, stack: ExitStack) -> None:
+        """Raises FormatError."""
+        self._name = name
+        file = cast("IO[bytes]", stack.enter_context(closing(_Cursor(source))))
+        try:
+            self._zip = stack.enter_context(zipfile.ZipFile(file))
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, OSError, EOFError, NotImplementedError, IndexError) as error:
+            raise FormatError(f"{name} is a damaged zip archive: {error}") from error
+        self._infos = self._zip.infolist()
+        if len(self._infos) > MAX_ENTRIES:
+            raise FormatError(f"{name} has more than {MAX_ENTRIES} entries")
+        self.ignores_case = bool(self._infos) and all(info.create_system in _DOS_SYSTEMS for info in self._infos)
+
+    def plan(self) -> list[Planned]:
+        """From the directory at the end; symbolic links are read for their targets. Raises FormatError."""
+        found = []
+        seen: set[str] = set()
+        for info, path, facts in self._listing():
+            if path in seen and facts.kind is not FileKind.DIRECTORY:
+                raise FormatError(f'{self._name}: "{path}" is there twice')
+            if info.flag_bits & 1:
+                raise FormatError(f'{self._name}: "{path}" is encrypted, which is not supported')
+            seen.add(path)
+            found.append(planned(path, facts))
+        return found
+
+    def entries(self) -> Iterator[TarEntry]:
+        """In the order of the directory."""
+        for info, path, facts in self._listing():
+            yield TarEntry(path, facts, None, self._contents(info, path) if facts.kind is FileKind.FILE else ())
+
+    def left_behind(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def _listing(self) -> Iterator[tuple[zipfile.ZipInfo, str, Facts]]:
+        for info in self._infos:
+            path = _clean(info, self._name)
+            if path:
+                yield info, path, self._facts(info, path)
+
+    def _facts(self, info: zipfile.ZipInfo, path: str) -> Facts:
+        """Kind, mode and attributes from the "external attributes": Unix mode in the high half, DOS attributes in the low one."""
+        mtime_ns = _time_of(info)
+        mode = info.external_attr >> 16
+        dos = DosFacts(info.external_attr & 0x27, mtime_ns) if info.create_system in _DOS_SYSTEMS else None
+        unix = UnixFacts(stat.S_IMODE(mode)) if mode and info.create_system not in _DOS_SYSTEMS else None
+        if info.is_dir() or (unix is not None and stat.S_ISDIR(mode)):
+            return Facts(FileKind.DIRECTORY, 0, mtime_ns, unix=unix, dos=dos)
+        if unix is not None and stat.S_ISLNK(mode):
+            if info.file_size > MAX_PATH:
+                raise FormatError(f'{self._name}: "{path}" is a symbolic link of {info.file_size} bytes')
+            target = b"".join(map(bytes, self._contents(info, path)))
+            if not target or b"\0" in target:
+                raise FormatError(f'{self._name}: "{path}" is a link to nowhere')
+            return Facts(FileKind.SYMLINK, 0, mtime_ns, target.decode(errors="surrogateescape"), unix)
+        return Facts(FileKind.FILE, info.file_size, mtime_ns, unix=unix, dos=dos)
+
+    def _contents(self, info: zipfile.ZipInfo, path: str) -> Iterator[memoryview]:
+        """Exactly `file_size` bytes whose CRC-32 is right. Raises FormatError."""
+        size = 0
+        try:
+            with self._zip.open(info) as reader:
+                while data := reader.read(STEP):
+                    size += len(data)
+                    yield memoryview(data)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+            raise FormatError(f'{self._name}: "{path}" is damaged: {error}') from error
+        if size != info.file_size:
+            raise FormatError(f'{self._name}: "{path}" has {size} bytes, expected {info.file_size}')
+
+
+_DOS_SYSTEMS = {0, 10, 14}      # APPNOTE.TXT 4.4.2.2: MS-DOS and OS/2, Windows NTFS, VFAT
+
+
+def _clean(info: zipfile.ZipInfo, name: str) -> str:
+    r"""A path inside the tree. Some DOS programs write `\`."""
+    path = info.filename.replace("\\", "/") if info.create_system in _DOS_SYSTEMS else info.filename
+    while path.startswith("./"):
+        path = path[2:]
+    path = path.rstrip("/")
+    if path in {"", "."} and info.filename not in {"", "/"}:
+        return ""       # the root itself
+    if not is_clean_path(path) or len(path) > MAX_PATH:
+        raise FormatError(f'{name}: "{info.filename[:200]}" is a path that is not inside the tree')
+    return path
+
+
+def _time_of(info: zipfile.ZipInfo) -> int:
+    """Nanoseconds since 1970: Info-ZIP's extra field 5455h ("UT") when there is one, else the DOS time, which is local."""
+    extra = info.extra
+    while len(extra) >= 4:
+        tag, length = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
+        if tag == 0x5455 and length >= 5 and len(extra) >= 9 and extra[4] & 1:
+            return int.from_bytes(extra[5:9], "little", signed=True) * 1_000_000_000
+        extra = extra[4 + length :]
+    try:
+        return int(time.mktime((*info.date_time, 0, 0, -1))) * 1_000_000_000
+    except (ValueError, OverflowError):
+        return int(datetime(1980, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000    # month 0 and the like
+
+
+def _pieces(source: Positional) -> Iterator[bytes]:
+    for start in range(0, source.size, STEP):
+        yield source.read(start, min(STEP, source.size - start))
+
+
+class _Cursor(RawIOBase):
+    """Positional bytes as the file object that zipfile wants."""
+
+    def __init__(self, source: Positional) -> None:
+        super().__init__()
+        self._source = source
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = {SEEK_CUR: self._position, SEEK_END: self._source.size}.get(whence, 0)
+        if base + offset < 0:
+            raise ValueError("a position before the first byte")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        length = max(0, min(len(view), self._source.size - self._position))
+        if length:
+            self._source.readinto(self._position, view[:length])
+            self._position += length
+        return length

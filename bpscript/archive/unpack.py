@@ -1,0 +1,155 @@
+"""Files out of an archive into a directory: `IncrUnzip` of ours, and of tar and zip of other programs.
+
+What it is is told by its first bytes, never by its name. Whatever it is, two things come out of it: a plan (every name, size
+and link, known and checked before the first write) and then the entries in the same order. Ours has the plan in its header;
+a foreign tar is read twice for it; a zip has its directory at the end.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+
+from ..base.errors import FormatError, StorageError
+from ..base.events import Event, Kind, Progress, Sink, ignore
+from ..base.sources import Reader
+from ..blocks.device import Buffer
+from ..filesystems.filesystem import FileKind, Filesystem
+from .container import Archive
+from .filters import Filters, Selector, select_paths
+from .packing import Prefixed
+from .plan import DIRECTORY, HARD_LINK, Planned
+from .positional import JoinedReader, Positional
+from .records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
+from .tar_read import TarEntry
+from .trees import STEP, Summary, TreeWriter
+
+_START = 512        # bytes that tell what it is
+
+
+def unpack(
+    data: Positional | JoinedReader, name: str, target: Filesystem, path: str = "", *, filters: Filters | None = None,
+    events: Sink = ignore, verify: bool = False,
+) -> Summary:
+    """Unpack an incremental archive, a tar (also packed by zstd, gzip, xz, bzip2) or a zip into a directory, made if missing.
+
+    `name` is used in messages. Errors as `unpack_entries`; FormatError for anything else. A full archive is refused.
+    """
+    source: Positional | Prefixed
+    if isinstance(data, JoinedReader):
+        start = _start_of(data)
+        source = Prefixed(start, data)
+    else:
+        source = data
+        start = data.read(0, min(_START, data.size))
+    if len(start) >= 12 and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[8:12] == HEADER_TAG:
+        from .incremental import unpack_incremental  # noqa: PLC0415 - it needs this module
+
+        archive = Archive.open_stream(source) if isinstance(source, Prefixed) else Archive.open(source)
+        return unpack_incremental(archive, target, path, filters=filters, sink=events, verify=verify)
+    from .foreign_files import open_foreign  # noqa: PLC0415 - only for archives of others
+
+    with ExitStack() as stack:
+        foreign = open_foreign(source, name, stack)
+        plan = foreign.plan()
+        selector = (filters or Filters()).selector(ignore_case=foreign.ignores_case)
+        summary = unpack_entries(plan, foreign.entries(), target, path, selector=selector, sink=events, verify=verify)
+        for what, count in sorted(foreign.left_behind().items()):
+            events(Event(Kind.WARNING, {"text": f"{count} {what}{'' if count == 1 else 's'} of {name} left out"}))
+    return summary
+
+
+def unpack_entries(
+    plan: Sequence[Planned], entries: Iterable[TarEntry], target: Filesystem, path: str, *, selector: Selector | None = None,
+    removed: Sequence[str] = (), outside: Callable[[str], int | None] | None = None, sink: Sink = ignore, verify: bool = False,
+) -> Summary:
+    """Write planned entries below a directory: files replace those of the same name, others stay.
+
+    Everything that `check_plan` can know is checked before the first write. `verify` reads everything back. Raises
+    StorageError, InTheWayError, NoSpaceError; FormatError from the entries: those before the damage are then unpacked, none
+    is half written.
+    """
+    chosen = choose(plan, selector)
+    writer = TreeWriter(
+        target, path, [entry for entry in chosen if entry is not None], sink=sink, task="unpack", removed=removed, outside=outside
+    )
+    digests: dict[str, bytes] = {}
+    writer.begin()
+    for entry, wanted in zip(entries, chosen, strict=True):
+        if wanted is None:
+            continue
+        chunks: Iterable[Buffer] = entry.chunks
+        link = wanted.link if wanted.code == HARD_LINK else None
+        if verify and entry.facts.kind is FileKind.FILE and link is None:
+            chunks = _hashing(chunks, digests, f"{path}/{wanted.path}" if path else wanted.path)
+        writer.put(wanted.path, entry.facts, chunks, link)
+    summary = writer.finish()
+    if verify:
+        target.flush()
+        _read_back(target, digests, sink)
+    return summary
+
+
+def choose(plan: Sequence[Planned], selector: Selector | None) -> Sequence[Planned | None]:
+    """For each entry what becomes of it: itself, nothing (None), or another path or link.
+
+    When the first path of a hard-linked file is left out and a later one is not, the later one takes its contents.
+    """
+    if selector is None or selector.passes_all:
+        return plan
+    kept = select_paths((entry.path for entry in plan), selector)
+    heirs: dict[str, str] = {}
+    for entry in plan:
+        if entry.code == HARD_LINK and entry.path in kept and entry.link not in kept:
+            heirs.setdefault(entry.link, entry.path)
+    chosen: list[Planned | None] = []
+    for entry in plan:
+        if entry.path not in kept:
+            heir = heirs.get(entry.path)
+            chosen.append(None if heir is None else entry._replace(path=heir))
+        elif entry.code == HARD_LINK and entry.link in heirs:
+            heir = heirs[entry.link]
+            chosen.append(None if heir == entry.path else entry._replace(link=heir))
+        else:
+            chosen.append(entry)
+    return chosen
+
+
+def _start_of(reader: Reader) -> bytes:
+    start = b""
+    while len(start) < _START and (more := reader.read(_START - len(start))):
+        start += more
+    return start
+
+
+def _hashing(chunks: Iterable[Buffer], digests: dict[str, bytes], place: str) -> Iterator[Buffer]:
+    from blake3 import blake3  # noqa: PLC0415 - slow to load
+
+    state = blake3()
+    for chunk in chunks:
+        state.update(chunk)
+        yield chunk
+    digests[place] = state.digest()
+
+
+def _read_back(target: Filesystem, digests: Mapping[str, bytes], sink: Sink) -> None:
+    from blake3 import blake3  # noqa: PLC0415 - slow to load
+
+    progress = Progress(sink, "verify", 0)
+    for place, digest in digests.items():
+        state = blake3()
+        with closing(target.open(place)) as reader:
+            while data := reader.read(STEP):
+                state.update(data)
+                progress.advance(len(data))
+        if state.digest() != digest:
+            raise StorageError(f'"{place}" reads back differently from what was written')
+    progress.report()
+
+
+def check_links(plan: Iterable[Planned], what: str) -> None:
+    """Raise FormatError for a hard link to anything but an earlier file of the plan."""
+    files: set[str] = set()
+    for entry in plan:
+        if entry.code == HARD_LINK and entry.link not in files:
+            raise FormatError(f'{what}: "{entry.path}" is a hard link to "{entry.link}", which is no earlier file of it')
+        if entry.code != DIRECTORY:
+            files.add(entry.path)
