@@ -1,6 +1,6 @@
 """A volume that is a dict: the plain model that trees and archives are compared with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
@@ -129,7 +129,7 @@ class MemoryTree:
         self.files[path] = (replace(facts, unix=replace(unix, inode=self.inodes)), data)
 
 
-def tree_of(files: "dict[str, bytes | None]", *, dos: bool = False) -> MemoryTree:
+def tree_of(files: Mapping[str, bytes | None], *, dos: bool = False) -> MemoryTree:
     """A tree with parents made as needed; None is a directory."""
     made = MemoryTree(ignores_case=dos)
     for path, data in files.items():
