@@ -195,6 +195,18 @@ class FileReader:
             length -= len(piece)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def seekable(self) -> bool:
+        """True: archives on a disk are read from anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go on reading at another place; like `io.IOBase.seek`, but never beyond the end."""
+        target = max(0, min(offset + (0, self._position, self._size)[whence], self._size))
+        if target < self._position:
+            self._index = 0
+        self._position = target
+        return target
+
     def _piece(self, length: int) -> bytes:
         """Bytes of one run or one hole."""
         size = self._block_size

@@ -333,7 +333,7 @@ class Store:
 
     def free_bytes(self) -> int:
         """Room for data."""
-        free = self.superblock.free_blocks * self.superblock.cluster_ratio if self._allocator is None else self._allocator.free
+        free = self.superblock.free_blocks if self._allocator is None else self._allocator.free
         return free * self.block_size
 
     def require_blocks(self, count: int) -> None:

@@ -251,7 +251,7 @@ class Superblock:
             f"{field['reserved_gdt_blocks']} blocks reserved for group descriptors, expected at most {block_size // 4}",
         )
         free_blocks = field["free_blocks_lo"] | (field["free_blocks_hi"] << 32 if wide else 0)
-        _require(free_blocks * cluster_ratio <= block_count, f"{free_blocks} of {block_count} blocks are free")
+        _require(free_blocks <= block_count, f"{free_blocks} of {block_count} blocks are free")
         _require(field["free_inodes"] <= field["inodes_count"], f"{field['free_inodes']} of {field['inodes_count']} inodes are free")
         # Extra fields reach past the first 128 bytes; an inode of 128 has none (want_extra_isize is noise there).
         _require(

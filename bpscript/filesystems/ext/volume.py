@@ -6,7 +6,6 @@ once, the former into the cache of the store. An entry is made last and removed 
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
@@ -200,7 +199,8 @@ class ExtVolume:
             if old_inode.kind is not FileKind.FILE and facts is None:
                 facts = Facts(FileKind.FILE, mtime_ns=self._clock.now_ns())
             elif old_inode.flags & INLINE_DATA_FLAG and facts is None:
-                facts = replace(self._facts(old[0], old_inode), mtime_ns=self._clock.now_ns())
+                store.expand_inline_data(old[0])
+                old_inode = store.read_inode(old[0])
         else:
             self._make_room(directory, name)
         if size is not None and old_inode is not None and old is not None:
@@ -666,9 +666,9 @@ class ExtVolume:
         number = store.new_inode(directory.number, inode.mode)
         store.store_map(number, inode, writer.runs)
         store.mark_inode(number, True, False)
+        writer.runs = []        # they are the inode's now
         if facts is not None and facts.unix is not None and facts.unix.xattrs:
             self._set_new_xattrs(number, inode, facts.unix)
-        writer.runs = []
         return number
 
     def _set_new_xattrs(self, number: int, inode: Inode, unix: UnixFacts) -> None:

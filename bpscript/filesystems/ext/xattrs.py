@@ -4,13 +4,19 @@ Names are full ("user.comment", "security.capability", "system.posix_acl_access"
 for ACLs is the form of linux posix_acl_xattr.h. "system.data" is how inline data is stored and is none.
 """
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 from ...base.errors import FormatError, StorageError
-from .library import KEY_NOT_FOUND, NO_ROOM_FOR_XATTR, load
+from .library import NO_ROOM_FOR_XATTR, load
 
 _INLINE_DATA = "system.data"
+_PREFIXES = ("user.", "trusted.", "security.", "system.")       # linux xattr.h; ext4 knows no other
+_ACLS = ("system.posix_acl_access", "system.posix_acl_default")
+_ACL_ENTRY = struct.Struct("<HHI")      # linux posix_acl_xattr.h: e_tag, e_perm, e_id, behind four bytes of version
+_ACL_NAMED = {0x02, 0x08}               # ACL_USER, ACL_GROUP: the only tags with an id
+_ACL_UNDEFINED_ID = 0xFFFF_FFFF
 _MAX_NAMES = 4096       # more are no attributes but damage
 
 
@@ -45,6 +51,8 @@ class Xattrs:
             if name not in wanted:
                 self._set(self._library.ext2fs_xattr_remove(self._handle[0], name.encode("utf-8", "surrogateescape")), name)
         for name, value in wanted.items():
+            if not name.startswith(_PREFIXES):
+                raise StorageError(f'extended attribute "{name}" has a prefix that ext does not know')
             if name == _INLINE_DATA or (name in present and self._value(name) == value):
                 continue
             encoded = name.encode("utf-8", "surrogateescape")
@@ -53,8 +61,6 @@ class Xattrs:
     def _set(self, code: int, name: str) -> None:
         if code in NO_ROOM_FOR_XATTR:
             raise StorageError(f'extended attribute "{name}" does not fit; all of a file\'s attributes share one block')
-        if code == KEY_NOT_FOUND:
-            raise StorageError(f'extended attribute "{name}" has a prefix that ext does not know')
         self._check(code, f'extended attribute "{name}"')
 
     def _names(self) -> list[str]:
@@ -79,4 +85,12 @@ class Xattrs:
         )
         data: bytes = ffi.buffer(value[0], length[0])[:]
         self._library.ext2fs_free_mem(value)
-        return data
+        return _as_the_kernel_says(data) if name in _ACLS else data
+
+
+def _as_the_kernel_says(acl: bytes) -> bytes:
+    """The library leaves ids of 0 where getxattr(2) has "undefined"."""
+    if len(acl) % _ACL_ENTRY.size != 4:
+        return acl
+    entries = ((tag, permissions, number if tag in _ACL_NAMED else _ACL_UNDEFINED_ID) for tag, permissions, number in _ACL_ENTRY.iter_unpack(acl[4:]))
+    return acl[:4] + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
