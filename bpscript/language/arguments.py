@@ -8,11 +8,30 @@ A command says the type of a parameter by an annotation: `str`, `int`, `str | in
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
 from .syntax import NUMERIC, TEXTUAL, Node, Rest, Word
 
-Value = str | int | float
+
+
+class SignedText(NamedTuple):
+    """A sign, "+" or "-", and the string behind it."""
+
+    sign: str
+    text: str
+
+
+class Condition(NamedTuple):
+    """The test of an `If` with its operands computed: see syntax.Test. `left` is None for a disk that was left out."""
+
+    negated: bool
+    ignore_case: bool
+    operator: str
+    left: str | int | None
+    right: str | int | None
+
+
+Value = str | int | float | SignedText | Condition | tuple[int | str | None, ...]
 
 
 class RefusedArgument(Exception):  # noqa: N818 - it is a verdict; the interpreter makes the error
@@ -29,6 +48,7 @@ class ArgumentType:
 
     expected: ClassVar[str] = "a value"
     shape: ClassVar[str | None] = None      # start rule of grammar/bpbatch.lark, where the line is no plain list of values
+    count: ClassVar[int] = 1                # values that it takes; `convert` then gets a tuple
 
     def accepts(self, node: Node) -> bool:
         """Whether an argument of this shape can be one."""

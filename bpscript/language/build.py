@@ -6,17 +6,20 @@ from typing import Any, cast
 from lark import Token, Transformer
 
 from .expand import FIRST_HOLE, parts_of, unescape
+from .numbers import NumberRangeError, number_of
 from .parser import WrongTokenError
 from .syntax import (
     TEXTUAL,
     Absent,
     Comma,
+    Keyed,
     Measure,
     Node,
     Number,
     NumberHole,
     Numeric,
     Operation,
+    Pair,
     Part,
     Replacement,
     Selection,
@@ -28,21 +31,14 @@ from .syntax import (
     Word,
 )
 
-LOWEST, HIGHEST = -(2**31), 2**31 - 1       # language.md 3.2
-_MOST_DIGITS = 10
 _SUBSTITUTION = re.compile(r"/((?:\\.|\0.|[^\\])(?:\\.|\0.|[^\\=])*)=((?:\\.|\0.|[^\\/])*)/", re.DOTALL)
 
 
-def number_of(digits: str, start: int, end: int) -> int:
-    """The value of decimal digits with a sign. Raises WrongTokenError beyond 32 bits."""
-    if len(digits) > _MOST_DIGITS + 1:
-        sign = "-" if digits[0] == "-" else ""
-        digits = sign + (digits.lstrip("+-0") or "0")
-    value = int(digits) if len(digits) <= _MOST_DIGITS + 1 else HIGHEST + 1
-    if not LOWEST <= value <= HIGHEST:
-        shown = digits if len(digits) <= 40 else digits[:37] + "..."
-        raise WrongTokenError(f"{shown} is out of range: numbers go from {LOWEST} to {HIGHEST}", start, end)
-    return value
+def _number(digits: str, start: int, end: int) -> int:
+    try:
+        return number_of(digits)
+    except NumberRangeError as error:
+        raise WrongTokenError(str(error), start, end) from None
 
 
 class TreeBuilder(Transformer[Token, Any]):
@@ -61,7 +57,7 @@ class TreeBuilder(Transformer[Token, Any]):
                 if len(children) == 2:
                     raise WrongTokenError(f"a duration cannot be negative: {children[0]}{last}", _span(children[0])[0], end)
                 whole, _, decimals = str(last).partition(".")
-                return Tenths(number_of(whole, start, end) * 10 + int(decimals[0]), str(last), start, end)
+                return Tenths(_number(whole, start, end) * 10 + int(decimals[0]), str(last), start, end)
             return Word(unescape(str(last)), start, end)
         return last
 
@@ -87,11 +83,24 @@ class TreeBuilder(Transformer[Token, Any]):
             disk = Absent(_span(colon)[0], _span(colon)[0])
         return (disk,) if partition is None else (disk, partition)
 
+    def pair(self, children: list[Any]) -> Pair:
+        """Disk and partition as one argument."""
+        disk, colon, partition = children
+        return Pair(disk, partition, _span(colon)[0] if disk is None else disk.start, partition.end)
+
+    def archive_end(self, children: list[Any]) -> tuple[Node, ...]:
+        """A keyword and what belongs to it."""
+        word, text = children
+        if word is None:
+            return ()
+        start, end = _span(word)
+        return (Keyed(unescape(str(word)), text, start, end if text is None else text.end),)
+
     def filter(self, children: list[Any]) -> tuple[Node, ...]:
         """A sign and a string, or nothing."""
-        if not children or children[0] is None:
-            return ()
         sign, text = children
+        if sign is None:
+            return ()
         start, end = _span(sign)
         if end != text.start:
             raise WrongTokenError(f"a filter has its {sign} directly before the string", start, end)
@@ -137,7 +146,7 @@ class TreeBuilder(Transformer[Token, Any]):
             if sign_end != start:
                 raise WrongTokenError(f"expected a number, found {children[0]} alone: a sign belongs to the digits behind it", sign_start, sign_end)
             start = sign_start
-        return Number(number_of("".join(children), start, end), start, end)
+        return Number(_number("".join(children), start, end), start, end)
 
     def hole(self, children: list[Any]) -> NumberHole:
         """A number that is filled in later."""

@@ -129,6 +129,11 @@ class Declaration:
         return "values"
 
     @cached_property
+    def most(self) -> int:
+        """How many values it can take."""
+        return sum(parameter.type.count for parameter in self.parameters)
+
+    @cached_property
     def usages(self) -> tuple[str, ...]:
         """The forms of the arguments, without the name: `('"archive" partition [disk]',)`."""
         return self.written_usage or (_usage(self.parameters),)

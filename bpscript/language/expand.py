@@ -17,7 +17,7 @@ or a value). The interpreter parses it once and fills in values from then on.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,6 +35,7 @@ _OUTSIDE_RUN = re.compile(r'[^"\\$(){}\[\]/]+')
 _STRING_RUN = re.compile(r'[^"\\$]+')
 _SUBSTITUTION_RUN = re.compile(r"[^=/\\$]+")
 _LITERAL_OUTSIDE = re.compile(r'["\\]')
+_LITERAL_ANYWHERE = re.compile(r'["\\=/]')
 _LITERAL_SUBSTITUTION = re.compile(r"[=/\\]")
 
 
@@ -137,24 +138,22 @@ def parts_of(text: str) -> tuple[str | int, ...]:
     return tuple(found)
 
 
-def fill(line: Expanded, values: list[str]) -> Expanded:
-    """A template's text with values in its holes, as `expand` would have made it where they bring no syntax of their own."""
-    if HOLE not in line.text:
-        return line
+def fill(line: Expanded, start: int, values: Sequence[str]) -> tuple[Expanded, int]:
+    """A template with values in its holes, as `expand` makes it where they bring no syntax; and where `start` then is."""
     pieces: list[str] = []
     segments: list[Segment] = []
-    offset = position = 0
-    boundaries = [segment.offset for segment in line.segments] + [len(line.text)]
-    for segment, end in zip(line.segments, boundaries[1:], strict=True):
+    length = moved = 0
+    ends = [*(segment.offset for segment in line.segments[1:]), len(line.text)]
+    for segment, end in zip(line.segments, ends, strict=True):
         text = line.text[segment.offset : end]
         if text.startswith(HOLE):
-            text = re.sub(r'[\\"=/]', r"\\\g<0>", values[ord(text[1]) - FIRST_HOLE]) + text[2:]
-        segments.append(Segment(offset, segment.column, segment.width))
+            text = _LITERAL_ANYWHERE.sub(r"\\\g<0>", values[ord(text[1]) - FIRST_HOLE]) + text[2:]
+        if segment.offset <= start:
+            moved = length + start - segment.offset
+        segments.append(Segment(length, segment.column, segment.width))
         pieces.append(text)
-        offset += len(text)
-        position = end
-    assert position == len(line.text)
-    return Expanded("".join(pieces), tuple(segments))
+        length += len(text)
+    return Expanded("".join(pieces), tuple(segments)), moved
 
 
 class _Scanner:

@@ -17,13 +17,13 @@ from .syntax import Absent, Comma, Node
 if TYPE_CHECKING:
     from lark import Lark, Token
 
-SHAPES = ("values", "single", "position", "assignment", "place", "filter", "test")
+SHAPES = ("values", "single", "position", "assignment", "place", "filter", "archive_end", "test")
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _CHUNK = re.compile(r'"(?:\\.|[^"\\])*"?|(?:\\.|[^\s"(),])+|.', re.DOTALL)
 _OPENING = {"LPAR": ")", "LBRACE": "}", "LBRACKET": "]"}
 _CLOSING = {"RPAR", "RBRACE", "RBRACKET"}
-_UNFINISHED = {"MEASURE", "SIGN"}       # a token that something must follow
+_UNFINISHED = {"MEASURE", "SIGN", "COLON"}       # a token that something must follow
 _STARTS = {"STRING", "DIGITS", "HOLE", "WORD", "TENTHS", "LPAR", "MEASURE"}
 
 # What may come, in words. The first entry whose terminals are all acceptable speaks for all of them.
@@ -166,17 +166,9 @@ class _Reader:
         """The sentence for text that does not fit its shape: what was found and what could have come."""
         line, text = self.line, self.line.text
         if self.shape == "values" and self.complete >= self.most:
-            extra = skip_blanks(text, self.end)
-            return self._error_at(extra, len(text), f"unexpected text {found_at(text, extra)}")
-        operator = line.unclosed_operator
-        if operator is not None and operator >= self.start and problem >= operator:
-            return PlacedError.at(
-                Place(line, operator, len(text)),
-                f'missing "{line.operator_part}" in the substitution: expected /old=new/',
-                hint="write a blank before a / that divides",
-            )
-        if line.unclosed is not None and line.unclosed == problem:
-            return unclosed_quote(line)
+            return unexpected(line, skip_blanks(text, self.end))
+        if (unclosed := unclosed_error(line, problem)) is not None:
+            return unclosed
         if problem >= len(text) and self.open:
             opening = self.open[0]
             offset = cast(int, opening.start_pos)
@@ -211,10 +203,30 @@ class _Reader:
         return "nothing more"
 
 
+def unclosed_error(line: Expanded, problem: int) -> PlacedError | None:
+    """The error when what is wrong at a place is a string or substitution without end."""
+    operator = line.unclosed_operator
+    if operator is not None and problem >= operator:
+        return PlacedError.at(
+            Place(line, operator, len(line.text)),
+            f'missing "{line.operator_part}" in the substitution: expected /old=new/',
+            hint="write a blank before a / that divides",
+        )
+    if line.unclosed is not None and problem >= line.unclosed:
+        return unclosed_quote(line)
+    return None
+
+
+def unexpected(line: Expanded, offset: int) -> PlacedError:
+    """The error for text behind the last argument."""
+    error = unclosed_error(line, offset)
+    return error or PlacedError.at(Place(line, offset, len(line.text)), f"unexpected text {found_at(line.text, offset)}")
+
+
 def unclosed_quote(line: Expanded) -> PlacedError:
     """The error for a string without end."""
-    assert line.unclosed is not None
-    return PlacedError.at(Place(line, line.unclosed, len(line.text)), "missing closing quote", hint=r'a quote inside a string is written \"')
+    start = line.unclosed or 0
+    return PlacedError.at(Place(line, start, len(line.text)), "missing closing quote", hint=r'a quote inside a string is written \"')
 
 
 @cache

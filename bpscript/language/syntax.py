@@ -126,6 +126,26 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """`disk:partition`; the disk is None when it was left out."""
+
+    disk: "Numeric | None"
+    partition: "Numeric"
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A keyword and perhaps a string: `archive "a.imz"`, `dump`."""
+
+    word: str
+    text: "Textual | None"
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """The rest of the line: a nested command, a label, a text without quotes."""
 
@@ -152,6 +172,6 @@ class Test:
 
 Textual = Text | Replacement | Selection
 Numeric = Number | NumberHole | Operation | Measure
-Node = Textual | Numeric | Word | Tenths | Comma | Absent | Signed | Rest | Test
+Node = Textual | Numeric | Word | Tenths | Comma | Absent | Signed | Pair | Keyed | Rest | Test
 TEXTUAL = (Text, Replacement, Selection)
 NUMERIC = (Number, NumberHole, Operation, Measure)

@@ -1,0 +1,271 @@
+"""What arguments mean to commands: file names, variables, colours, durations and so on."""
+
+from typing import Annotated, NamedTuple
+
+from ..language.arguments import (
+    ArgumentType,
+    Condition,
+    NumberArgument,
+    RefusedArgument,
+    RestArgument,
+    SignedText,
+    StringArgument,
+    TextArgument,
+    Value,
+    WordArgument,
+)
+from ..language.names import is_variable_name
+from ..language.source import label_key
+from ..language.syntax import NUMERIC, TEXTUAL, Keyed, Node, Pair, Signed, Tenths, Test, Word
+
+COLORS = (
+    "Black", "Blue", "Green", "Cyan", "Red", "Magenta", "Brown", "LightGray", "DarkGray", "LightBlue", "LightGreen", "LightCyan",
+    "LightRed", "LightMagenta", "Yellow", "White",
+)  # fmt: skip
+_BY_COLOR = {name.lower(): number for number, name in enumerate(COLORS)}
+_MOST_SECONDS = 10**9
+
+
+class FileNameArgument(StringArgument):
+    """A file as scripts name it (language.md 4); what it means is found out when it is used."""
+
+    expected = "a string (a file name)"
+
+
+class VariableArgument(WordArgument):
+    """The name of a variable that the command sets."""
+
+    expected = "the name of a variable"
+
+    def accepts(self, node: Node) -> bool:
+        """Words."""
+        return isinstance(node, Word)
+
+    def convert(self, value: Value) -> str:
+        """The name. Raises RefusedArgument for what cannot be one."""
+        name = str(value)
+        if not is_variable_name(name):
+            hint = "a name is made of letters, digits, _, - and +, and starts with a letter or _"
+            raise RefusedArgument(f'"{name}" is no name of a variable', hint)
+        return name
+
+
+class AssignedArgument(VariableArgument):
+    """The variable before the `=` of Set."""
+
+    shape = "assignment"
+
+
+class LabelArgument(RestArgument):
+    """A label: the rest of the line, perhaps with quotes around it and a colon in front."""
+
+    expected = "a label"
+
+    def convert(self, value: Value) -> str:
+        """The label without quotes and colon."""
+        text = str(value).strip(" \t")
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1].strip(" \t")
+        return label_key(text.removeprefix(":"))
+
+
+class DurationArgument(ArgumentType):
+    """Seconds, with up to a tenth."""
+
+    expected = "a duration: a number of seconds, with tenths such as 0.5"
+
+    def accepts(self, node: Node) -> bool:
+        """Numbers, and digits with a point."""
+        return isinstance(node, (*NUMERIC, Tenths))
+
+    def convert(self, value: Value) -> float:
+        """Seconds."""
+        assert isinstance(value, int | float)
+        if value < 0:
+            raise RefusedArgument(f"a duration cannot be negative: {value}")
+        return min(value, _MOST_SECONDS)
+
+
+class ColorArgument(ArgumentType):
+    """A colour by name or number, up to `highest`."""
+
+    def __init__(self, highest: int = 15) -> None:
+        self.highest = highest
+        self.expected = f"a colour: 0 to {highest} or a name such as LightGray"  # type: ignore[misc]  # differs between the two
+
+    def accepts(self, node: Node) -> bool:
+        """Words and numbers."""
+        return isinstance(node, (*NUMERIC, Word))
+
+    def convert(self, value: Value) -> int:
+        """The number."""
+        if isinstance(value, str):
+            number = _BY_COLOR.get(value.lower())
+            if number is None:
+                raise RefusedArgument(f'"{value}" is no colour', f"colours are {', '.join(COLORS)}")
+            return number
+        assert isinstance(value, int)
+        if not 0 <= value <= self.highest:
+            raise RefusedArgument(f"there is no colour {value}: expected 0 to {self.highest}")
+        return value
+
+
+class PositiveArgument(NumberArgument):
+    """A number above 0."""
+
+    def convert(self, value: Value) -> int:
+        """The number."""
+        assert isinstance(value, int)
+        if value <= 0:
+            raise RefusedArgument(f"expected a positive number, found {value}")
+        return value
+
+
+class PositionArgument(NumberArgument):
+    """Line or column of the screen, from 0."""
+
+    shape = "position"
+
+    def convert(self, value: Value) -> int:
+        """The number."""
+        assert isinstance(value, int)
+        if value < 0:
+            raise RefusedArgument(f"a line or column cannot be negative: {value}")
+        return value
+
+
+class PatternArgument(TextArgument):
+    """A character or its code."""
+
+    expected = "a string of one character, or its code"
+
+    def usage(self, name: str) -> str:
+        """Only the name: both forms would be long."""
+        return name
+
+    def convert(self, value: Value) -> str | int:
+        """The character, or the code for a number."""
+        if isinstance(value, int):
+            if not 0 < value <= 255:
+                raise RefusedArgument(f"there is no character code {value}: expected 1 to 255")
+        elif len(str(value)) != 1:
+            raise RefusedArgument(f'expected one character, found "{value}"')
+        assert isinstance(value, str | int)
+        return value
+
+
+class AreaArgument(NumberArgument):
+    """Four numbers: top, left, bottom, right."""
+
+    count = 4
+
+    def usage(self, name: str) -> str:
+        """The four of them."""
+        return "top,left,bottom,right"
+
+
+class TestArgument(ArgumentType):
+    """The test of an If."""
+
+    __test__ = False    # not a test of ours
+    expected = "a test"
+    shape = "test"
+
+    def accepts(self, node: Node) -> bool:
+        """Only tests."""
+        return isinstance(node, Test)
+
+
+class PlaceNumberArgument(NumberArgument):
+    """A disk or partition in `[disk]:partition`."""
+
+    shape = "place"
+
+
+class PartitionNumbersArgument(ArgumentType):
+    """A number, or a string of numbers."""
+
+    expected = "a number, or a string of numbers"
+
+    def accepts(self, node: Node) -> bool:
+        """Numbers and strings."""
+        return isinstance(node, (*TEXTUAL, *NUMERIC))
+
+    def convert(self, value: Value) -> tuple[int, ...]:
+        """All numbers, in order."""
+        words = str(value).split()
+        if not words or not all(word.removeprefix("-").isdecimal() and len(word) < 11 for word in words):
+            raise RefusedArgument(f'"{value}" is no list of partition numbers', 'for example "1 2"')
+        return tuple(int(word) for word in words)
+
+
+class TreePlaceArgument(ArgumentType):
+    """A path, a partition number, or `disk:partition`."""
+
+    expected = "a string (a path) or the number of a partition"
+
+    def accepts(self, node: Node) -> bool:
+        """Strings, numbers, and `disk:partition`."""
+        return isinstance(node, (*TEXTUAL, *NUMERIC, Pair))
+
+    def usage(self, name: str) -> str:
+        """As a string."""
+        return f'"{name}"'
+
+    def convert(self, value: Value) -> str:
+        """The text that names the place; a number is a partition of disk 0."""
+        return ":".join(str(each) for each in value) if isinstance(value, tuple) else str(value)
+
+
+class FilterArgument(StringArgument):
+    """A pattern with its sign."""
+
+    expected = 'a pattern such as -"*.tmp"'
+    shape = "filter"
+
+    def accepts(self, node: Node) -> bool:
+        """A sign and a string."""
+        return isinstance(node, Signed)
+
+
+class ArchiveEndArgument(ArgumentType):
+    """What stands at an end of an archive operation: a keyword and perhaps a name."""
+
+    expected = 'archive "file", iarchive "file" or path "path"'
+    shape = "archive_end"
+
+    def accepts(self, node: Node) -> bool:
+        """A keyword with or without a string."""
+        return isinstance(node, Keyed)
+
+    def convert(self, value: Value) -> "ArchiveEnd":
+        """The keyword in lower case and the name."""
+        assert isinstance(value, tuple)
+        word, name = value
+        return ArchiveEnd(str(word).lower(), None if name is None else str(name))
+
+
+class ArchiveEnd(NamedTuple):
+    """`archive "a.imz"`: the keyword as written, in lower case, and the name; None where there is none."""
+
+    form: str
+    name: str | None
+
+
+FileName = Annotated[str, FileNameArgument()]
+VariableName = Annotated[str, VariableArgument()]
+AssignedName = Annotated[str, AssignedArgument()]
+Label = Annotated[str, LabelArgument()]
+Duration = Annotated[float, DurationArgument()]
+Color = Annotated[int, ColorArgument()]
+Palette = Annotated[int, ColorArgument(255)]
+Positive = Annotated[int, PositiveArgument()]
+ScreenPosition = Annotated[int, PositionArgument()]
+Pattern = Annotated[str | int, PatternArgument()]
+AreaNumbers = Annotated[tuple[int, ...], AreaArgument()]
+IfTest = Annotated[Condition, TestArgument()]
+PlaceNumber = Annotated[int, PlaceNumberArgument()]
+PartitionNumbers = Annotated[tuple[int, ...], PartitionNumbersArgument()]
+TreePlace = Annotated[str, TreePlaceArgument()]
+FilterPattern = Annotated[SignedText, FilterArgument()]
+ArchiveEndText = Annotated[ArchiveEnd, ArchiveEndArgument()]

@@ -1,0 +1,57 @@
+"""Key presses as a script sees them: remapped, waited for in real time, with handlers (language.md 2.9, 8.3)."""
+
+from ..base.clock import Clock
+from ..screen.keyboard import Key, Keyboard
+
+_SLICE_S = 0.25     # how long a wait sleeps at a time, so that an interrupt is seen soon
+
+
+class Keys:
+    """The keyboard of a run."""
+
+    def __init__(self, keyboard: Keyboard, clock: Clock) -> None:
+        self._keyboard = keyboard
+        self._clock = clock
+        self._plain: dict[str, str] = {}
+        self._alt: dict[str, str] = {}
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody may press a key at any moment."""
+        return self._keyboard.live
+
+    def remap(self, pairs: dict[str, str], *, alt: bool = False) -> None:
+        """Change the layout: all pairs act on the unmapped key, later ones win."""
+        (self._alt if alt else self._plain).update(pairs)
+
+    def peek(self) -> str | None:
+        """The next key, which stays there; None if there is none now."""
+        return self._mapped(self._keyboard.peek())
+
+    def take(self) -> str | None:
+        """Remove the next key, and wait for it; None when no key will ever come."""
+        if self._keyboard.live:
+            self._keyboard.peek(None)
+        return self._mapped(self._keyboard.take())
+
+    def wait(self, seconds: float) -> str | None:
+        """The next key if it comes within that time; it stays there. Without one the whole time passes."""
+        if not self._keyboard.live:
+            key = self._keyboard.peek()
+            if key is None:
+                self.sleep(seconds)
+            return self._mapped(key)
+        return self._mapped(self._keyboard.peek(seconds))
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        while seconds > 0:
+            self._clock.sleep(min(seconds, _SLICE_S))
+            seconds -= _SLICE_S
+
+    def _mapped(self, key: Key | None) -> str | None:
+        if key is None:
+            return None
+        if key.alt:
+            return self._alt.get(key.character, key.character)
+        return self._plain.get(key.character, key.character)

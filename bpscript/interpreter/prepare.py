@@ -1,0 +1,321 @@
+"""From the text of a command to a statement that can run: name, shape, and each argument bound to its parameter.
+
+    Copy "a$n" {1}      name -> declaration -> shape of the arguments -> nodes -> parameters -> Statement
+
+A statement is made once for a line and run with the values of the line's macros.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import BpscriptError, ScriptError
+from ..language.arguments import CommandArgument, Condition, RefusedArgument, SignedText
+from ..language.declare import Declaration, Parameter
+from ..language.expand import parts_of, unescape
+from ..language.names import did_you_mean
+from ..language.parser import found_at, one_line, parse, skip_blanks, unclosed_quote, unexpected
+from ..language.places import Expanded, Place, PlacedError
+from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Keyed, Node, Pair, Rest, Signed, Tenths, Test, Word
+from .evaluate import Constant, Values, evaluator
+from .nested import NestedCommand, NestedSource
+
+if TYPE_CHECKING:
+    from .run import Run
+
+_NAME = re.compile(r'(?:\\.|[^ \t\r\n"(\\])+', re.DOTALL)
+_PLACE = re.compile(r"\{(\d*):(-?\d+)\}")
+
+Raw = Callable[["Run", Values], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An argument and its parameter. `constant` holds the converted value when it is known; `raw` computes it before that."""
+
+    parameter: Parameter
+    place: Place | None         # None for one that was left out
+    raw: Raw
+    constant: bool
+    value: object
+
+    def compute(self, run: "Run", values: Values) -> object:
+        """The value that the command gets. Raises PlacedError."""
+        if self.constant:
+            return self.value
+        return _converted(self.parameter, self.raw(run, values), self.place)
+
+
+class Statement:
+    """A command with its arguments."""
+
+    __slots__ = ("_arguments", "_bound", "_constants", "_function", "_skipped", "declaration", "start", "text")
+
+    def __init__(self, declaration: Declaration, bound: Sequence[Bound], text: Expanded, start: int, *, skipped: bool) -> None:
+        self.declaration = declaration
+        self.text = text
+        self.start = start
+        self._bound = tuple(bound)
+        self._function = declaration.function
+        self._skipped = skipped         # checked, but without effect (graphics in MrZip)
+        self._constants = tuple(each.value for each in bound) if all(each.constant for each in bound) else None
+        self._arguments = tuple(_getter(each) for each in bound)
+
+    def execute(self, run: "Run", values: Values) -> Any:  # noqa: ANN401 - one of the results, see interpreter/results.py
+        """Run it. Raises PlacedError, or ScriptError from a file that was included."""
+        arguments = self._constants
+        if arguments is None:
+            arguments = tuple([get(run, values) for get in self._arguments])
+        if self._skipped:
+            return None
+        try:
+            return self._function(run, *arguments)
+        except (PlacedError, ScriptError):
+            raise
+        except BpscriptError as error:
+            raise self._placed(error.message, error.hint, run, values) from error
+        except RefusedArgument as error:
+            raise self._placed(error.message, error.hint, run, values) from error
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            raise self._placed(f"{name}{error.strerror or error}", None, run, values) from error
+
+    def place_of(self, index: int) -> Place:
+        """Where argument `index` stands; the command's name when it was left out."""
+        return self._bound[index].place or self.place
+
+    @property
+    def place(self) -> Place:
+        """Where the name stands."""
+        match = _NAME.match(self.text.text, self.start)
+        return Place(self.text, self.start, match.end() if match else self.start + 1)
+
+    def _placed(self, message: str, hint: str | None, run: "Run", values: Values) -> PlacedError:
+        """An error of the command, under the argument that it speaks of."""
+        message = " ".join(message.split("\n"))
+        given = [(each, each.raw(run, values)) for each in self._bound if each.place is not None]
+        for test in (_is_quoted, _is_named, _is_on_the_disk, _is_mentioned):
+            for each, value in given:
+                if each.place is not None and test(each.parameter.name, value, message):
+                    return PlacedError.at(each.place, message, hint=hint)
+        return PlacedError.at(self.place, message, hint=hint)
+
+
+def prepare(text: Expanded, start: int, run: "Run") -> Statement:
+    """The statement of the command that begins at `start`. Raises PlacedError."""
+    match = _NAME.match(text.text, start)
+    if match is None:
+        place = Place(text, start, start + 1)
+        raise PlacedError.at(place, f"expected a command, found {found_at(text.text, start)}")
+    name, place = unescape(match[0]), Place(text, start, match.end())
+    declaration = run.commands.get(name)
+    if declaration is None:
+        raise PlacedError.at(place, f'unknown command "{one_line(name)}"', hint=did_you_mean(name, run.commands.names()))
+    if declaration.interactive_only and not run.at_prompt:
+        hint = "to leave a script, Goto a label on its last line"
+        raise PlacedError.at(place, f"{declaration.name} is available only in interactive mode", hint=hint)
+    if declaration.mrzip_only and run.machine.program != "MrZip":
+        raise PlacedError.at(place, f"{declaration.name} is only available in MrZip", hint="scripts that end in .mrz run as MrZip")
+    nodes = _read(text, skip_blanks(text.text, match.end()), declaration)
+    skipped = declaration.no_effect_in_mrzip and run.machine.program == "MrZip"
+    return Statement(declaration, list(_bind(declaration, nodes, text, place, run)), text, start, skipped=skipped)
+
+
+def _read(text: Expanded, start: int, declaration: Declaration) -> tuple[Node, ...]:
+    """The nodes of the arguments, the rest of the line last."""
+    nodes: tuple[Node, ...] = ()
+    end = start
+    if declaration.shape is not None and (start < len(text.text) or declaration.shape == "test"):
+        shape = parse(text, start, declaration.shape, declaration.most, declaration.usage) if start < len(text.text) else None
+        if shape is not None:
+            nodes, end = shape.nodes, shape.end
+    rest = skip_blanks(text.text, end)
+    if not declaration.takes_rest:
+        if rest < len(text.text):
+            raise unexpected(text, rest)
+        return nodes
+    is_command = isinstance(declaration.parameters[-1].type, CommandArgument)
+    if is_command and text.unclosed is not None and text.unclosed >= rest:
+        raise unclosed_quote(text)
+    if rest < len(text.text):
+        if rest == end and nodes and not isinstance(nodes[-1], Absent):
+            raise PlacedError.at(Place(text, rest, rest + 1), f"a blank is missing before {found_at(text.text, rest)}")
+        return (*nodes, Rest(rest, len(text.text)))
+    if not is_command and any(segment.width and segment.offset >= start for segment in text.segments):
+        return (*nodes, Rest(rest, rest))       # an empty value is a text too
+    return nodes
+
+
+def _bind(declaration: Declaration, nodes: tuple[Node, ...], text: Expanded, place: Place, run: "Run") -> list[Bound]:
+    """Each parameter with its argument or default. Raises PlacedError."""
+    found: list[Bound] = []
+    rest = list(nodes)
+    for parameter in declaration.parameters:
+        kind = parameter.type
+        while kind.count > 1 and rest and isinstance(rest[0], Comma):
+            rest.pop(0)
+        node = rest[0] if rest else None
+        if node is not None and kind.accepts(node):
+            if kind.count > 1:
+                found.append(_several(declaration, parameter, rest, text, place))
+            else:
+                found.append(_argument(parameter, rest.pop(0), text, run))
+        elif isinstance(node, Absent):
+            rest.pop(0)
+            found.append(_default(parameter))
+        elif node is None or (parameter.optional and (parameter.skippable or isinstance(node, Rest))):
+            if not parameter.optional:
+                hint = f"usage: {declaration.usage}"
+                raise PlacedError.at(place, f"{declaration.name} needs more: {parameter.display} is missing", hint=hint)
+            found.append(_default(parameter))
+        elif isinstance(node, Comma):
+            raise unexpected(text, node.start)
+        else:
+            message = f"expected {kind.expected} ({parameter.display}), found {found_at(text.text, node.start)}"
+            hint = f"usage: {declaration.usage}"
+            raise PlacedError.at(Place(text, node.start, node.end), message, hint=hint)
+    if rest:
+        raise unexpected(text, rest[0].start)
+    return found
+
+
+def _several(declaration: Declaration, parameter: Parameter, rest: list[Node], text: Expanded, place: Place) -> Bound:
+    """An argument of several numbers, with or without commas between them."""
+    nodes: list[Node] = []
+    while len(nodes) < parameter.type.count:
+        if nodes and rest and isinstance(rest[0], Comma):
+            rest.pop(0)
+        if not rest:
+            hint = f"usage: {declaration.usage}"
+            raise PlacedError.at(place, f"{declaration.name} needs more: {parameter.display} is {parameter.type.count} numbers", hint=hint)
+        if not parameter.type.accepts(rest[0]):
+            found = found_at(text.text, rest[0].start)
+            raise PlacedError.at(Place(text, rest[0].start, rest[0].end), f"expected a number, found {found}")
+        nodes.append(rest.pop(0))
+    evaluators = [evaluator(node, text) for node in nodes if isinstance(node, NUMERIC)]
+    where = Place(text, nodes[0].start, nodes[-1].end)
+
+    def raw(run: "Run", values: Values) -> object:
+        return tuple(each.value if isinstance(each, Constant) else each(values) for each in evaluators)
+
+    return Bound(parameter, where, raw, constant=False, value=None)
+
+
+def _default(parameter: Parameter) -> Bound:
+    return Bound(parameter, None, lambda run, values: parameter.default, constant=True, value=parameter.default)
+
+
+def _argument(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> Bound:
+    """A node as the argument of a parameter; constants are converted here. Raises PlacedError."""
+    place = Place(text, node.start, node.end)
+    constant, raw = _raw(parameter, node, text, run)
+    if not constant:
+        return Bound(parameter, place, raw, constant=False, value=None)
+    return Bound(parameter, place, raw, constant=True, value=_converted(parameter, raw(run, ()), place))
+
+
+def _raw(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> tuple[bool, Raw]:
+    """Whether the value of a node is the same every time, and how to compute it."""
+    match node:
+        case Word():
+            return True, lambda run, values: node.text
+        case Tenths():
+            return True, lambda run, values: node.value / 10
+        case Signed():
+            signed = evaluator(node.text, text)
+            if isinstance(signed, Constant):
+                return True, lambda run, values: SignedText(node.sign, str(signed.value))
+            return False, lambda run, values: SignedText(node.sign, str(signed(values)))
+        case Pair():
+            return _pair(node, text)
+        case Keyed():
+            keyed = Constant(None) if node.text is None else evaluator(node.text, text)
+            if isinstance(keyed, Constant):
+                return True, lambda run, values: (node.word, keyed.value)
+            return False, lambda run, values: (node.word, keyed(values))
+        case Rest():
+            if isinstance(parameter.type, CommandArgument):
+                source = NestedSource(text, node.start)
+                return False, lambda run, values: NestedCommand(source, values, run.line)
+            parts = parts_of(text.text[node.start : node.end])
+            return not any(isinstance(part, int) for part in parts), lambda run, values: "".join(
+                [part if isinstance(part, str) else values[part] for part in parts]
+            )
+        case Test():
+            return _condition(node, text)
+    assert isinstance(node, (*TEXTUAL, *NUMERIC))
+    found = evaluator(node, text)
+    if isinstance(found, Constant):
+        return True, lambda run, values: found.value
+    return False, lambda run, values: found(values)
+
+
+def _condition(node: Test, text: Expanded) -> tuple[bool, Raw]:
+    left = Constant("") if isinstance(node.left, Absent) else evaluator(node.left, text)
+    right = Constant("") if node.right is None else evaluator(node.right, text)
+    negated, ignore_case, operator = node.negated, node.ignore_case, node.operator
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        known = Condition(negated, ignore_case, operator, None if isinstance(node.left, Absent) else left.value, right.value)
+        return True, lambda run, values: known
+    get_left = (lambda values: left.value) if isinstance(left, Constant) else left
+    get_right = (lambda values: right.value) if isinstance(right, Constant) else right
+    absent = isinstance(node.left, Absent)
+    return False, lambda run, values: Condition(
+        negated, ignore_case, operator, None if absent else get_left(values), get_right(values)
+    )
+
+
+def _pair(node: Pair, text: Expanded) -> tuple[bool, Raw]:
+    disk = Constant(0) if node.disk is None else evaluator(node.disk, text)
+    partition = evaluator(node.partition, text)
+
+    def raw(run: "Run", values: Values) -> object:
+        return tuple(each.value if isinstance(each, Constant) else each(values) for each in (disk, partition))
+
+    return isinstance(disk, Constant) and isinstance(partition, Constant), raw
+
+
+def _converted(parameter: Parameter, value: Any, place: Place | None) -> object:  # noqa: ANN401 - any of the values
+    try:
+        return parameter.type.convert(value)
+    except RefusedArgument as error:
+        assert place is not None
+        raise PlacedError.at(place, error.message, hint=error.hint) from None
+
+
+def _getter(bound: Bound) -> Callable[["Run", Values], object]:
+    """The quickest way to an argument's value."""
+    if bound.constant:
+        value = bound.value
+        return lambda run, values: value
+    if type(bound.parameter.type).convert is _IDENTITY:
+        return bound.raw
+    return bound.compute
+
+
+_IDENTITY = CommandArgument.convert     # of ArgumentType: passes the value on
+
+
+def _is_quoted(name: str, value: object, message: str) -> bool:
+    return isinstance(value, str) and f'"{value}"'.lower() in message.lower()
+
+
+def _is_named(name: str, value: object, message: str) -> bool:
+    """`partition 3` speaks of the argument `partition` when that is 3."""
+    numbers = str(value).split() if isinstance(value, int | str) else []
+    word = name.removesuffix("s").replace("_", " ")
+    return any(re.search(rf"\b{re.escape(word)} {re.escape(number)}(?!\d)", message) for number in numbers[:64])
+
+
+def _is_on_the_disk(name: str, value: object, message: str) -> bool:
+    """`{1:2}/x` is spoken of by `disk 1` and `partition 2`."""
+    match = _PLACE.match(value) if isinstance(value, str) else None
+    if match is None:
+        return False
+    return f"partition {match[2]}" in message or f"disk {match[1] or 0}" in message
+
+
+def _is_mentioned(name: str, value: object, message: str) -> bool:
+    """A part of the value stands in the message in quotes."""
+    return isinstance(value, str) and any(quoted in value for quoted in re.findall(r'"([^"]+)"', message))
