@@ -55,8 +55,18 @@ def open_image(
 ) -> PartitionImage:
     """An image of a partition: ours, or a raw one, packed or not.
 
-    Raises FormatError for what is none, NoSpaceError when a packed one does not fit in `temp_folder`.
+    Raises FormatError for what is none, NoSpaceError when a packed one does not fit in `temp_folder`; the source is closed then.
     """
+    try:
+        return _open(source, clock, code_page, temp_folder)
+    except BaseException:
+        close(source)
+        raise
+
+
+def _open(
+    source: Positional | JoinedReader, clock: Clock | None, code_page: str, temp_folder: Path | str | None
+) -> PartitionImage:
     if isinstance(source, JoinedReader):
         start = _read_start(source)
         rest = _Reader(start, source)

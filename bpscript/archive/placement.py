@@ -24,13 +24,13 @@ _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # of
 class Place:
     """Where a partition lies on its disk: the LBA of its first sector, and the geometry that the firmware reports.
 
-    `sector_size` (bytes) is the disk's; a FAT volume with other sectors is copied file by file.
+    `sector_size` (bytes) is the disk's; a FAT volume with smaller sectors is copied file by file.
     """
 
     hidden_sectors: int = 0
     heads: int = 255
     sectors_per_track: int = 63
-    sector_size: int | None = None
+    sector_size: int = 0
 
 
 @dataclass(slots=True)
@@ -122,9 +122,9 @@ def blocks_fit(image: PartitionImage, size: int, place: Place | None = None) -> 
     Raises StorageError when neither is possible.
     """
     kind = image.facts.filesystem
-    sector_size = None if place is None else place.sector_size
-    if kind.startswith("FAT") and sector_size not in {None, Geometry.from_sector(image.boot).sector_size}:
-        return False
+    sector_size = 0 if place is None else place.sector_size
+    if kind.startswith("FAT") and sector_size > Geometry.from_sector(image.boot).sector_size:
+        return False        # no system reads a volume whose sectors are smaller than the disk's
     if size >= image.size:
         return True
     last = image.used.ends[-1] if len(image.used) else 0

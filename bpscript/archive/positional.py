@@ -110,7 +110,7 @@ class SeekingBytes:
         self._name = name
         self._lock = threading.Lock()
         self._size = reader.seek(0, os.SEEK_END)
-        reader.seek(0)
+        self._position = self._size
 
     @property
     def size(self) -> int:
@@ -120,8 +120,12 @@ class SeekingBytes:
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes."""
         with self._lock:
-            self._reader.seek(offset)
-            return read_exactly(self._reader, length, self._name)
+            if offset != self._position:
+                self._reader.seek(offset)
+            self._position = -1             # unknown if the next line fails
+            data = read_exactly(self._reader, length, self._name)
+            self._position = offset + length
+            return data
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer."""

@@ -143,7 +143,7 @@ def _format(  # noqa: PLR0917 - what a formatter needs to know
         format_fat(
             device, old.width, source.label, hidden_sectors=where.hidden_sectors, heads=where.heads,
             sectors_per_track=where.sectors_per_track, volume_id=old.volume_id, code_page=code_page,
-            sector_size=where.sector_size or old.sector_size,
+            sector_size=max(where.sector_size, old.sector_size),
         )
         return
     from ..filesystems.ext import format_ext  # noqa: PLC0415 - only for ext

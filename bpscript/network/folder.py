@@ -222,6 +222,10 @@ class FolderReader:
         except OSError as error:
             raise StorageError(f'"{self._name}" cannot be read: {error.strerror}') from error
 
+    def fileno(self) -> int:
+        """The descriptor, for those who read from anywhere and from several threads."""
+        return self._file.fileno()
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

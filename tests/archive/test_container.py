@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,8 @@ def test_any_bytes_open_or_raise_format_error(data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(damaged) - 1))
         patch = data.draw(st.binary(max_size=12))
         damaged[at : at + data.draw(st.integers(0, 12))] = patch
-    for use in (lambda: opened(bytes(damaged)).verify(), lambda: stream_all(bytes(damaged))):
+    uses: tuple[Callable[[], None], ...] = (lambda: opened(bytes(damaged)).verify(), lambda: stream_all(bytes(damaged)))
+    for use in uses:
         with contextlib.suppress(FormatError):
             use()
 

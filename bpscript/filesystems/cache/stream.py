@@ -134,6 +134,19 @@ class CacheReader:
         self._rest = self._rest[len(data) :]
         return data
 
+    def seekable(self) -> bool:
+        """True: cached archives are read from anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go on reading at another place; like `io.IOBase.seek`, but never beyond the end."""
+        size = self._entry.size
+        here = min(self._index * BLOCK, size) - len(self._rest)
+        target = max(0, min(offset + (0, here, size)[whence], size))
+        self._index, inside = divmod(target, BLOCK)
+        self._rest = memoryview(self._next_blocks())[inside:] if inside else memoryview(b"")
+        return target
+
     def close(self) -> None:
         """Let the cache reuse the blocks when it needs to."""
         if not self._closed:

@@ -67,6 +67,8 @@ class FatReader:
         self._device = device
         self._geometry = geometry
         self._runs = runs
+        self._seen: list[tuple[int, int]] = []      # runs followed so far: place on the device and bytes
+        self._next = 0                              # the run after the one at hand, in `_seen` or still to be followed
         self._left = size
         self._size = size
         self._where = where
@@ -94,6 +96,22 @@ class FatReader:
             done += step
         return done
 
+    def seekable(self) -> bool:
+        """True: archives on a disk are read from anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go on reading at another place; like `io.IOBase.seek`, but never beyond the end."""
+        here = self._size - self._left
+        target = max(0, min(offset + (0, here, self._size)[whence], self._size))
+        if target < here:
+            self._next = self._room = 0
+            self._left = self._size
+            here = 0
+        for _ in self._take(target - here):
+            pass
+        return target
+
     def close(self) -> None:
         """Nothing is read any more."""
         self._left = 0
@@ -102,11 +120,13 @@ class FatReader:
         """The next `wanted` bytes as ranges of the device."""
         while wanted:
             if not self._room:
-                run = next(self._runs, None)
-                if run is None:
-                    raise FormatError(f'file "/{self._where}": its chain ends after {self._size - self._left} of {self._size} bytes')
-                self._offset = self._geometry.cluster_offset(run[0])
-                self._room = run[1] * self._geometry.cluster_size
+                if self._next == len(self._seen):
+                    run = next(self._runs, None)
+                    if run is None:
+                        raise FormatError(f'file "/{self._where}": its chain ends after {self._size - self._left} of {self._size} bytes')
+                    self._seen.append((self._geometry.cluster_offset(run[0]), run[1] * self._geometry.cluster_size))
+                self._offset, self._room = self._seen[self._next]
+                self._next += 1
             step = min(wanted, self._room)
             yield self._offset, step
             self._offset += step
