@@ -1,4 +1,4 @@
-"""The Python interface, which the command line uses too: run a script, open a disk.
+"""The Python interface, which the command line uses too: run a script, open a disk, open an archive.
 
 It returns objects, raises the errors of `bpscript.base.errors` and prints nothing.
 """
@@ -22,6 +22,7 @@ from .machine.disks import Disk, Disks
 from .machine.settings import LateSettings, NoSettings
 
 if TYPE_CHECKING:
+    from .archive.opened import OpenArchive
     from .machine.machine import Machine
     from .screen.keyboard import Keyboard
 
@@ -44,7 +45,7 @@ class RunOptions:
     """How to run a script; the fields are the options of `bpscript run` (see the manual).
 
     `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `log` is called with every piece
-    of log text as it is written, `events` with every event.
+    of log text as it is written (the result then has none), `events` with every event.
     """
 
     script: PathLike
@@ -107,16 +108,10 @@ def execute(options: RunOptions) -> Result:
     script = find_script(Path(options.script))
     program = options.program or ("MrZip" if script.suffix.lower() == ".mrz" else "MrBatch")
     variables = {**_bootp_variables(options), **options.variables}
-    pieces: list[str] = []
-
-    def log(text: str) -> None:
-        pieces.append(text)
-        if options.log is not None:
-            options.log(text)
-
+    pieces: list[str] = []      # of a log that nobody else takes
     with ExitStack() as stack:
         machine = _machine(options, program, script, stack)
-        ended = run_script(machine, COMMANDS, script, variables, options.switches, log)
+        ended = run_script(machine, COMMANDS, script, variables, options.switches, options.log or pieces.append)
     return Result("".join(pieces), ended.variables, ended.booted, ended.error)
 
 
@@ -132,6 +127,13 @@ def open_disk(path: PathLike, *, writable: bool = False, write_real_disks: bool 
             disk.abandon()
             raise
         disk.forget()
+
+
+def open_archive(path: PathLike) -> "OpenArchive":
+    """An archive file: what it is and the files in it. Raises NotFoundError, FormatError."""
+    from .archive.opened import OpenArchive  # noqa: PLC0415 - not needed to run a script
+
+    return OpenArchive(Path(path))
 
 
 def create_disk(

@@ -50,7 +50,6 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
             verify=run.variables.is_on("Verify"),
             place=Place(hidden_sectors(target, partition), geometry.heads, geometry.sectors, target.sector_size),
             clock=run.machine.clock,
-            entropy=run.machine.entropy,
             code_page=target.code_page,
             events=run.machine.events,
         )

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 
 from ..archive.capture import Survey, capture, survey
@@ -120,7 +120,7 @@ class ArchiveCopy:
             for path, _ in select(volume, "", Filters().selector(ignore_case=volume.ignores_case)):
                 self._log_line(path)
 
-    def _build(self, place: HostPlace) -> FileDevice:
+    def _build(self, place: HostPlace) -> AbstractContextManager[FileDevice]:
         """A folder of the host as a file system in a temporary image, without what the filters leave out."""
         from ..archive.build import build_volume  # noqa: PLC0415 - only for folders
         from ..filesystems.folder import FolderVolume  # noqa: PLC0415
