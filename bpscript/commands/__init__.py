@@ -1,6 +1,6 @@
 """The vocabulary of the language: one module per family of commands."""
 
 from ..language.declare import CommandSet
-from . import boot, disks, files, flow, graphics, images, input, log, menus, national, screen, users, variables  # noqa: A004
+from . import boot, building, disks, files, flow, graphics, images, input, log, menus, national, screen, users, variables  # noqa: A004
 
-COMMANDS = CommandSet.collect((boot, disks, files, flow, graphics, images, input, log, menus, national, screen, users, variables))
+COMMANDS = CommandSet.collect((boot, building, disks, files, flow, graphics, images, input, log, menus, national, screen, users, variables))

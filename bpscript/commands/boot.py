@@ -1,5 +1,7 @@
 """Booting (language.md 8.8). A command that boots ends the script."""
 
+from contextlib import closing
+
 from ..base.errors import StorageError
 from ..interpreter.results import Ended
 from ..interpreter.run import Run
@@ -7,6 +9,7 @@ from ..language.declare import command
 from .arguments import FileName, PlaceNumber
 
 _GROUP = "boot"
+_STEP = 1 << 20     # bytes read at a time
 # Bytes of the usual floppy disks: 160, 180, 320, 360, 720, 1200, 1440, 1680, 1722 and 2880 KB.
 _FLOPPY_SIZES = frozenset(kilobytes << 10 for kilobytes in (160, 180, 320, 360, 720, 1200, 1440, 1680, 1722, 2880))
 
@@ -32,11 +35,9 @@ def load_ram_disk(run: Run, file: FileName) -> None:
         > LoadRamDisk "floppy.img"
     """
     facts = run.machine.files.at(file).stat()
-    reader = run.machine.files.open(file)
-    try:
-        size = facts.size if facts is not None and facts.size is not None else _count(reader.read)
-    finally:
-        reader.close()
+    with closing(run.machine.files.open(file)) as reader:
+        known = None if facts is None else facts.size
+        size = sum(len(chunk) for chunk in iter(lambda: reader.read(_STEP), b"")) if known is None else known
     _check_floppy(file, size)
     run.machine.files.network_gone = True
 
@@ -51,9 +52,10 @@ def load_packed_ram_disk(run: Run, file: FileName) -> None:
     Examples:
         > LoadZRamDisk "floppy.z"
     """
-    from ..archive.single import unpacked  # noqa: PLC0415 - the archive layer is not needed for booting otherwise
+    from ..archive.filezip import unpack_file  # noqa: PLC0415 - not needed for booting otherwise
 
-    size = sum(len(chunk) for chunk in unpacked(run.machine.files.chunks(file), file))
+    with closing(run.machine.files.open(file)) as reader:
+        size = sum(len(chunk) for chunk in unpack_file(reader, f'"{file}"'))
     _check_floppy(file, size)
     run.machine.files.network_gone = True
 
@@ -126,9 +128,3 @@ def _check_floppy(file: str, size: int) -> None:
     if size not in _FLOPPY_SIZES:
         raise StorageError(f'"{file}" has {size} bytes, which is no size of a floppy disk', hint="360, 720, 1200, 1440 or 2880 KB")
 
-
-def _count(read: object) -> int:
-    total = 0
-    while chunk := read(1 << 20):  # type: ignore[operator]
-        total += len(chunk)
-    return total

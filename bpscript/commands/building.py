@@ -8,7 +8,7 @@ from ..interpreter.run import Run
 from ..language.declare import command
 from ..machine.building import ArchiveCopy
 from ..machine.job import End, Form
-from .arguments import FileName, SignedPattern
+from .arguments import FileName, FilterPattern
 
 _GROUP = "archive building"
 
@@ -58,7 +58,7 @@ def copy_archive(run: Run) -> None:
         raise StorageError("CopyArchive has no source", hint='write Source path "..." or Source archive "..." before it')
     if job.dest is None:
         raise StorageError("CopyArchive has no destination", hint='write Dest archive "..." before it')
-    copier = ArchiveCopy(run.machine, job.filters, lambda line: run.log(f"{line}\r\n"), trace=run.tracing)
+    copier = ArchiveCopy(run.machine, job.filters, lambda line: run.log(f"{line}\r\n"), trace=run.variables.is_on("Trace"))
     copier.run(job.source, job.dest)
 
 
@@ -149,7 +149,7 @@ def file_zip(run: Run, source: FileName, dest: FileName) -> None:
 
 
 @command("Filter", group=_GROUP, mrzip_only=True, usage=('-"pattern"', '+"pattern"', ""))
-def filter_files(run: Run, pattern: SignedPattern | None = None) -> None:
+def filter_files(run: Run, pattern: FilterPattern | None = None) -> None:
     """Leave out files of archive operations, or let some of them in again; alone, drop all filters.
 
     Args:
