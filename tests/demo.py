@@ -90,7 +90,7 @@ def main() -> int:
     say("1. A system tree from this machine's own files")
     count, size = pack_system(WORK / "system.tar", ("etc", "usr/bin", "usr/sbin", "usr/lib", "usr/share"), LIMIT)
     print(f"   system.tar: {count} files, links and devices, {size >> 20} MB")
-    count, size = pack_system(WORK / "data.tar", ("usr/share/doc", "usr/share/perl", "usr/include"), LIMIT // 4)
+    count, size = pack_system(WORK / "data.tar", ("usr/share/doc", "usr/share/perl", "usr/include"), LIMIT // 4, for_fat=True)
     print(f"   data.tar: {count} files, {size >> 20} MB")
 
     say("2. Images of it: bpscript run capture.mrz")
@@ -112,9 +112,13 @@ def main() -> int:
     return 0 if verdicts else 1
 
 
-def pack_system(archive: Path, trees: tuple[str, ...], limit: int) -> tuple[int, int]:
-    """A tar of parts of this machine, with the owners as they are, up to `limit` bytes; returns entries and bytes."""
+def pack_system(archive: Path, trees: tuple[str, ...], limit: int, *, for_fat: bool = False) -> tuple[int, int]:
+    """A tar of parts of this machine, with the owners as they are, up to `limit` bytes; returns entries and bytes.
+
+    `for_fat` leaves out what FAT cannot hold: devices, names with odd characters, names that differ only in case.
+    """
     count = size = 0
+    seen: set[str] = set()
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for tree in trees:
             for parent in reversed(Path(tree).parents[:-1]):
@@ -122,6 +126,9 @@ def pack_system(archive: Path, trees: tuple[str, ...], limit: int) -> tuple[int,
                     tar.add(f"/{parent}", str(parent), recursive=False)
             taken = 0
             for path, info in walk(tar, tree):
+                if for_fat and (set(info.name) & set('"*:<>?|') or info.name.lower() in seen or info.issym() or info.islnk()):
+                    continue
+                seen.add(info.name.lower())
                 taken += info.size
                 if taken > limit // len(trees):
                     break
@@ -135,7 +142,8 @@ def pack_system(archive: Path, trees: tuple[str, ...], limit: int) -> tuple[int,
                     tar.addfile(info)
                 count += 1
                 size += info.size
-        for name, kind, major, minor in (("null", tarfile.CHRTYPE, 1, 3), ("console", tarfile.CHRTYPE, 5, 1), ("sda", tarfile.BLKTYPE, 8, 0)):
+        devices = () if for_fat else (("null", tarfile.CHRTYPE, 1, 3), ("console", tarfile.CHRTYPE, 5, 1), ("sda", tarfile.BLKTYPE, 8, 0))
+        for name, kind, major, minor in devices:
             info = tarfile.TarInfo(f"dev/{name}")
             info.type, info.devmajor, info.devminor, info.mode = kind, major, minor, 0o600
             tar.addfile(info)

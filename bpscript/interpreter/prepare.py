@@ -50,7 +50,7 @@ class Bound:
 class Statement:
     """A command with its arguments."""
 
-    __slots__ = ("_arguments", "_bound", "_constants", "_function", "_skipped", "declaration", "start", "text")
+    __slots__ = ("_arguments", "_bound", "_constants", "_function", "_skipped", "_writes_disk", "declaration", "start", "text")
 
     def __init__(self, declaration: Declaration, bound: Sequence[Bound], text: Expanded, start: int, *, skipped: bool) -> None:
         self.declaration = declaration
@@ -58,6 +58,7 @@ class Statement:
         self.start = start
         self._bound = tuple(bound)
         self._function = declaration.function
+        self._writes_disk = declaration.writes_disk
         self._skipped = skipped         # checked, but without effect (graphics in MrZip)
         self._constants = tuple(each.value for each in bound) if all(each.constant for each in bound) else None
         self._arguments = tuple(_getter(each) for each in bound)
@@ -70,7 +71,10 @@ class Statement:
         if self._skipped:
             return None
         try:
-            return self._function(run, *arguments)
+            result = self._function(run, *arguments)
+            if self._writes_disk:
+                run.machine.disks.flush()       # between two commands the disks are whole
+            return result
         except (PlacedError, ScriptError):
             raise
         except BpscriptError as error:
