@@ -1,8 +1,14 @@
 """Time as an input: the host's clock, or a fixed one, with the offset that `SetTime` and `SetDate` give."""
 
 import os
+import re
 import time
 from datetime import datetime, timedelta
+
+from .errors import UsageError
+
+_EPOCH = datetime(1970, 1, 1)
+_LATEST = 253_402_300_799       # seconds since 1970: the end of the year 9999
 
 
 class Clock:
@@ -14,9 +20,13 @@ class Clock:
 
     @classmethod
     def from_environment(cls) -> "Clock":
-        """A frozen clock when SOURCE_DATE_EPOCH is a number, else the host's."""
+        """A frozen clock when SOURCE_DATE_EPOCH is set, else the host's. Raises UsageError when it is no number of seconds."""
         epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-        return cls(int(epoch) * 1_000_000_000 if epoch.isdecimal() else None)
+        if not epoch:
+            return cls()
+        if not re.fullmatch(r"\d{1,12}", epoch, re.ASCII) or int(epoch) > _LATEST:
+            raise UsageError(f'SOURCE_DATE_EPOCH is "{epoch[:40]}"; expected seconds since 1970')
+        return cls(int(epoch) * 1_000_000_000)
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970 (UTC)."""
@@ -25,12 +35,13 @@ class Clock:
     def local(self) -> datetime:
         """Wall-clock time in the host's zone (UTC when the clock is frozen), without zone information."""
         now = self.now_ns() // 1_000_000_000
-        zoneless = datetime.fromtimestamp(now) if self.fixed_ns is None else datetime(1970, 1, 1) + timedelta(seconds=now)
-        return zoneless
+        return datetime.fromtimestamp(now) if self.fixed_ns is None else _EPOCH + timedelta(seconds=now)
 
     def set_local(self, wanted: datetime) -> None:
-        """Make `local()` say `wanted`; the host's own clock is never changed."""
-        self._offset_ns += int((wanted - self.local().replace(microsecond=0)) / timedelta(microseconds=1)) * 1000
+        """Make `local()` say `wanted` (whole seconds); the host's own clock is never changed."""
+        # Through seconds since 1970, because the host's zone may have another distance from UTC at that time than now.
+        seconds = int(wanted.timestamp()) if self.fixed_ns is None else (wanted - _EPOCH) // timedelta(seconds=1)
+        self._offset_ns += (seconds - self.now_ns() // 1_000_000_000) * 1_000_000_000
 
     def sleep(self, seconds: float) -> None:
         """Wait, in real time."""

@@ -12,7 +12,7 @@ SECTOR = 512    # bytes; the unit of MBR tables and of everything the original k
 
 _UNITS = {"": 1, "b": 1, "k": KIB, "kb": KIB, "kib": KIB, "m": MIB, "mb": MIB, "mib": MIB, "g": GIB, "gb": GIB, "gib": GIB,
           "t": TIB, "tb": TIB, "tib": TIB}
-_SIZE = re.compile(r"\s*(\d+)\s*([A-Za-z]*)\s*\Z")
+_SIZE = re.compile(r"\s*([0-9]{1,20})\s*([A-Za-z]*)\s*\Z")
 
 
 def parse_size(text: str) -> int:
@@ -23,7 +23,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.match(text)
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
-        raise UsageError(f'"{text}" is not a size', hint="a number and B, K, M, G or T (1024-based), for example 512M")
+        raise UsageError(f'"{text[:40]}" is not a size', hint="a number and B, K, M, G or T (1024-based), for example 512M")
     return int(match[1]) * unit
 
 
