@@ -23,7 +23,6 @@ from .names import fold
 _WIPED = 128 * KIB                      # bytes at both ends of the volume
 _NO_NAME = b"NO NAME    "
 _LABEL_FORBIDDEN = frozenset('"*+,./:;<=>?[\\]|')
-_STEP = 1 << 20
 
 # fatgen103, `DskTableFAT16` and `DskTableFAT32`: up to this many bytes, clusters of so many bytes.
 _CLUSTERS_16 = (

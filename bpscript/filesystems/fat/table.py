@@ -19,23 +19,21 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 from ...base.errors import FormatError, NoSpaceError
-from ...blocks.device import BlockDevice, data_ranges_of
+from ...blocks.device import BlockDevice
 from . import layout
 from .geometry import Geometry
 from .layout import Cluster
+from .packed import SCAN_SIZE, Window, pack_12, unpack_12, used_bytes
 
 PAGE_SIZE = 64 * 1024           # bytes of a page on the device
 MAX_PAGES = 96                  # kept in memory: about 8 MB
 _SEARCH_PAGES = 64              # pages looked at for a single run before free runs are taken as they come
-_SCAN_SIZE = 1 << 20            # bytes read at once when the whole table is scanned
 _EXACT_PAGES = 256              # tables up to this size are counted, in some 25 ms; larger ones may trust FSInfo
 
 _ZEROS = bytes(PAGE_SIZE // 2)
 _ONES = b"\1" * (PAGE_SIZE // 2)
 _FREE_RUN = re.compile(rb"\0+")
 _USED_RUN = re.compile(rb"[^\0]+")
-_NON_ZERO_IS_ONE = bytes([0]) + b"\1" * 255
-_LOW_NIBBLE = bytes(value & 0x0F for value in range(256))
 _SMALL = bytes(range(16))
 
 
@@ -226,8 +224,8 @@ class FatTable:
         # Entries behind the last cluster have no meaning, so they are not compared.
         length = -(-self._limit * self._width // 8)
         for copy in range(1, geometry.fat_count):
-            for offset in range(0, length, _SCAN_SIZE):
-                step = min(_SCAN_SIZE, length - offset)
+            for offset in range(0, length, SCAN_SIZE):
+                step = min(SCAN_SIZE, length - offset)
                 position = geometry.fat_offset + offset
                 if self._device.read(position, step) != self._device.read(position + copy * geometry.fat_size, step):
                     return True
@@ -357,7 +355,7 @@ class FatTable:
                 if sys.byteorder == "big":
                     entries.byteswap()
                 high_bits = self._width == 32 and bool(raw[3::4].translate(None, _SMALL))
-                page = _Page(first, entries, bytearray(_used_bytes(raw, self._width)), high_bits)
+                page = _Page(first, entries, bytearray(used_bytes(raw, self._width)), high_bits)
             if first == 0:
                 page.used[:2] = b"\1\1"         # entries 0 and 1 are no clusters
             self._pages[number] = page
@@ -379,7 +377,7 @@ class FatTable:
         geometry = self._geometry
         offset = geometry.fat_offset + copy * geometry.fat_size
         if self._width == 12:
-            self._device.write(offset, _pack_12(page.entries, self._device.read(offset, -(-len(page.entries) * 3 // 2))))
+            self._device.write(offset, pack_12(page.entries, self._device.read(offset, -(-len(page.entries) * 3 // 2))))
             return
         # Whole sectors, so that a real disk need not read before it writes.
         per_sector = geometry.sector_size // self._entry_size
@@ -391,11 +389,7 @@ class FatTable:
         self._device.write(offset + (page.first + low) * self._entry_size, changed.tobytes())
 
     def _unpack_12(self, count: int) -> _Page:
-        raw = self._device.read(self._page_offset(0), -(-count * 3 // 2))
-        entries = array("H", bytes(2 * count))
-        for index in range(count):
-            pair = raw[index * 3 // 2] | raw[index * 3 // 2 + 1] << 8
-            entries[index] = pair >> 4 if index & 1 else pair & 0xFFF
+        entries = unpack_12(self._device.read(self._page_offset(0), -(-count * 3 // 2)), count)
         return _Page(0, entries, bytearray(map(bool, entries)), False)
 
     def _scan(self, *, without_bad: bool = False) -> Iterator[tuple[int, bytes | bytearray]]:
@@ -408,7 +402,7 @@ class FatTable:
                 yield page.first, _without(page, bad, self._mask) if without_bad else page.used
             return
         start = self._page_offset(0)
-        window = _Window(self._device, start, self._limit * entry)
+        window = Window(self._device, start, self._limit * entry)
         for number in range(self._page_count):
             known = self._pages.get(number)
             first = number * per_page
@@ -419,52 +413,13 @@ class FatTable:
             if raw is None:
                 yield first, _ZEROS[: min(per_page, self._limit - first)]
                 continue
-            used = _used_bytes(raw, self._width)
+            used = used_bytes(raw, self._width)
             if first == 0:
                 used = b"\1\1" + used[2:]
             if without_bad and bad.to_bytes(entry, "little")[:3] in raw:
                 page = self._load(number)
                 used = bytes(_without(page, bad, self._mask))
             yield first, used
-
-
-class _Window:
-    """A part of the device read forward in large steps; what was never written is not read."""
-
-    def __init__(self, device: BlockDevice, start: int, length: int) -> None:
-        self._device = device
-        self._start = start
-        self._length = length
-        self._ranges = iter(data_ranges_of(device, start, length))
-        self._range = next(self._ranges, None)
-        self._held = b""
-        self._held_at = 0
-
-    def read(self, offset: int, length: int) -> bytes | None:
-        """Bytes at an offset that only goes up; None when they all are zero because nothing was ever written."""
-        low, high = self._start + offset, self._start + offset + length
-        while self._range is not None and self._range[1] <= low:
-            self._range = next(self._ranges, None)
-        if self._range is None or self._range[0] >= high:
-            return None
-        if not self._held_at <= offset or offset + length > self._held_at + len(self._held):
-            self._held = self._device.read(low, min(max(_SCAN_SIZE, length), self._length - offset))
-            self._held_at = offset
-        return self._held[offset - self._held_at : offset - self._held_at + length]
-
-
-def _used_bytes(raw: bytes, width: int) -> bytes:
-    """One byte for each entry: 0 when it is free. Works on the columns of bytes, as big integers: no loop over entries."""
-    if not raw.strip(b"\0"):
-        return _ZEROS[: len(raw) * 8 // width]
-    if width == 16:
-        columns = [raw[0::2], raw[1::2]]
-    else:
-        columns = [raw[0::4], raw[1::4], raw[2::4], raw[3::4].translate(_LOW_NIBBLE)]
-    mixed = 0
-    for column in columns:
-        mixed |= int.from_bytes(column, "little")
-    return mixed.to_bytes(len(columns[0]), "little").translate(_NON_ZERO_IS_ONE)
 
 
 def _without(page: _Page, bad: int, mask: int) -> bytearray:
@@ -475,18 +430,3 @@ def _without(page: _Page, bad: int, mask: int) -> bytearray:
             if value & mask == bad:
                 used[index] = 0
     return used
-
-
-def _pack_12(entries: "array[int]", old: bytes) -> bytes:
-    """FAT12 entries as bytes; what lies behind the last one is kept from `old`."""
-    raw = bytearray(old)
-    for index, value in enumerate(entries):
-        at = index * 3 // 2
-        if index & 1:
-            raw[at] = raw[at] & 0x0F | (value & 0x0F) << 4
-            raw[at + 1] = value >> 4
-        else:
-            raw[at] = value & 0xFF
-            raw[at + 1] = raw[at + 1] & 0xF0 | value >> 8
-    return bytes(raw)
-

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpscript.base.errors import FormatError, StorageError
+from bpscript.base.errors import FormatError, NotFoundError, StorageError
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.overlay import OverlayDevice
 from bpscript.filesystems.fat import FatVolume, Geometry, format_fat
@@ -188,3 +188,18 @@ def test_huge_claims_cost_neither_time_nor_memory() -> None:
     tracemalloc.stop()
     assert peak < 20 * MIB
     assert time.monotonic() - started < 5
+
+
+def test_directories_nested_without_end_are_refused() -> None:
+    device = MemoryDevice(34 * MIB)
+    format_fat(device, 32)
+    volume = FatVolume.on(device)
+    path = "d"
+    volume.make_dir(path)
+    with pytest.raises(FormatError, match="directories are nested more than 250 deep"):
+        for _ in range(300):
+            path += "/d"
+            volume.make_dir(path)
+    assert volume.check() == []
+    with pytest.raises(NotFoundError, match="no directory"):
+        volume.stat("x" + "/x" * 5000)

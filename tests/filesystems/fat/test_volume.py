@@ -13,7 +13,8 @@ from bpscript.blocks.faulty import FaultyDevice
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.fat import FatVolume, format_fat, layout
-from bpscript.filesystems.fat import volume as volume_module
+from bpscript.filesystems.fat import storing as storing_module
+from bpscript.filesystems.fat import tree as tree_module
 from bpscript.filesystems.fat.layout import HIDDEN, READ_ONLY, SYSTEM
 from bpscript.filesystems.filesystem import DosFacts, Facts, FileKind
 from tests.oracles import fsck_fat, mkfs_fat, mtools, mtools_tree
@@ -232,7 +233,7 @@ def test_more_than_four_gigabytes_is_refused_clearly() -> None:
 
 
 def test_a_file_of_unknown_size_stops_at_four_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(volume_module, "MAX_FILE_SIZE", 100_000)
+    monkeypatch.setattr(storing_module, "MAX_FILE_SIZE", 100_000)
     volume, _ = memory()
     free = volume.usage().free
     with pytest.raises(StorageError, match="too large for FAT"):
@@ -405,7 +406,7 @@ def test_a_failed_write_keeps_the_mark() -> None:
 
 
 def test_directories_are_let_go_of_and_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(volume_module, "_HELD_SLOTS", 10_000)
+    monkeypatch.setattr(tree_module, "HELD_SLOTS", 10_000)
     with image(tmp_path, 32) as (volume, _, _):
         for number in range(60):
             volume.make_dir(f"dir {number}")
