@@ -47,11 +47,12 @@ def planned(path: str, facts: Facts, link: str | None = None) -> Planned:
 
 
 class Found(NamedTuple):
-    """What the target has already: name as stored, kind and size."""
+    """What the target has already: name as stored, kind, size, and whether it has other names (hard links)."""
 
     name: str
     kind: FileKind
     size: int
+    shared: bool
 
 
 def folding(volume: Filesystem) -> Callable[[str], str]:
@@ -105,7 +106,7 @@ class _Check:
                 self._entry(entry.path, entry.size, is_directory=code == DIRECTORY, is_file=code == FILE)
             else:
                 folded = self._fold(entry.path)
-                if folded in self._kinds:
+                if folded in self._kinds and self._seen.get(folded, entry.path) == entry.path:
                     raise FormatError(f'"{entry.path}" is both a {_WORDS.get(code, "device")} and something else in this archive')
                 self._left_out.add(folded)
         for copy in copies:
@@ -151,7 +152,7 @@ class _Check:
             self._refuse(path, there.kind, is_directory=is_directory)
         if is_file:
             self._room += round_up(size, self._unit)
-            if there is not None and there.kind is FileKind.FILE:
+            if there is not None and there.kind is FileKind.FILE and not there.shared:
                 self._room -= round_up(there.size, self._unit)
 
     def _refuse(self, path: str, found: FileKind, *, is_directory: bool) -> None:
@@ -171,7 +172,7 @@ class _Check:
                 except NotFoundError:
                     listing = []        # the root is new too
                 fold = self._fold
-                found = {fold(name): Found(name, facts.kind, facts.size) for name, facts in listing}
+                found = {fold(name): _found(name, facts) for name, facts in listing}
             self._existing[folded] = found
         return found
 
@@ -194,6 +195,11 @@ class _Check:
                 raise StorageError(f'"{path[:60]}...{path[-20:]}": a name has more than 255 bytes, which {kind} cannot hold')
 
         return unix
+
+
+def _found(name: str, facts: Facts) -> Found:
+    shared = facts.unix is not None and facts.unix.links > 1 and facts.kind is not FileKind.DIRECTORY
+    return Found(name, facts.kind, facts.size, shared)
 
 
 def _slots(name: str) -> int:

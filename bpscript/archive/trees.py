@@ -178,7 +178,8 @@ class TreeWriter:
             self._parent = parent, self._existing.get(folded, {})
         if self._parent[1]:
             there = self._parent[1].pop(self._fold(name), None)
-            if there is not None and there[1] is not keep:
+            # A file with other names is not overwritten in its place: they would change too.
+            if there is not None and (there.kind is not keep or there.shared):
                 try:
                     self._target.remove(place)
                 except NotFoundError:
