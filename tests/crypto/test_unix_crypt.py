@@ -57,7 +57,8 @@ def test_the_c_library_agrees(text: bytes, method: str, salt: str) -> None:
     except OSError as error:
         pytest.skip(str(error))
     library.crypt.restype = ctypes.c_char_p
-    theirs = library.crypt(text, (method + salt).encode())
+    # Its bigcrypt, for longer salts without a method, is not in the language: those are cut to two characters.
+    theirs = library.crypt(text, (method + salt if method else salt[:2]).encode())
     assert crypt(text, method + salt).encode() == theirs
 
 

@@ -240,3 +240,53 @@ def test_directories_are_made_and_removed(tmp_path: Path) -> None:
     assert [name for name, _ in source.entries("")] == ["f"]
     source.remove_tree("")
     assert source.entries("") == []
+
+
+# Directories
+
+
+def test_directories_are_made_and_removed(tmp_path: Path) -> None:
+    source = folder_with(tmp_path / "root", {"file": b"x"})
+    source.make_dir("a/b")
+    source.make_dir("a/b")
+    source.store("a/b/c", [b"x"])
+    assert source.host_path("a/b/c") == (tmp_path / "root" / "a" / "b" / "c").resolve()
+    with pytest.raises(InTheWayError, match='"a" is a directory'):
+        source.remove("a")
+    source.remove("file")
+    with pytest.raises(NotFoundError, match='no file "file"'):
+        source.remove("file")
+    source.remove_tree("a/b/c")
+    source.remove_tree("a")
+    source.remove_tree("a")
+    assert source.entries("") == []
+
+
+def test_a_file_in_the_way_of_a_directory(tmp_path: Path) -> None:
+    source = folder_with(tmp_path, {"file": b"x"})
+    for name in ("file", "file/sub"):
+        with pytest.raises(InTheWayError, match="a file is in the way of the directory"):
+            source.make_dir(name)
+
+
+def test_removing_the_root_empties_it_and_follows_no_links(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    source = folder_with(root, {"a/b": b"x", "c": b"y"})
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept").write_bytes(b"kept")
+    (root / "link").symlink_to(tmp_path / "outside")
+    (root / "a" / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match="through a symbolic link"):
+        source.remove_tree("link")
+    source.remove_tree("")
+    assert os.listdir(root) == []
+    assert (tmp_path / "outside" / "kept").read_bytes() == b"kept"
+
+
+def test_nothing_changes_in_a_folder_for_reading(tmp_path: Path) -> None:
+    source = folder_with(tmp_path, {"a": b"x"}, writable=False)
+    attempts: list[Callable[[str], object]] = [source.make_dir, source.remove, source.remove_tree, source.host_path]
+    for attempt in attempts:
+        with pytest.raises(ReadOnlyError, match='"a" cannot be changed'):
+            attempt("a")
+    assert os.listdir(tmp_path) == ["a"]
