@@ -245,7 +245,7 @@ def test_directories_are_made_and_removed(tmp_path: Path) -> None:
 # Directories
 
 
-def test_directories_are_made_and_removed(tmp_path: Path) -> None:
+def test_a_directory_is_removed_with_its_files(tmp_path: Path) -> None:
     source = folder_with(tmp_path / "root", {"file": b"x"})
     source.make_dir("a/b")
     source.make_dir("a/b")
