@@ -5,6 +5,7 @@ file. A tar is read twice; where it has a path twice (`tar -r`), the last one co
 """
 
 import stat
+import struct
 import tempfile
 import time
 import zipfile
@@ -142,7 +143,7 @@ class ZipFiles:
         file = cast("IO[bytes]", stack.enter_context(closing(_Cursor(source))))
         try:
             self._zip = stack.enter_context(zipfile.ZipFile(file))
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, OSError, EOFError, NotImplementedError, IndexError) as error:
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, OSError, EOFError, NotImplementedError, IndexError, struct.error) as error:
             raise FormatError(f"{name} is a damaged zip archive: {error}") from error
         self._infos = self._zip.infolist()
         if len(self._infos) > MAX_ENTRIES:
@@ -202,7 +203,7 @@ class ZipFiles:
                 while data := reader.read(STEP):
                     size += len(data)
                     yield memoryview(data)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error) as error:
             raise FormatError(f'{self._name}: "{path}" is damaged: {error}') from error
         if size != info.file_size:
             raise FormatError(f'{self._name}: "{path}" has {size} bytes, expected {info.file_size}')
