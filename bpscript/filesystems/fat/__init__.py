@@ -4,6 +4,6 @@ from .format import format_fat
 from .geometry import Geometry
 from .growth import Move, plan_moves, regrow
 from .names import check_name
-from .volume import FatVolume, detect_fat, fat_size
+from .volume import FatVolume, detect_fat
 
-__all__ = ["FatVolume", "Geometry", "Move", "check_name", "detect_fat", "fat_size", "format_fat", "plan_moves", "regrow"]
+__all__ = ["FatVolume", "Geometry", "Move", "check_name", "detect_fat", "format_fat", "plan_moves", "regrow"]

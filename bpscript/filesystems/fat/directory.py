@@ -99,11 +99,6 @@ class Directory:
         """Bytes its slots take on the volume."""
         return len(self._slots)
 
-    @property
-    def is_dirty(self) -> bool:
-        """True while `write` has something to write."""
-        return bool(self._changed)
-
     def find(self, name: str) -> Entry | None:
         """The entry of a name in any case, or of a short name."""
         entry = self._index.get(names.fold(name))

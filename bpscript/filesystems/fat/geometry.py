@@ -1,7 +1,7 @@
 """Where everything is on a FAT volume: the boot sector as a frozen value.
 
     | reserved: boot sector, FSInfo, backup | FAT 1 | FAT 2 | root directory (FAT12/16) | clusters 2, 3, ... | rest |
-    0                                  fat_offset     root_offset               data_offset            data_end   size
+    0                                  fat_offset     root_offset               data_offset                        size
 """
 
 from dataclasses import dataclass
@@ -174,11 +174,6 @@ class Geometry:
         """Clusters that exist: on the volume, and with an entry in the FAT."""
         entries = self.fat_size * 8 // self.width
         return max(0, min(self._clusters_on_volume, entries - 2, layout.MAX_CLUSTERS[self.width]))
-
-    @property
-    def data_end(self) -> int:
-        """First byte behind the last cluster."""
-        return self.data_offset + self.cluster_count * self.cluster_size
 
     @property
     def mirrors(self) -> bool:

@@ -93,7 +93,7 @@ def encode_short(text: str, codec: str) -> bytes | None:
     base, dot, extension = text.partition(".")
     try:
         raw_base, raw_extension = fold(base).encode(codec), fold(extension).encode(codec)
-    except (UnicodeEncodeError, LookupError):
+    except UnicodeEncodeError:
         return None
     if not 1 <= len(raw_base) <= 8 or len(raw_extension) > 3 or (dot and not raw_extension):
         return None

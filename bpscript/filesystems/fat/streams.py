@@ -74,11 +74,12 @@ class FatReader:
         self._where = where
         self._offset = 0        # on the device, of the next byte
         self._room = 0          # bytes left in this run
+        self._closed = False
 
     @property
     def is_reading(self) -> bool:
-        """True while there is something left to read."""
-        return self._left > 0
+        """True until it is closed (or let go of)."""
+        return not self._closed
 
     def read(self, length: int = -1, /) -> bytes:
         """At most `length` bytes, all that is left when negative. Raises FormatError where the chain is damaged."""
@@ -114,7 +115,7 @@ class FatReader:
 
     def close(self) -> None:
         """Nothing is read any more."""
-        self._left = 0
+        self._closed = True
 
     def _take(self, wanted: int) -> Iterator[tuple[int, int]]:
         """The next `wanted` bytes as ranges of the device."""

@@ -89,11 +89,6 @@ class FatTable:
         """Where the next search for free clusters begins: a hint for FSInfo."""
         return Cluster(self._cursor)
 
-    @property
-    def is_dirty(self) -> bool:
-        """True while `flush` has something to write."""
-        return any(page.high for page in self._pages.values())
-
     def get(self, cluster: int) -> int:
         """The value of an entry, reserved bits off; entries 0 and 1 too."""
         page = self._pages.get(cluster >> self._shift) or self._load(cluster >> self._shift)
@@ -209,12 +204,6 @@ class FatTable:
                 end = max(high, start)
         if end > start:
             yield Cluster(start), end - start
-
-    def entries(self) -> Iterator[tuple[int, "array[int]"]]:
-        """Cluster number of the first entry, and the entries (reserved bits as they are), page by page: for checks."""
-        for number in range(self._page_count):
-            page = self._load(number)
-            yield page.first, page.entries
 
     def copies_differ(self) -> bool:
         """True when FATs that should be equal are not; looks at the device, so flush first."""

@@ -12,11 +12,12 @@ with a device flush between these steps. A power cut leaves a volume that is eit
 DOS, Windows and Linux then check it.
 """
 
+from codecs import lookup
 from collections.abc import Iterable, Iterator
 from weakref import WeakSet
 
 from ...base.clock import Clock
-from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError
+from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ...blocks.device import BlockDevice, Buffer
 from ..filesystem import DosFacts, Facts, Family, FileKind, Problem, Usage, split_path
 from . import names, times
@@ -56,8 +57,12 @@ class FatVolume:
     def on(cls, device: BlockDevice, *, code_page: str = "cp850", clock: Clock | None = None) -> "FatVolume":
         """Open the volume that fills `device`. `code_page` is the codec of short names.
 
-        Raises FormatError when there is none, or when it is damaged or larger than the device.
+        Raises FormatError when there is none, or when it is damaged or larger than the device; StorageError for an unknown code page.
         """
+        try:
+            lookup(code_page)
+        except LookupError as error:
+            raise StorageError(f'there is no code page "{code_page}"', hint="for example cp437, cp850, cp852") from error
         if device.size < 512:
             raise FormatError(f"the device has {device.size} bytes; a FAT volume has at least 512")
         sector = device.read(0, 512)
@@ -417,8 +422,3 @@ def detect_fat(device: BlockDevice) -> str | None:
         return f"FAT{Geometry.from_sector(device.read(0, 512)).width}"
     except FormatError:
         return None
-
-
-def fat_size(device: BlockDevice) -> int:
-    """Bytes the FAT volume on this device claims. Raises FormatError when there is none."""
-    return Geometry.from_sector(device.read(0, 512)).size

@@ -11,7 +11,7 @@ from pyfatfs.BootSectorHeader import FAT12BootSectorHeader, FAT32BootSectorHeade
 from bpscript.base.errors import FormatError, StorageError
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
-from bpscript.filesystems.fat import FatVolume, Geometry, detect_fat, fat_size, format_fat
+from bpscript.filesystems.fat import FatVolume, Geometry, detect_fat, format_fat
 from bpscript.filesystems.fat.format import boot_template, plan_geometry, width_by_size
 from tests.oracles import fsck_fat, mkfs_fat, mtools, run_tool
 
@@ -108,7 +108,7 @@ def test_other_things_are_not_fat() -> None:
 def test_a_volume_larger_than_its_device_is_refused_but_known() -> None:
     device = MemoryDevice(bytes(sector_of(16)))
     assert detect_fat(device) == "FAT16"
-    assert fat_size(device) == 20 * MIB
+    assert Geometry.from_sector(device.read(0, 512)).size == 20 * MIB
     with pytest.raises(FormatError, match=f"the FAT volume has {20 * MIB} bytes, as its boot sector says, but its partition or image only 512"):
         FatVolume.on(device)
 

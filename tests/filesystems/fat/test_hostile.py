@@ -17,7 +17,7 @@ from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.overlay import OverlayDevice
 from bpscript.filesystems.fat import FatVolume, Geometry, format_fat
 from bpscript.filesystems.fat.layout import Cluster
-from bpscript.filesystems.filesystem import FileKind, walk
+from bpscript.filesystems.filesystem import FileKind, make_dirs, walk
 
 MIB = 1 << 20
 SIZES = {12: MIB, 16: 6 * MIB, 32: 34 * MIB}
@@ -194,12 +194,8 @@ def test_directories_nested_without_end_are_refused() -> None:
     device = MemoryDevice(34 * MIB)
     format_fat(device, 32)
     volume = FatVolume.on(device)
-    path = "d"
-    volume.make_dir(path)
     with pytest.raises(FormatError, match="directories are nested more than 250 deep"):
-        for _ in range(300):
-            path += "/d"
-            volume.make_dir(path)
+        make_dirs(volume, "d" + "/d" * 300)
     assert volume.check() == []
     with pytest.raises(NotFoundError, match="no directory"):
         volume.stat("x" + "/x" * 5000)

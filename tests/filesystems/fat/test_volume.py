@@ -298,6 +298,9 @@ def test_readers_read_in_any_steps_and_into_buffers() -> None:
     assert b"".join(pieces) + bytes(buffer) + reader.read() == data
     assert reader.read() == b""
     assert reader.readinto(buffer) == 0
+    for place in (30_000, 10, len(data) - 5, 0):
+        assert reader.seek(place) == place
+        assert reader.read(50) == data[place : place + 50]
     reader.close()
     ranges = volume.data_ranges("scattered")
     assert len(ranges) > 1
@@ -483,3 +486,9 @@ def test_short_names_follow_the_code_page() -> None:
     russian.close()
     assert device.read(russian.geometry.root_offset + 32, 11) == "ПРИВЕТ".encode("cp866") + b"  TXT"
     assert FatVolume.on(device, code_page="cp850").open("привет.TXT").read() == b"x"
+
+
+def test_an_unknown_code_page_is_refused() -> None:
+    _, device = memory(16)
+    with pytest.raises(StorageError, match='there is no code page "cp9999"'):
+        FatVolume.on(device, code_page="cp9999")
