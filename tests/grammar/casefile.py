@@ -11,7 +11,7 @@ CASES = Path(__file__).parents[2] / "grammar" / "cases"
 
 ANNOTATION = re.compile(r"^(?P<line>.*?)\s*(?<!\S)### (?P<text>.+)$")
 ERROR = re.compile(r"^(?P<logged>logged )?error(?:@(?P<column>\d+))?: (?P<fragment>.+)$")
-PLACE = re.compile(r"^(?:(?P<file>[^\s:]+):)?(?P<line>\d+)(?::(?P<column>\d+))? (?P<fragment>.+)$")
+PLACE = re.compile(r"^(?:(?P<file>[^\s:]*[^\s:\d][^\s:]*):)?(?P<line>\d+)(?::(?P<column>\d+))? (?P<fragment>.+)$")
 VARIABLE = re.compile(r"^(?P<name>[A-Za-z_][A-Za-z0-9_+-]*) = (?P<value>\".*\")$")
 
 
@@ -21,7 +21,7 @@ class CaseError(ValueError):
 
 @dataclass(frozen=True)
 class ExpectedError:
-    """An error, by its place; the message must contain `fragment` (without regard to case)."""
+    """An error, by its place; the message or its hint must contain `fragment` (without regard to case)."""
 
     file: str | None
     line: int
@@ -110,6 +110,7 @@ class _Piece:
         self.encoding = "utf-8"
         self.eol = "\n"
         self.each = False
+        self.before: list[str] = []               # lines of the script in front of every one of `@each`
         self.raw: bytes | None = None
         self.script: list[str] = []
         self.texts: list[tuple[str, list[str]]] = []     # files as written, encoded when all settings are known
@@ -197,6 +198,8 @@ class _Piece:
             self.eol = self._quoted(rest)
         elif key == "each":
             self.each = True
+        elif key == "before":
+            self.before.append(rest)
         elif key == "script":
             self.raw = bytes.fromhex(rest[4:]) if rest.startswith("hex ") else self._quoted(rest).encode(self.encoding)
         elif key == "file":
@@ -335,9 +338,9 @@ class _Piece:
             if not line.strip():
                 continue
             self.expected = common
-            bare = self._strip([line], None)
+            bare = self._strip([*self.before, line], None)
             source = f"{self.source}:{self._line_of(line, start + number)}"
-            name = f"{self.name}: {bare[0].strip()}"
+            name = f"{self.name}: {bare[-1].strip()}"
             yield replace(self.case, name=name, source=source, script=self._encode(bare), files=files, expected=self.expected)
 
     def _line_of(self, line: str, guess: int) -> int:

@@ -95,10 +95,10 @@ def test_a_wrong_log_a_warning_and_a_boot_are_noticed() -> None:
     assert "match" in problems_of(one('name\n=> log matches "^x"\n'), log="yx")[0]
 
 
-def test_a_logged_error_is_looked_for_and_taken_out_of_the_log() -> None:
+def test_a_logged_error_is_a_warning_that_must_be_there() -> None:
     case = one('name\nx ### logged error@1: words\n=> log "a"\n')
-    assert not problems_of(case, log="case.bpb:1:1: error: the words\na\n")
-    assert "no logged error" in problems_of(case, log="case.bpb:1:2: error: the words\na\n")[0]
+    assert not problems_of(case, log="a\n[warning] some/case.bpb:1:1: error: the words\n")
+    assert "no logged error" in problems_of(case, log="a\n[warning] case.bpb:1:2: error: the words\n")[0]
 
 
 def test_wrong_variables_files_and_disk_bytes_are_noticed(tmp_path: Path) -> None:
