@@ -36,6 +36,7 @@ class VariableArgument(WordArgument):
     """The name of a variable that the command sets."""
 
     expected = "the name of a variable"
+    sets_variable = True
 
     def accepts(self, node: Node) -> bool:
         """Words."""
@@ -164,6 +165,16 @@ class AreaArgument(NumberArgument):
         return "top,left,bottom,right"
 
 
+class PointArgument(NumberArgument):
+    """Two numbers: x and y."""
+
+    count = 2
+
+    def usage(self, name: str) -> str:
+        """The two of them."""
+        return "x y"
+
+
 class TestArgument(ArgumentType):
     """The test of an If."""
 
@@ -263,6 +274,7 @@ Positive = Annotated[int, PositiveArgument()]
 ScreenPosition = Annotated[int, PositionArgument()]
 Pattern = Annotated[str | int, PatternArgument()]
 AreaNumbers = Annotated[tuple[int, ...], AreaArgument()]
+Point = Annotated[tuple[int, ...], PointArgument()]
 IfTest = Annotated[Condition, TestArgument()]
 PlaceNumber = Annotated[int, PlaceNumberArgument()]
 PartitionNumbers = Annotated[tuple[int, ...], PartitionNumbersArgument()]

@@ -92,7 +92,7 @@ def evaluate(run: Run, command: str) -> NestedCommand | None:
 
 
 @command("If", group=_GROUP, since="3.0, `valid` 3.19", usage="[not] [ci] test command")
-def if_(run: Run, test: IfTest, then: NestedCommand) -> NestedCommand | None:
+def if_(run: Run, test: IfTest, command: NestedCommand) -> NestedCommand | None:
     """Run a command if a test succeeds.
 
     Tests: expr OP expr, "str" OP "str", "str" Match-Expr "pattern", "str" Match-Passwd "crypted", "str" in "words",
@@ -101,7 +101,7 @@ def if_(run: Run, test: IfTest, then: NestedCommand) -> NestedCommand | None:
 
     Args:
         test: what must be true
-        then: the command to run
+        command: what to run
 
     Examples:
         > If "$Program" == "MrZip" Echo "building"
@@ -115,7 +115,7 @@ def if_(run: Run, test: IfTest, then: NestedCommand) -> NestedCommand | None:
         holds = compare(str(left).lower(), str(right).lower())
     else:
         holds = compare(left, right)
-    return then if holds is not negated else None
+    return command if holds is not negated else None
 
 
 @command("Delay", group=_GROUP)
@@ -226,13 +226,13 @@ _COMPARISONS = {
 }
 
 
-def _matches_pattern(run: Run, text: str, pattern: str, ignore_case: bool) -> bool:  # noqa: FBT001 - all tests have this shape
+def _matches_pattern(run: Run, text: str, pattern: str, ignore_case: bool) -> bool:
     if ignore_case:
         return compile_pattern(pattern.lower())(text.lower())
     return compile_pattern(pattern)(text)
 
 
-def _matches_password(run: Run, text: str, crypted: str, ignore_case: bool) -> bool:  # noqa: FBT001
+def _matches_password(run: Run, text: str, crypted: str, ignore_case: bool) -> bool:
     from ..crypto.unix_crypt import matches  # noqa: PLC0415 - few scripts need it
 
     spellings = dict.fromkeys((text, text.lower(), text.upper()) if ignore_case else (text,))
@@ -246,24 +246,24 @@ def _matches_password(run: Run, text: str, crypted: str, ignore_case: bool) -> b
     return False
 
 
-def _is_word_of(run: Run, text: str, words: str, ignore_case: bool) -> bool:  # noqa: FBT001
+def _is_word_of(run: Run, text: str, words: str, ignore_case: bool) -> bool:
     if ignore_case:
         return text.lower() in words_of(words.lower())
     return text in words_of(words)
 
 
-def _is_word_of_file(run: Run, text: str, file: str, ignore_case: bool) -> bool:  # noqa: FBT001
+def _is_word_of_file(run: Run, text: str, file: str, ignore_case: bool) -> bool:
     data = run.machine.files.read(file)
     if len(data) > _MOST_WORD_FILE:
         raise StorageError(f'"{file}" is too large for a list of words: {len(data)} bytes, at most {_MOST_WORD_FILE}')
     return _is_word_of(run, text, run.decode(data).removeprefix("\ufeff"), ignore_case)
 
 
-def _exists(run: Run, file: str, nothing: str, ignore_case: bool) -> bool:  # noqa: FBT001
+def _exists(run: Run, file: str, nothing: str, ignore_case: bool) -> bool:
     return run.machine.files.exists(file)
 
 
-def _is_valid(run: Run, disk: int | None, partition: int, ignore_case: bool) -> bool:  # noqa: FBT001
+def _is_valid(run: Run, disk: int | None, partition: int, ignore_case: bool) -> bool:
     return run.machine.is_valid(disk or 0, partition)
 
 

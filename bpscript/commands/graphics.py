@@ -7,7 +7,7 @@ from ..interpreter.run import Run
 from ..interpreter.specials import MODES
 from ..language.arguments import Skippable
 from ..language.declare import command
-from .arguments import FileName, Palette
+from .arguments import FileName, Palette, Point
 
 _GROUP = "graphics"
 Strategy = Literal["Best-Colors", "Spare-Colors", "Share-Colors", "Reuse-Colors"]
@@ -100,13 +100,12 @@ def draw_text(run: Run, x: int, y: int, text: str, col: Palette | None = None) -
 
 
 @command("DrawGif", group=_GROUP, no_effect_in_mrzip=True)
-def draw_gif(run: Run, file: FileName, x: int | None = None, y: int = 0, strategy: Strategy = "Best-Colors") -> None:
+def draw_gif(run: Run, file: FileName, point: Point = (0, 0), strategy: Strategy = "Best-Colors") -> None:
     """Draw a GIF picture.
 
     Args:
         file: the picture
-        x: left edge in pixels
-        y: upper edge in pixels
+        point: left and upper edge in pixels
         strategy: what to do when 256 colours do not suffice
 
     Examples:

@@ -20,7 +20,6 @@ def get_key(run: Run, name: VariableName | None = None) -> None:
     Examples:
         > GetKey choice
     """
-    _refuse_read_only(run, name)
     key = run.keys.take()
     if key is None:
         raise StorageError(_NO_MORE_KEYS)
@@ -95,15 +94,8 @@ def on_key(run: Run, key: str, command: NestedCommand | None = None) -> None:
 
 
 def _read_line(run: Run, name: str | None, most: int | None, echo: str | None) -> None:
-    _refuse_read_only(run, name)
     text = run.read_line(most, echo)
     if text is None:
         raise StorageError(_NO_MORE_KEYS)
     if name is not None:
         run.variables.set(name, text)
-
-
-def _refuse_read_only(run: Run, name: str | None) -> None:
-    """Refuse before a key is taken."""
-    if name is not None and run.variables.is_read_only(name):
-        raise StorageError(f'"{name}" is read-only')

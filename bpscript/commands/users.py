@@ -1,6 +1,6 @@
 """Security (language.md 8.6): password formats, DES, MD5, and users."""
 
-from ..base.errors import BpscriptError
+from ..base.errors import BpscriptError, NotFoundError
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..language.parser import one_line
@@ -120,6 +120,8 @@ def _matches(run: Run, user: str, password: str, domain: str) -> bool:
         return False
     try:
         text = run.decode(run.machine.files.read(f"{gateway}:{name}"))
+    except NotFoundError:
+        return False
     except BpscriptError as error:
         run.note(f"CheckUser: {one_line(error.message)}")
         return False

@@ -4,6 +4,7 @@ import codecs
 import struct
 
 from ..base.errors import FormatError
+from ..blocks.device import Buffer
 
 _TABLE_SIZE = 512       # bytes: 256 little-endian 16-bit Unicode values
 _UNDEFINED = 0xFFFE     # Python's charmap codecs use U+FFFE for a code without character
@@ -33,8 +34,8 @@ def code_page_from_table(data: bytes, name: str) -> str:
     encoding = codecs.charmap_build(decoding)
     codec_name = f"bpscript_page_{len(_tables)}"
 
-    def decode(text: bytes, errors: str = "strict") -> tuple[str, int]:
-        return codecs.charmap_decode(text, errors, decoding)
+    def decode(text: Buffer, errors: str = "strict") -> tuple[str, int]:
+        return codecs.charmap_decode(bytes(text), errors, decoding)
 
     def encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
         return codecs.charmap_encode(text, errors, encoding)

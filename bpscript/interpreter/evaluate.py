@@ -32,7 +32,7 @@ Evaluator = Callable[[Values], Value]
 class Constant:
     """A value that is known when the line is prepared."""
 
-    value: Value | None
+    value: Value
 
 
 def evaluator(node: Textual | Numeric, line: Expanded) -> Constant | Evaluator:
@@ -76,7 +76,10 @@ def evaluator(node: Textual | Numeric, line: Expanded) -> Constant | Evaluator:
                     todo.append(each.last)
     steps = tuple(reversed(program))
     if not uses_macros:
-        return Constant(_run(steps, ()))
+        try:
+            return Constant(_run(steps, ()))
+        except PlacedError:
+            pass    # it is an error when it runs, not when it is prepared
     return lambda values: _run(steps, values)
 
 

@@ -18,6 +18,7 @@ from ..language.names import did_you_mean
 from ..language.parser import found_at, one_line, parse, skip_blanks, unclosed_quote, unexpected
 from ..language.places import Expanded, Place, PlacedError
 from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Keyed, Node, Pair, Rest, Signed, Tenths, Test, Word
+from .culprit import find_culprit
 from .evaluate import Constant, Values, evaluator
 from .nested import NestedCommand, NestedSource
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .run import Run
 
 _NAME = re.compile(r'(?:\\.|[^ \t\r\n"(\\])+', re.DOTALL)
-_PLACE = re.compile(r"\{(\d*):(-?\d+)\}")
 
 Raw = Callable[["Run", Values], Any]
 
@@ -39,6 +39,16 @@ class Bound:
     raw: Raw
     constant: bool
     value: object
+    operands: tuple[Place, ...] = ()    # of a test
+
+    def parts(self, run: "Run", values: Values) -> list[tuple[str, object, Place]]:
+        """Name, value and place of what was given: the operands of a test one by one."""
+        if self.place is None:
+            return []
+        value = self.raw(run, values)
+        if isinstance(value, Condition):
+            return [("", operand, place) for operand, place in zip((value.left, value.right), self.operands, strict=False)]
+        return [(self.parameter.name, value, self.place)]
 
     def compute(self, run: "Run", values: Values) -> object:
         """The value that the command gets. Raises PlacedError."""
@@ -97,13 +107,10 @@ class Statement:
 
     def _placed(self, message: str, hint: str | None, run: "Run", values: Values) -> PlacedError:
         """An error of the command, under the argument that it speaks of."""
-        message = " ".join(message.split("\n"))
-        given = [(each, each.raw(run, values)) for each in self._bound if each.place is not None]
-        for test in (_is_quoted, _is_named, _is_on_the_disk, _is_mentioned):
-            for each, value in given:
-                if each.place is not None and test(each.parameter.name, value, message):
-                    return PlacedError.at(each.place, message, hint=hint)
-        return PlacedError.at(self.place, message, hint=hint)
+        message = " ".join(message.splitlines())
+        given = [part for each in self._bound for part in each.parts(run, values)]
+        omitted = [(each.parameter.name, each.value) for each in self._bound if each.place is None]
+        return PlacedError.at(find_culprit(message, given, omitted) or self.place, message, hint=hint)
 
 
 def prepare(text: Expanded, start: int, run: "Run") -> Statement:
@@ -130,13 +137,16 @@ def _read(text: Expanded, start: int, declaration: Declaration) -> tuple[Node, .
     """The nodes of the arguments, the rest of the line last."""
     nodes: tuple[Node, ...] = ()
     end = start
-    if declaration.shape is not None and (start < len(text.text) or declaration.shape == "test"):
-        shape = parse(text, start, declaration.shape, declaration.most, declaration.usage) if start < len(text.text) else None
-        if shape is not None:
-            nodes, end = shape.nodes, shape.end
+    if declaration.shape is not None and start < len(text.text):
+        shape = parse(text, start, declaration.shape, declaration.most, declaration.name, declaration.usage)
+        nodes, end = shape.nodes, shape.end
     rest = skip_blanks(text.text, end)
     if not declaration.takes_rest:
         if rest < len(text.text):
+            if not nodes and declaration.parameters:
+                expected = declaration.parameters[0].type.expected
+                found = found_at(text.text, rest)
+                raise PlacedError.at(Place(text, rest, rest + 1), f"expected {expected}, found {found}", hint=f"usage: {declaration.usage}")
             raise unexpected(text, rest)
         return nodes
     is_command = isinstance(declaration.parameters[-1].type, CommandArgument)
@@ -214,9 +224,13 @@ def _argument(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> B
     """A node as the argument of a parameter; constants are converted here. Raises PlacedError."""
     place = Place(text, node.start, node.end)
     constant, raw = _raw(parameter, node, text, run)
+    operands = _operands(node, text) if isinstance(node, Test) else ()
     if not constant:
-        return Bound(parameter, place, raw, constant=False, value=None)
-    return Bound(parameter, place, raw, constant=True, value=_converted(parameter, raw(run, ()), place))
+        return Bound(parameter, place, raw, constant=False, value=None, operands=operands)
+    value = _converted(parameter, raw(run, ()), place)
+    if parameter.type.sets_variable and run.variables.is_read_only(str(value)):
+        raise PlacedError.at(place, f'"{value}" is a read-only variable')
+    return Bound(parameter, place, raw, constant=True, value=value, operands=operands)
 
 
 def _raw(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> tuple[bool, Raw]:
@@ -234,7 +248,9 @@ def _raw(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> tuple[
         case Pair():
             return _pair(node, text)
         case Keyed():
-            keyed = Constant(None) if node.text is None else evaluator(node.text, text)
+            if node.text is None:
+                return True, lambda run, values: (node.word, None)
+            keyed = evaluator(node.text, text)
             if isinstance(keyed, Constant):
                 return True, lambda run, values: (node.word, keyed.value)
             return False, lambda run, values: (node.word, keyed(values))
@@ -253,6 +269,11 @@ def _raw(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> tuple[
     if isinstance(found, Constant):
         return True, lambda run, values: found.value
     return False, lambda run, values: found(values)
+
+
+def _operands(node: Test, text: Expanded) -> tuple[Place, ...]:
+    """Where the two sides of a test stand."""
+    return tuple(Place(text, each.start, each.end) for each in (node.left, node.right) if each is not None)
 
 
 def _condition(node: Test, text: Expanded) -> tuple[bool, Raw]:
@@ -299,27 +320,3 @@ def _getter(bound: Bound) -> Callable[["Run", Values], object]:
 
 
 _IDENTITY = CommandArgument.convert     # of ArgumentType: passes the value on
-
-
-def _is_quoted(name: str, value: object, message: str) -> bool:
-    return isinstance(value, str) and f'"{value}"'.lower() in message.lower()
-
-
-def _is_named(name: str, value: object, message: str) -> bool:
-    """`partition 3` speaks of the argument `partition` when that is 3."""
-    numbers = str(value).split() if isinstance(value, int | str) else []
-    word = name.removesuffix("s").replace("_", " ")
-    return any(re.search(rf"\b{re.escape(word)} {re.escape(number)}(?!\d)", message) for number in numbers[:64])
-
-
-def _is_on_the_disk(name: str, value: object, message: str) -> bool:
-    """`{1:2}/x` is spoken of by `disk 1` and `partition 2`."""
-    match = _PLACE.match(value) if isinstance(value, str) else None
-    if match is None:
-        return False
-    return f"partition {match[2]}" in message or f"disk {match[1] or 0}" in message
-
-
-def _is_mentioned(name: str, value: object, message: str) -> bool:
-    """A part of the value stands in the message in quotes."""
-    return isinstance(value, str) and any(quoted in value for quoted in re.findall(r'"([^"]+)"', message))

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ScriptError
-from ..base.events import Event, Kind, ignore
+from ..base.events import Event, Kind, Value, ignore
 from ..base.text import decode
 from ..language.expand import expand
 from ..language.parser import one_line
@@ -90,6 +90,11 @@ class Run:
     def at_prompt(self) -> bool:
         """Whether the command was typed at a prompt."""
         return bool(self.frames) and self.frames[-1].is_prompt
+
+    @property
+    def tracing(self) -> bool:
+        """Whether `$Trace` is on."""
+        return self._tracing
 
     def log(self, text: str) -> None:
         """Write to the log, and to the records that `CaptureLog` keeps."""
@@ -194,7 +199,7 @@ class Run:
         self._statement = statement
         if self.events is ignore:
             return statement.execute(self, values)
-        facts = {"name": statement.declaration.name, "file": self.frame.name, "line": self.line.number}
+        facts: dict[str, Value] = {"name": statement.declaration.name, "file": self.frame.name, "line": self.line.number}
         self.events(Event(Kind.COMMAND_STARTED, facts))
         started = monotonic()
         try:

@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
 MODES = ("800x600", "640x480", "1024x768", "1280x1024")
 
-# What is simply a text. Those that are empty count as undefined until they are set.
+# What is simply a text.
 _TEXTS = {
     "LBA": "ON", "FDA": "ON", "Trace": "OFF", "AutoShowLog": "ON", "PauseLog": "ON", "CacheAlways": "OFF", "CacheNever": "OFF",
     "CacheReserve": "ON", "IsoLatin": "ON", "ProgressX": "200", "ProgressY": "200", "EXT2-Backup": "OFF", "Security-Check": "FAILED",
     "ErrorMode": "STOP", "Rewrite": "AUTO", "CacheSize": "0", "Verify": "OFF",
+    "CacheDisk": "", "LastError": "", "Image-Key": "",
 }  # fmt: skip
-_MRZIP_TEXTS = {"DumpFormat": "hbD", "FragmentSize": "87 MB"}
+_MRZIP_TEXTS = {"DumpFormat": "hbD", "FragmentSize": "87 MB", "TempPath": "", "Base-Archive": "", "Zip-FS": "", "Zip-Size": ""}
 
 
 def register_specials(run: "Run", basename: str) -> None:

@@ -13,7 +13,6 @@ from typing import Annotated, ClassVar, NamedTuple, TypeVar
 from .syntax import NUMERIC, TEXTUAL, Node, Rest, Word
 
 
-
 class SignedText(NamedTuple):
     """A sign, "+" or "-", and the string behind it."""
 
@@ -49,6 +48,7 @@ class ArgumentType:
     expected: ClassVar[str] = "a value"
     shape: ClassVar[str | None] = None      # start rule of grammar/bpbatch.lark, where the line is no plain list of values
     count: ClassVar[int] = 1                # values that it takes; `convert` then gets a tuple
+    sets_variable: ClassVar[bool] = False   # the argument names a variable that gets a value
 
     def accepts(self, node: Node) -> bool:
         """Whether an argument of this shape can be one."""

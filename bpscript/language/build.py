@@ -31,6 +31,7 @@ from .syntax import (
     Word,
 )
 
+_COMPARISONS = {"==", "!=", "<", ">", ">=", "<="}
 _SUBSTITUTION = re.compile(r"/((?:\\.|\0.|[^\\])(?:\\.|\0.|[^\\=])*)=((?:\\.|\0.|[^\\/])*)/", re.DOTALL)
 
 
@@ -111,11 +112,14 @@ class TreeBuilder(Transformer[Token, Any]):
         negated, ignore_case, left, operator, right = children
         word = str(operator).lower()
         word = {"<>": "!=", "=>": ">=", "=<": "<="}.get(word, word)
+        if operator.type == "COMPARISON" and word not in _COMPARISONS:
+            raise WrongTokenError(f'"{operator}" is no operator: expected ==, !=, <>, <, >, <= or >=', *_span(operator))
         strings = isinstance(left, TEXTUAL), isinstance(right, TEXTUAL)
         if operator.type != "COMPARISON":
-            for node, is_string in zip((left, right), strings, strict=True):
-                if not is_string:
-                    raise WrongTokenError(f"{operator} compares strings; expected a string, found a number", node.start, node.end)
+            if not strings[0]:
+                raise WrongTokenError(f"{operator} needs a string before it, found a number", *_span(operator))
+            if not strings[1]:
+                raise WrongTokenError(f"expected a string behind {operator}, found a number", right.start, right.end)
         elif strings[0] is not strings[1]:
             kinds = ("a number", "a string")
             found, expected = kinds[strings[1]], kinds[strings[0]]

@@ -271,7 +271,7 @@ def _argument_type(hint: Any, where: str) -> tuple[ArgumentType, bool]:  # noqa:
     if get_origin(hint) is Literal:
         return KeywordArgument({word: word for word in get_args(hint)}), False
     if isinstance(hint, EnumType):
-        return KeywordArgument({str(member.value): member for member in hint}), False
+        return KeywordArgument({str(member.value): member for member in list[Any](hint)}), False
     if hint is str:
         return StringArgument(), False
     if hint is int:

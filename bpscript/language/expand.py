@@ -156,6 +156,11 @@ def fill(line: Expanded, start: int, values: Sequence[str]) -> tuple[Expanded, i
     return Expanded("".join(pieces), tuple(segments)), moved
 
 
+def _escaped(character: str) -> str:
+    """A character without meaning of its own; letters and digits never have one."""
+    return character if character.isascii() and character.isalnum() else "\\" + character
+
+
 class _Scanner:
     def __init__(self, line: str, column: int, upper_code: Callable[[int], str]) -> None:
         self.line = line
@@ -214,7 +219,7 @@ class _Scanner:
                 self.at_first = False
                 self._put(c)
                 return position + 1
-            if c == "=" or c == "/":
+            if c in {"=", "/"}:
                 if c == "/" and self.in_new:
                     self.where = Where.OUTSIDE
                     self.after_value = True
@@ -270,11 +275,14 @@ class _Scanner:
                 character = chr(code) if code < 128 else self.upper_code(code)
             except UnicodeDecodeError:
                 raise PlacedError(f"the active code page has no character \\{octal[0]}", column, 4) from None
-            self._put("\\" + character)
+            self._put(_escaped(character))
             self.segments.append(Segment(self.length, column + 4, 0))
             return position + 4
         c = line[position + 1]
-        self._put("\\" + _LETTERS.get(c, c))
+        escaped = _escaped(_LETTERS.get(c, c))
+        self._put(escaped)
+        if len(escaped) == 1:
+            self.segments.append(Segment(self.length, self.first_column + position + 2, 0))
         return position + 2
 
     def _macro(self, match: re.Match[str]) -> Macro:

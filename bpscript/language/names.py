@@ -1,8 +1,8 @@
 """Names: how the language compares them, and what a variable may be called (language.md, introduction and 2.4)."""
 
 import re
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_+-]*\Z")

@@ -7,6 +7,7 @@ follow that is nobody's business yet. The tree is built bottom-up while reading,
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from ..base.resources import grammar_text
@@ -67,12 +68,12 @@ class WrongTokenError(Exception):
         self.end = end
 
 
-def parse(line: Expanded, start: int, shape: str, most: int, usage: str) -> Shape:
+def parse(line: Expanded, start: int, shape: str, most: int, name: str, usage: str) -> Shape:
     """Read the text from `start` as a shape, as far as it goes.
 
-    `most` is how many values a list may have, `usage` is what an error at the end of the line shows. Raises PlacedError.
+    `most` is how many values a list may have; `name` and `usage` of the command are for messages. Raises PlacedError.
     """
-    return _Reader(line, start, shape, most, usage).read()
+    return _Reader(line, start, shape, most, name, usage).read()
 
 
 def skip_blanks(text: str, position: int) -> int:
@@ -96,11 +97,12 @@ def one_line(text: str) -> str:
 
 
 class _Reader:
-    def __init__(self, line: Expanded, start: int, shape: str, most: int, usage: str) -> None:
+    def __init__(self, line: Expanded, start: int, shape: str, most: int, name: str, usage: str) -> None:
         self.line = line
         self.start = start
         self.shape = shape
         self.most = most
+        self.name = name
         self.usage = usage
         self.tokens: list[Token] = []
         self.open: list[Token] = []     # brackets
@@ -114,7 +116,7 @@ class _Reader:
 
         text = self.line.text
         parser: Any = _parser().parse_interactive(TextSlice(text, self.start, len(text)), self.shape)
-        problem = len(text)
+        problem: int = len(text)
         stream = parser.lexer_thread.lex(parser.parser_state)
         try:
             for token in stream:
@@ -156,7 +158,7 @@ class _Reader:
         if self.shape != "values":
             return
         text = self.line.text
-        for one, two in zip(nodes, nodes[1:], strict=False):
+        for one, two in pairwise(nodes):
             if one.end == two.start and not isinstance(one, Comma | Absent) and not isinstance(two, Comma | Absent):
                 strings = text[one.end - 1] == '"' and text[two.start] == '"'
                 what = "two strings must be separated by a blank" if strings else "a blank is missing"
@@ -173,18 +175,24 @@ class _Reader:
             opening = self.open[0]
             offset = cast(int, opening.start_pos)
             return self._error_at(offset, offset + 1, f'missing "{_OPENING[opening.type]}"')
+        last = self.tokens[-1] if self.tokens else None
+        if last is not None and last.type in {"CI", "SIGN"} and problem < len(text):
+            behind = "digits" if last.type == "SIGN" else "a string"
+            message = f"expected {behind} directly behind {last}, found {found_at(text, problem)}"
+            return self._error_at(cast(int, last.start_pos), cast(int, last.end_pos), message)
         expected = self._expected(parser)
         if problem >= len(text):
             return self._too_short(expected)
         found = found_at(text, problem)
-        return self._error_at(problem, problem + max(1, len(found) - 2), f"expected {expected}, found {found}")
+        kind = "the string " if text[problem] == '"' else ""
+        return self._error_at(problem, problem + max(1, len(found) - 2), f"expected {expected}, found {kind}{found}")
 
     def _error_at(self, start: int, end: int, message: str) -> PlacedError:
         return PlacedError.at(Place(self.line, start, end), message)
 
     def _too_short(self, expected: str) -> PlacedError:
         line = self.line
-        message, hint = f"the line ends too early: expected {expected}", f"usage: {self.usage}"
+        message, hint = f"{self.name} needs more: expected {expected}", f"usage: {self.usage}"
         for segment in line.segments:
             if segment.offset == len(line.text) and segment.width:      # an empty value is what is missing
                 return PlacedError(message, segment.column, segment.width, hint=hint)
@@ -197,6 +205,8 @@ class _Reader:
         if self.tokens and self.tokens[-1].type == "MEASURE":
             return f"a string after {self.tokens[-1]}"
         accepted = parser.accepts()
+        if self.shape == "assignment":
+            accepted -= {"WORD"} if "STRING" in accepted else set()
         for terminals, words in _EXPECTATIONS:
             if terminals <= accepted:
                 return words

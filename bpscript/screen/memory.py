@@ -82,7 +82,7 @@ class MemoryScreen:
             line[left : left + width] = [(character, attribute)] * width
         self.move(area.top, area.left)
 
-    def show_log(self, visible: bool) -> None:  # noqa: FBT001 - a switch
+    def show_log(self, visible: bool) -> None:
         """Remember what is visible."""
         self.log_visible = visible
 

@@ -68,7 +68,7 @@ class Screen(Protocol):
         """Fill cells, and put the cursor in their upper left corner."""
         ...
 
-    def show_log(self, visible: bool) -> None:  # noqa: FBT001 - a switch
+    def show_log(self, visible: bool) -> None:
         """Show the log instead of the screen, or the screen again."""
         ...
 
