@@ -70,7 +70,7 @@ class FolderVolume:
         self._recorded = recorded or {}
         self._open_directories: OrderedDict[str, int] = OrderedDict()
         with _translated(str(path)):
-            self._root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root = _open_quietly(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, None)
         self._device = os.fstat(self._root).st_dev
         self._is_root = os.geteuid() == 0
 
@@ -124,7 +124,7 @@ class FolderVolume:
         parent, name = self._place(path)
         with _translated(path):
             # O_NONBLOCK: opening a fifo must not wait for its other end. Regular files do not care.
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+            descriptor = _open_quietly(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, parent)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise InTheWayError(f'"{path}" is not a file')
@@ -273,7 +273,7 @@ class FolderVolume:
             if parts[number] in {"", ".", ".."}:
                 raise StorageError(f'"{path}" is not a path inside the folder')
             with _translated(here):
-                parent = os.open(parts[number], _DIRECTORY, dir_fd=parent)
+                parent = _open_quietly(parts[number], _DIRECTORY, parent)
             self._open_directories[here] = parent
             if len(self._open_directories) > _OPEN_DIRECTORIES:
                 os.close(self._open_directories.popitem(last=False)[1])     # never `parent`, which came last
@@ -321,8 +321,10 @@ class FolderVolume:
         kind = _KINDS[stat.S_IFMT(found.st_mode)]
         uid, gid = (found.st_uid, found.st_gid) if self._owner_map is None else self._owner_map(found.st_uid, found.st_gid)
         target = os.readlink(name, dir_fd=parent) if kind is FileKind.SYMLINK else ""
+        # Looking at a link changes when it was last looked at, and nothing prevents that: two runs would differ.
+        accessed = found.st_mtime_ns if target else found.st_atime_ns
         unix = UnixFacts(
-            mode=stat.S_IMODE(found.st_mode), uid=uid, gid=gid, atime_ns=found.st_atime_ns, ctime_ns=found.st_ctime_ns,
+            mode=stat.S_IMODE(found.st_mode), uid=uid, gid=gid, atime_ns=accessed, ctime_ns=found.st_ctime_ns,
             device=(os.major(found.st_rdev), os.minor(found.st_rdev)) if kind in _NODE_TYPES else (0, 0),
             inode=found.st_ino, links=found.st_nlink, xattrs=_attributes(parent, name),
         )
@@ -363,6 +365,14 @@ class FolderVolume:
 
     def _skip(self, what: str) -> None:
         self.skipped[what] = self.skipped.get(what, 0) + 1
+
+
+def _open_quietly(name: str | Path, flags: int, parent: int | None) -> int:
+    """Open without changing the time of the last access, where the host lets us (owner and root)."""
+    try:
+        return os.open(name, flags | os.O_NOATIME, dir_fd=parent)
+    except PermissionError:
+        return os.open(name, flags, dir_fd=parent)
 
 
 def _attributes(parent: int, name: str) -> Mapping[str, bytes]:

@@ -208,6 +208,20 @@ def test_a_renamed_directory_is_not_found_under_its_old_name(volume: FolderVolum
     assert volume.open("c/b/x").read() == b"1"
 
 
+def test_reading_does_not_change_when_files_were_last_read(volume: FolderVolume) -> None:
+    make_dirs(volume, "d/e")
+    volume.write_file("d/e/a", [b"1"])
+    volume.make_symlink("d/l", "e")
+    for path in ("d", "d/e", "d/e/a"):
+        os.utime(volume.path / path, ns=(10**18, 10**18 + 1))
+    other = FolderVolume(volume.path)
+    for _ in range(2):
+        facts = {path: facts.unix.atime_ns for path, facts in walk(other) if facts.unix is not None}
+        assert other.open("d/e/a").read() == b"1"
+    assert facts == {"d": 10**18, "d/e": 10**18, "d/e/a": 10**18, "d/l": other.stat("d/l").mtime_ns}
+    other.close()
+
+
 def test_recorded_facts_and_mapped_owners_are_what_is_told(volume: FolderVolume) -> None:
     volume.write_file("a", [b""])
     volume.write_file("b", [b""])
