@@ -10,13 +10,13 @@
 """
 
 import re
-import socket
 from dataclasses import dataclass
 
 from ..base.errors import StorageError
 
 _ADDRESS = r"(?:\[[^\]/@]*\]|[^\[\]/@:]+)"
 _SERVER_PART = re.compile(rf"(?:(?P<gateway>{_ADDRESS})/)?(?:(?P<server>{_ADDRESS})(?:@(?P<port>\d+))?|@(?P<only_port>\d+)):", re.ASCII)
+_DOTTED_QUAD = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.|\Z)){4}\Z(?<!\.)", re.ASCII)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
 # RFC 1123 2.1: the last label of a host name is never all digits, that is how names and addresses are told apart.
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\.?\Z){_LABEL}\.?\Z")
@@ -71,13 +71,15 @@ def _is_address(text: str | None) -> bool:
     if text is None:
         return True
     if text.startswith("["):
-        return _is_numeric(socket.AF_INET6, text[1:-1].partition("%")[0])
-    return _HOST_NAME.match(text) is not None or _is_numeric(socket.AF_INET, text)
+        return _is_ipv6(text[1:-1].partition("%")[0])
+    return _HOST_NAME.match(text) is not None or _DOTTED_QUAD.match(text) is not None
 
 
-def _is_numeric(family: socket.AddressFamily, text: str) -> bool:
+def _is_ipv6(text: str) -> bool:
+    from socket import AF_INET6, inet_pton  # noqa: PLC0415 - 5 ms that every script would pay
+
     try:
-        socket.inet_pton(family, text)
+        inet_pton(AF_INET6, text)
     except (OSError, UnicodeEncodeError):
         return False
     return True

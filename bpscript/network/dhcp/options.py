@@ -8,8 +8,8 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from socket import AF_INET, inet_ntoa, inet_pton
 
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}\Z", re.ASCII)
 _DOMAIN_LABEL = re.compile(rb"[^.\0]{1,63}\Z")
 
 
@@ -38,17 +38,25 @@ def _encode_text(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def show_address(data: bytes) -> str:
+    """Four bytes as a dotted quad."""
+    return "{}.{}.{}.{}".format(*data)
+
+
 def _render_addresses(data: bytes) -> str | None:
     if not data or len(data) % 4:
         return None
-    return " ".join(inet_ntoa(data[start : start + 4]) for start in range(0, len(data), 4))
+    return " ".join(show_address(data[start : start + 4]) for start in range(0, len(data), 4))
 
 
 def _encode_addresses(text: str) -> bytes:
-    try:
-        return b"".join(inet_pton(AF_INET, word) for word in text.replace(",", " ").replace("/", " ").split())
-    except OSError as error:
-        raise ValueError(f'"{text}" is no list of IPv4 addresses') from error
+    data = b""
+    for word in text.replace(",", " ").replace("/", " ").split():
+        numbers = [int(part) for part in word.split(".")] if _ADDRESS.match(word) else []
+        if not numbers or max(numbers) > 255:
+            raise ValueError(f'"{text}" is no list of IPv4 addresses')
+        data += bytes(numbers)
+    return data
 
 
 def _encode_address(text: str) -> bytes:
@@ -143,7 +151,7 @@ _NUMBERS8 = _numbers("u8s", 1)
 TYPES: dict[str, ValueType] = {
     each.name: each
     for each in (
-        ValueType("ip", lambda data: inet_ntoa(data) if len(data) == 4 else None, _encode_address),
+        ValueType("ip", lambda data: show_address(data) if len(data) == 4 else None, _encode_address),
         ValueType("ips", _render_addresses, _encode_addresses),
         ValueType("text", decode_text, _encode_text),
         _number("u8", "B"),

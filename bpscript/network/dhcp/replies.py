@@ -9,8 +9,6 @@
 Everything that is wrong is a UsageError: the file was named on the command line.
 """
 
-import difflib
-import json
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -165,6 +163,8 @@ def _of_lease(lease: Lease) -> dict[str, str]:
 
 
 def _from_json(text: str) -> dict[str, str]:
+    import json  # noqa: PLC0415 - the other forms do not need it
+
     try:
         keys = json.loads(text)
     except RecursionError as error:
@@ -193,7 +193,9 @@ def _parameter(key: str) -> Parameter:
     word = key.strip().lower()
     found = known.get(word) or known.get(f"bootp-{word}") or known.get(f"bootp-option-{word}")
     if found is None:
-        near = difflib.get_close_matches(word.removeprefix("bootp-"), [each.removeprefix("bootp-") for each in known], 1)
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a hint
+
+        near = get_close_matches(word.removeprefix("bootp-"), [each.removeprefix("bootp-") for each in known], 1)
         names = [parameter.names[0] for each, parameter in known.items() if near and each in {near[0], f"bootp-{near[0]}"}]
         hint = f"did you mean {names[0]}?" if names else None
         raise UsageError(f'"{key}" is neither a BOOTP variable nor the number of an option (1 to 254)', hint=hint)

@@ -6,10 +6,9 @@ does for options without a name of their own.
 
 from dataclasses import dataclass
 from functools import cache
-from socket import inet_ntoa
 
 from .message import Message
-from .options import OPTIONS, decode_text
+from .options import OPTIONS, decode_text, show_address
 
 SERVER_IDENTIFIER, TFTP_SERVER, BOOT_FILE = 54, 66, 67      # RFC 2132 9.7, 9.4, 9.5
 
@@ -37,9 +36,9 @@ def variables_of(message: Message) -> dict[str, str]:
     """Every variable that the message defines."""
     found = {"BOOTP-Client-ID": message.hardware_address.hex().upper()} if message.hardware_address else {}
     found |= {
-        "BOOTP-Your-IP": inet_ntoa(message.your_ip),
-        "BOOTP-Server-IP": inet_ntoa(message.server_ip),
-        "BOOTP-Gateway-IP": inet_ntoa(message.gateway_ip),
+        "BOOTP-Your-IP": show_address(message.your_ip),
+        "BOOTP-Server-IP": show_address(message.server_ip),
+        "BOOTP-Gateway-IP": show_address(message.gateway_ip),
         **variables_of_options(message.options),
     }
     identifier = found.get("DHCP-Server-Identifier")
