@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .format import format_ext
-    from .programs import check_ext, repair_ext, resize_ext
+    from .programs import check_ext, repair_ext
+    from .resize import resize_ext, resize_to
     from .volume import ExtVolume
 
 from .superblock import detect_ext
 
-__all__ = ["ExtVolume", "check_ext", "detect_ext", "format_ext", "repair_ext", "resize_ext"]
+__all__ = ["ExtVolume", "check_ext", "detect_ext", "format_ext", "repair_ext", "resize_ext", "resize_to"]
 
-_HOMES = {"ExtVolume": "volume", "format_ext": "format", "check_ext": "programs", "repair_ext": "programs", "resize_ext": "programs"}
+_HOMES = {
+    "ExtVolume": "volume",
+    "check_ext": "programs",
+    "format_ext": "format",
+    "repair_ext": "programs",
+    "resize_ext": "resize",
+    "resize_to": "resize",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has its own type; type checkers read the block above

@@ -9,8 +9,6 @@ a disk that we hold exclusively, a power cut leaves no half volume, and nobody w
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 from ...base.clock import Clock
@@ -18,7 +16,7 @@ from ...base.errors import NoSpaceError, StorageError
 from ...base.units import GIB, KIB, MIB, TIB
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
 from ..signatures import wipe_signatures
-from .programs import run_program
+from .programs import run_program, sparse_file, written_ranges
 from .superblock import MAX_LABEL
 
 _BASE = ("sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr")
@@ -71,11 +69,11 @@ def format_ext(
     ]  # fmt: skip
     if zeroed:
         extended.append("assume_storage_prezeroed=1")
-    with _memory_file(size) as (descriptor, path):
+    with sparse_file(size, in_memory=True) as (descriptor, path):
         arguments = [
             "mke2fs", "-q", "-F", "-t", kind.lower(), "-O", ",".join(("none", *FEATURES[kind])),
             "-b", str(chosen), "-I", "256", "-i", str(max(inode_ratio or _inode_ratio(size), chosen)), "-m", "5",
-            "-L", label, "-U", str(uuid or uuid4()), "-E", ",".join(extended), path, f"{size // KIB}k",
+            "-L", label, "-U", str(uuid or uuid4()), "-E", ",".join(extended), str(path), f"{size // KIB}k",
         ]  # fmt: skip
         # Zeros must be written, not punched, where the device holds something else.
         result = run_program(arguments, clock, {} if zeroed else {"UNIX_IO_NOZEROOUT": "1"})
@@ -84,35 +82,12 @@ def format_ext(
             if "too small" in words or "Not enough space" in words or "too few" in words.lower():
                 raise NoSpaceError(f"{size} bytes are too small for {kind}: {words}")
             raise StorageError(f"mke2fs cannot make {kind} on {size} bytes: {words}")
-        for start, end in _written(descriptor, size):
+        for start, end in written_ranges(descriptor, size):
             for offset in range(max(start, _FIRST_BYTES), end, _STEP):
                 device.write(offset, os.pread(descriptor, min(_STEP, end - offset), offset))
         device.flush()
         device.write(0, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
     device.flush()
-
-
-@contextmanager
-def _memory_file(size: int) -> Iterator[tuple[int, str]]:
-    """A sparse file in memory: its descriptor, and a path for other programs."""
-    descriptor = os.memfd_create("volume")
-    try:
-        os.ftruncate(descriptor, size)
-        yield descriptor, f"/proc/{os.getpid()}/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-def _written(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of a sparse file that were written."""
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError:         # ENXIO: nothing but a hole up to the end
-            return
-        end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
-        yield start, end
 
 
 def _clear(device: BlockDevice) -> bool:

@@ -1,4 +1,4 @@
-"""The programs of e2fsprogs on a BlockDevice: check, repair, resize.
+"""The programs of e2fsprogs on a BlockDevice: how they are run, check and repair.
 
 They work on files. Where the device is a range of a host file they get its path and offset; else the volume is copied into a
 sparse temporary file, and what they changed is copied back.
@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...base.clock import Clock
-from ...base.errors import FormatError, NoSpaceError, StorageError
+from ...base.errors import FormatError, StorageError
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
 from ..filesystem import Problem
-from .superblock import Superblock
 
 _STEP = 1 << 20                 # bytes copied or compared at once
+_ZEROS = bytes(_STEP)
+_SMALL = 64 << 20               # bytes of a copy that may be in memory
 _SUPERUSER_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 _CLEAN, _CORRECTED, _UNCORRECTED = 0, 3, 4      # e2fsck(8), exit codes: 1 and 2 are corrections
 
@@ -40,45 +41,78 @@ def run_program(args: Sequence[str], clock: Clock | None = None, more: Mapping[s
 
 
 @contextmanager
-def hosted(device: BlockDevice, *, read: bool = True, write: bool = True) -> Iterator[tuple[Path, int]]:
+def hosted(device: BlockDevice, *, write: bool = True) -> Iterator[tuple[Path, int]]:
     """Path and offset in bytes of a host file with the device's bytes.
 
-    `read=False`: the file may begin empty; `write=False`: what happens to it is dropped. A real disk is handed out for reading
-    only, because we hold it exclusively.
+    `write=False`: what happens to the file is dropped. A real disk is handed out for reading only, because we hold it exclusively.
     """
     place = host_file_of(device)
     if place is not None and "?" not in str(place[0]) and (not write or place[0].is_file()):
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="bpscript-") as folder:
-        path = Path(folder) / "volume"
-        with path.open("w+b", buffering=0) as copy:
-            copy.truncate(device.size)
-            for start, end in data_ranges_of(device, 0, device.size) if read else ():
-                for offset in range(start, end, _STEP):
-                    data = device.read(offset, min(_STEP, end - offset))
-                    if data.count(0) != len(data):
-                        os.pwrite(copy.fileno(), data, offset)
+    with sparse_file(device.size) as (descriptor, path):
+        copy_out(device, 0, device.size, descriptor)
         yield path, 0
         if write:
-            copy_changes(path, device)
+            copy_back(descriptor, device, device.size)
 
 
-def copy_changes(path: Path, device: BlockDevice) -> None:
-    """Make the device hold the bytes of a file as long as itself; equal pieces are not written."""
-    from ...blocks.file import FileDevice  # noqa: PLC0415 - knows how to find holes
+def copy_out(device: BlockDevice, start: int, end: int, descriptor: int) -> None:
+    """Copy a range of the device to the same place of a sparse file, but no zeros."""
+    for low, high in data_ranges_of(device, start, end - start):
+        for offset in range(low, high, _STEP):
+            data = device.read(offset, min(_STEP, high - offset))
+            if data != _ZEROS[: len(data)]:
+                os.pwrite(descriptor, data, offset)
 
-    with FileDevice(path, writable=False) as source:
-        position = 0
-        for start, end in [*source.data_ranges(0, source.size), (source.size, source.size)]:
-            for low, high in data_ranges_of(device, position, start - position):
-                device.zero(low, high - low)
-            for offset in range(start, end, _STEP):
-                data = source.read(offset, min(_STEP, end - offset))
-                if device.read(offset, len(data)) != data:
-                    device.write(offset, data)
-            position = end
+
+@contextmanager
+def sparse_file(size: int, *, in_memory: bool | None = None) -> Iterator[tuple[int, Path]]:
+    """A sparse file of `size` bytes: its descriptor, and a path for other programs; in memory when it is small."""
+    if size <= _SMALL if in_memory is None else in_memory:
+        descriptor = os.memfd_create("volume")
+        path = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+    else:
+        descriptor, name = tempfile.mkstemp(prefix="bpscript-")
+        path = Path(name)
+    try:
+        os.ftruncate(descriptor, size)
+        yield descriptor, path
+    finally:
+        os.close(descriptor)
+        if path.parent.name != "fd":
+            path.unlink()
+
+
+def written_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of a sparse file that were written."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError:         # ENXIO: nothing but a hole up to the end
+            return
+        end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
+        yield start, end
+
+
+def copy_back(descriptor: int, device: BlockDevice, size: int) -> None:
+    """Make the first `size` bytes of the device those of a sparse file; equal pieces are not written."""
+    position = 0
+    for start, end in [*written_ranges(descriptor, size), (size, size)]:
+        for low, high in list(data_ranges_of(device, position, start - position)):
+            device.zero(low, high - low)
+        copy_range(descriptor, device, start, end)
+        position = end
     device.flush()
+
+
+def copy_range(descriptor: int, device: BlockDevice, start: int, end: int) -> None:
+    """Make a range of the device that of a file; equal pieces are not written."""
+    for offset in range(start, end, _STEP):
+        data = os.pread(descriptor, min(_STEP, end - offset), offset)
+        if device.read(offset, len(data)) != data:
+            device.write(offset, data)
 
 
 def check_ext(device: BlockDevice) -> list[Problem]:
@@ -118,29 +152,3 @@ def repair_ext(device: BlockDevice, clock: Clock | None = None) -> None:
                 f"ext volume was not unmounted cleanly and cannot be mended by itself: {reason[-1].strip() if reason else 'e2fsck -p failed'}",
                 hint="run e2fsck on it",
             )
-
-
-def resize_ext(device: BlockDevice, clock: Clock | None = None) -> None:
-    """Grow or shrink the volume to the size of the device (whole blocks).
-
-    Raises NoSpaceError when its files do not fit.
-    """
-    superblock = Superblock.read(device)
-    target = device.size // superblock.block_size
-    if target == superblock.block_count:
-        return
-    if superblock.size > device.size:
-        raise FormatError(f"ext volume of {superblock.size} bytes on a device of {device.size}; shrink it before the device is cut")
-    resize_to(device, target, clock)
-
-
-def resize_to(device: BlockDevice, block_count: int, clock: Clock | None = None) -> None:
-    """Grow or shrink the volume to so many blocks; the device is at least as large before and after."""
-    with hosted(device) as (path, offset):
-        result = run_program(["resize2fs", "-f", f"{path}?offset={offset}", str(block_count)], clock)
-        if result.returncode:
-            words = " ".join((result.stderr + result.stdout).split())
-            if "minimum" in words or "No space" in words or "Not enough" in words:
-                raise NoSpaceError(f"ext volume cannot become {block_count} blocks: {words}")
-            raise StorageError(f"ext volume cannot become {block_count} blocks: {words}")
-    device.flush()

@@ -20,6 +20,7 @@ from .superblock import (
     read_groups,
 )
 
+_BEYOND = 1 << 80       # behind the end of everything
 _RUNS = re.compile(rb"\xff+|[\x01-\xfe]")
 
 
@@ -63,6 +64,21 @@ def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
+def subtract(ranges: Iterable[tuple[int, int]], without: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What of sorted, merged ranges is not in other sorted, merged ranges."""
+    others = iter(without)
+    low, high = next(others, (_BEYOND, _BEYOND))
+    for start, stop in ranges:
+        position = start
+        while position < stop:
+            if high <= position:
+                low, high = next(others, (_BEYOND, _BEYOND))
+                continue
+            if low > position:
+                yield position, min(low, stop)
+            position = high
+
+
 def used_ranges(device: BlockDevice) -> Iterator[tuple[int, int]]:
     """Half-open byte ranges that hold metadata or data of the volume on `device`, in order and merged.
 
@@ -72,14 +88,14 @@ def used_ranges(device: BlockDevice) -> Iterator[tuple[int, int]]:
     groups = read_groups(device, superblock)
     block_size = superblock.block_size
     blocks = [(0, superblock.first_data_block or 1), (0, -(-(SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE) // block_size))]
-    blocks += _metadata(superblock, groups)
+    blocks += metadata_blocks(superblock, groups)
     blocks += _bitmap_runs(device, superblock, groups)
     blocks.sort()
     for start, end in merge(blocks):
         yield start * block_size, min(end, superblock.block_count) * block_size
 
 
-def _metadata(superblock: Superblock, groups: list[Group]) -> Iterator[tuple[int, int]]:
+def metadata_blocks(superblock: Superblock, groups: list[Group]) -> Iterator[tuple[int, int]]:
     """Blocks that are in use by what they are: superblocks, descriptors, bitmaps, inode tables."""
     inode_blocks = -(-superblock.inodes_per_group * superblock.inode_size // superblock.block_size)
     per_block = superblock.block_size // superblock.descriptor_size
