@@ -8,9 +8,10 @@ Two sections stand in the header, so that everything can be checked before the f
 While unpacking, every entry of the tar stream must be the next one of the plan. META says where the files come from.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
+from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
 from ..base.sources import Reader
@@ -35,11 +36,11 @@ Listed = tuple[str, Facts, str | None]      # path, facts, and the earlier path 
 
 def write_incremental(
     frames: FrameSink, volume: Filesystem, path: str = "", *, filters: Filters | None = None, base: BaseTree | None = None,
-    sink: Sink = ignore, level: int = 3, threads: int | None = None, meta: Mapping[str, Json] | None = None,
+    sink: Sink = ignore, level: int = 3, threads: int | None = None, clock: Clock | None = None,
 ) -> Written:
     """Pack what is below `path` (or one file) and the filters let through; with `base`, only what differs from it.
 
-    `meta` is added to the description in the header. Raises NotFoundError, and StorageError that names a file that cannot be
+    With `clock` the time goes into the header. Raises NotFoundError, and StorageError that names a file that cannot be
     read or that changes meanwhile.
     """
     filters = filters or Filters()
@@ -52,12 +53,15 @@ def write_incremental(
         raise StorageError(f"{len(plan)} files and directories are more than an archive can hold ({MAX_ENTRIES})")
     sections = {NAME: pack_names(plan)}
     description: dict[str, Json] = {
-        "filesystem": volume.kind, "label": volume.label, "ident": volume.ident, "path": path, **_counts(plan),
+        "filesystem": volume.kind, "family": str(volume.family), "label": volume.label, "ident": volume.ident, "path": path,
+        "writer": "bpscript", **_counts(plan),
     }
+    if clock is not None:
+        description["created_ns"] = clock.now_ns()
     if base is not None:
         sections[BASE] = pack_removals(removed)
         description["base"] = base.description
-    header = Header(ArchiveKind.INCREMENTAL, MIB, None, {**description, **(meta or {})}, sections)
+    header = Header(ArchiveKind.INCREMENTAL, MIB, None, description, sections)
     progress = Progress(sink, "pack", sum(entry.size for entry in plan))
     progress.report()
     with ArchiveWriter(frames, header, level=level, threads=threads) as writer:

@@ -7,6 +7,7 @@ import random
 import stat
 import tarfile
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -202,9 +203,9 @@ def test_damage_of_packed_streams_is_told(packing: str) -> None:
 
 @pytest.mark.parametrize("packing", PACKERS)
 def test_bombs_come_in_pieces(packing: str) -> None:
-    bomb = PACKERS[packing](bytes(200 << 20))
+    bomb = PACKERS[packing](bytes(60 << 20))
     sizes = [len(piece) for piece in unpacked([bomb], packing, "x")]
-    assert sum(sizes) == 200 << 20
+    assert sum(sizes) == 60 << 20
     assert max(sizes) <= 48 << 20
 
 
@@ -227,7 +228,8 @@ def test_bytes_read_before_come_first() -> None:
 def zip_of(*files: tuple[str, bytes, int, int]) -> bytes:
     """A zip of (name, contents, system, external attributes)."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # a name twice is what some tests want
         for name, data, system, attributes in files:
             info = zipfile.ZipInfo("x", (2001, 9, 9, 1, 46, 40))
             info.filename, info.create_system, info.external_attr = name, system, attributes
@@ -288,7 +290,6 @@ def test_what_the_zip_program_of_python_makes_is_unpacked(tmp_path: Path) -> Non
         (zip_of(("a", b"abc" * 100, 3, 0)).replace(b"\x00\x00\x08\x00", b"\x01\x00\x08\x00"), "is encrypted|is damaged"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_hostile_zip_is_refused_before_anything_is_written(data: bytes, message: str) -> None:
     target = MemoryTree()
     with pytest.raises(FormatError, match=message):
