@@ -21,7 +21,7 @@ from .leases import Lease, is_dhclient, is_udhcpc, read_dhclient, read_udhcpc
 from .message import ACK, OFFER, REPLY, Message
 from .variables import Parameter, parameters, variables_of
 
-_LONGEST_FILE = 4 << 20         # bytes of anything but a capture
+_LONGEST_FILE = 4 << 20         # bytes of anything but a capture in a file
 _HINT = "a packet, pcap, pcapng, udhcpc environment, dhclient leases or JSON is expected"
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?:([:.-]?)[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2})*\Z|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4})+\Z")
 # Files people have by mistake, by their first bytes.
@@ -63,6 +63,8 @@ def parse_mac(text: str) -> bytes:
 
 
 def _read(file: BinaryIO, wanted: bytes | None) -> dict[str, str]:
+    if not file.seekable():     # a pipe
+        file = BytesIO(file.read(_LONGEST_FILE + 1))
     start = file.read(8)
     file.seek(0)
     if is_capture(start):

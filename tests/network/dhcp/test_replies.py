@@ -1,8 +1,10 @@
 """`--bootp FILE` in all its forms."""
 
 import json
+import os
 import struct
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
@@ -304,6 +306,15 @@ def test_what_is_no_reply_is_refused(data: bytes, reason: str, hint: str) -> Non
         read_reply(data)
     assert reason in caught.value.message
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("data", [pcap(ethernet(reply())), b"ip=10.0.0.5\nhostname=pc12\n"])
+def test_a_pipe_is_a_file_too(tmp_path: Path, data: bytes) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    assert read_reply(tmp_path / "pipe")["BOOTP-Host-Name"] == "pc12"
+    writer.join()
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
