@@ -1,6 +1,6 @@
 """What arguments mean to commands: file names, variables, colours, durations and so on."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from ..language.arguments import (
     ArgumentType,
@@ -16,7 +16,7 @@ from ..language.arguments import (
 )
 from ..language.names import is_variable_name
 from ..language.source import label_key
-from ..language.syntax import NUMERIC, TEXTUAL, Keyed, Node, Pair, Signed, Tenths, Test, Word
+from ..language.syntax import NUMERIC, TEXTUAL, Node, Pair, Signed, Tenths, Test, Word
 
 COLORS = (
     "Black", "Blue", "Green", "Cyan", "Red", "Magenta", "Brown", "LightGray", "DarkGray", "LightBlue", "LightGreen", "LightCyan",
@@ -239,30 +239,6 @@ class FilterArgument(StringArgument):
         return isinstance(node, Signed)
 
 
-class ArchiveEndArgument(ArgumentType):
-    """What stands at an end of an archive operation: a keyword and perhaps a name."""
-
-    expected = 'archive "file", iarchive "file" or path "path"'
-    shape = "archive_end"
-
-    def accepts(self, node: Node) -> bool:
-        """A keyword with or without a string."""
-        return isinstance(node, Keyed)
-
-    def convert(self, value: Value) -> "ArchiveEnd":
-        """The keyword in lower case and the name."""
-        assert isinstance(value, tuple)
-        word, name = value
-        return ArchiveEnd(str(word).lower(), None if name is None else str(name))
-
-
-class ArchiveEnd(NamedTuple):
-    """`archive "a.imz"`: the keyword as written, in lower case, and the name; None where there is none."""
-
-    form: str
-    name: str | None
-
-
 FileName = Annotated[str, FileNameArgument()]
 VariableName = Annotated[str, VariableArgument()]
 AssignedName = Annotated[str, AssignedArgument()]
@@ -280,4 +256,3 @@ PlaceNumber = Annotated[int, PlaceNumberArgument()]
 PartitionNumbers = Annotated[tuple[int, ...], PartitionNumbersArgument()]
 TreePlace = Annotated[str, TreePlaceArgument()]
 FilterPattern = Annotated[SignedText, FilterArgument()]
-ArchiveEndText = Annotated[ArchiveEnd, ArchiveEndArgument()]

@@ -36,7 +36,7 @@ def include(run: Run, file: FileName) -> Enter:
         from ..network.foreign import parse_foreign  # noqa: PLC0415 - loads the socket module
 
         server_part = parse_foreign(file).server_part
-        if not server_part and caller is not None and caller.server_part:
+        if not server_part and caller is not None and caller.server_part != "":
             server_part = caller.server_part
             name = f"{server_part}:{file}"
     elif isinstance(place, HostPlace):

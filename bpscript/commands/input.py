@@ -22,7 +22,7 @@ def get_key(run: Run, name: VariableName | None = None) -> None:
     """
     key = run.keys.take()
     if key is None:
-        raise StorageError(_NO_MORE_KEYS)
+        raise run.refuse(None, _NO_MORE_KEYS)
     if name is not None:
         run.variables.set(name, key)
 
@@ -96,6 +96,6 @@ def on_key(run: Run, key: str, command: NestedCommand | None = None) -> None:
 def _read_line(run: Run, name: str | None, most: int | None, echo: str | None) -> None:
     text = run.read_line(most, echo)
     if text is None:
-        raise StorageError(_NO_MORE_KEYS)
+        raise run.refuse(None, _NO_MORE_KEYS)
     if name is not None:
         run.variables.set(name, text)

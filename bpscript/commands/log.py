@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..base.errors import BpscriptError, StorageError
+from ..base.errors import BpscriptError
 from ..interpreter.frames import PromptFrame
 from ..interpreter.results import Enter, Leave
 from ..interpreter.run import Run
@@ -69,7 +69,7 @@ def capture_log(run: Run) -> None:
         > CaptureLog
     """
     if any(frame.capture is not None for frame in run.frames):
-        raise StorageError("a capture is active already", hint="EndCapture ends it, in the file that began it")
+        raise run.refuse(None, "a capture is active already", hint="EndCapture ends it, in the file that began it")
     run.frame.capture = []
 
 
@@ -85,7 +85,7 @@ def end_capture(run: Run, filename: FileName = "") -> None:
     """
     captured = run.frame.capture
     if captured is None:
-        raise StorageError("there is no capture to end in this file", hint="CaptureLog begins one")
+        raise run.refuse(None, "there is no capture to end in this file", hint="CaptureLog begins one")
     run.frame.capture = None
     if filename:
         data = "".join(captured).encode("utf-8", "replace")

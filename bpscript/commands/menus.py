@@ -148,7 +148,7 @@ def pwd(run: Run, choice: RestText = "") -> None:
     Examples:
         > .PWD 1 BpR8oiIlRR9bo
     """
-    raise StorageError(".PWD is not implemented, so that nothing is left open by accident", hint="use GetPasswd and If ... Match-Passwd")
+    raise run.refuse(None, ".PWD is not implemented, so that nothing is left open by accident", hint="use GetPasswd and If ... Match-Passwd")
 
 
 def _choose(run: Run) -> Ended | Enter:

@@ -34,10 +34,10 @@ def code_page_from_table(data: bytes, name: str) -> str:
     encoding = codecs.charmap_build(decoding)
     codec_name = f"bpscript_page_{len(_tables)}"
 
-    def decode(text: Buffer, errors: str = "strict") -> tuple[str, int]:
+    def decode(text: Buffer, errors: str = "strict", /) -> tuple[str, int]:
         return codecs.charmap_decode(bytes(text), errors, decoding)
 
-    def encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
+    def encode(text: str, errors: str = "strict", /) -> tuple[bytes, int]:
         return codecs.charmap_encode(text, errors, encoding)
 
     _tables[codec_name] = codecs.CodecInfo(encode, decode, name=codec_name)

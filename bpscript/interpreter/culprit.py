@@ -21,6 +21,8 @@ def find_culprit(message: str, given: Sequence[Given], omitted: Sequence[tuple[s
     `omitted` are the parameters that have their defaults: when it is about one of those, no argument is to blame. Of several
     that fit, the last is taken: destinations come last, and they cause most of the trouble.
     """
+    if message.startswith("$"):
+        return None         # a variable is wrong, which is not on the line
     for rule in (_is_quoted, _is_empty, _is_named):
         for name, value, place in reversed(given):
             if rule(name, value, message):

@@ -15,9 +15,9 @@ from ..language.arguments import CommandArgument, Condition, RefusedArgument, Si
 from ..language.declare import Declaration, Parameter
 from ..language.expand import parts_of, unescape
 from ..language.names import did_you_mean
-from ..language.parser import found_at, one_line, parse, skip_blanks, unclosed_quote, unexpected
+from ..language.parser import found_at, one_line, parse, skip_blanks, unclosed_error, unclosed_quote, unexpected
 from ..language.places import Expanded, Place, PlacedError
-from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Keyed, Node, Pair, Rest, Signed, Tenths, Test, Word
+from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Node, Pair, Rest, Signed, Tenths, Test, Word
 from .culprit import find_culprit
 from .evaluate import Constant, Values, evaluator
 from .nested import NestedCommand, NestedSource
@@ -143,7 +143,7 @@ def _read(text: Expanded, start: int, declaration: Declaration) -> tuple[Node, .
     rest = skip_blanks(text.text, end)
     if not declaration.takes_rest:
         if rest < len(text.text):
-            if not nodes and declaration.parameters:
+            if not nodes and declaration.parameters and unclosed_error(text, rest) is None:
                 expected = declaration.parameters[0].type.expected
                 found = found_at(text.text, rest)
                 raise PlacedError.at(Place(text, rest, rest + 1), f"expected {expected}, found {found}", hint=f"usage: {declaration.usage}")
@@ -247,13 +247,6 @@ def _raw(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> tuple[
             return False, lambda run, values: SignedText(node.sign, str(signed(values)))
         case Pair():
             return _pair(node, text)
-        case Keyed():
-            if node.text is None:
-                return True, lambda run, values: (node.word, None)
-            keyed = evaluator(node.text, text)
-            if isinstance(keyed, Constant):
-                return True, lambda run, values: (node.word, keyed.value)
-            return False, lambda run, values: (node.word, keyed(values))
         case Rest():
             if isinstance(parameter.type, CommandArgument):
                 source = NestedSource(text, node.start)

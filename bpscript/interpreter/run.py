@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import ScriptError
+from ..base.errors import BpscriptError, ScriptError
 from ..base.events import Event, Kind, Value, ignore
 from ..base.text import decode
 from ..language.expand import expand
@@ -125,10 +125,11 @@ class Run:
             raise self.refuse(0, f"Include is nested more than {MOST_INCLUDES} deep")
         return Enter(frame)
 
-    def refuse(self, argument: int, message: str, hint: str | None = None) -> PlacedError:
-        """An error of the running command, under its argument of that index."""
+    def refuse(self, argument: int | None, message: str, hint: str | None = None) -> PlacedError:
+        """An error of the running command, under its argument of that index; under its name for None."""
         assert self._statement is not None
-        return PlacedError.at(self._statement.place_of(argument), message, hint=hint)
+        place = self._statement.place if argument is None else self._statement.place_of(argument)
+        return PlacedError.at(place, message, hint=hint)
 
     def command_from(self, text: str) -> NestedCommand | None:
         """A command from a string, expanded again; errors point at the running command's first argument. None for nothing."""
@@ -216,6 +217,9 @@ class Run:
                 ended = self._run_lines(self.frames[-1])
             except PlacedError as error:
                 self._failed(self._script_error(error), base)
+                continue
+            except BpscriptError as error:      # of what was still to be done at the end of a file
+                self._failed(self._script_error(PlacedError(error.message, self.line.column, hint=error.hint)), base)
                 continue
             if ended is not None:
                 del self.frames[base:]
@@ -326,7 +330,7 @@ class Run:
         prompts = [index for index, frame in enumerate(self.frames) if frame.is_prompt and index >= base]
         if prompts:
             self._unwind(prompts[-1] + 1)
-            self.warn(error.explain())
+            self.warn(str(error) if error.hint is None else f"{error} ({error.hint})")
         elif self._continues:
             self.variables.define("LastError", error.message)
             self.warn(str(error))

@@ -12,7 +12,6 @@ from .syntax import (
     TEXTUAL,
     Absent,
     Comma,
-    Keyed,
     Measure,
     Node,
     Number,
@@ -88,14 +87,6 @@ class TreeBuilder(Transformer[Token, Any]):
         """Disk and partition as one argument."""
         disk, colon, partition = children
         return Pair(disk, partition, _span(colon)[0] if disk is None else disk.start, partition.end)
-
-    def archive_end(self, children: list[Any]) -> tuple[Node, ...]:
-        """A keyword and what belongs to it."""
-        word, text = children
-        if word is None:
-            return ()
-        start, end = _span(word)
-        return (Keyed(unescape(str(word)), text, start, end if text is None else text.end),)
 
     def filter(self, children: list[Any]) -> tuple[Node, ...]:
         """A sign and a string, or nothing."""

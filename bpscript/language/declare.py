@@ -28,7 +28,7 @@ A function returns None, or where to go on: a value of `interpreter/results.py`,
 wrong is raised as an error of `base/errors.py`; the interpreter puts the caret under the argument that the message quotes
 (`"name"`) or names with its number (`partition 3`); `RefusedArgument` in a conversion points at its argument.
 
-A family is a module; `CommandSet.collect` takes the modules, in a tuple.
+A family is a module; `bpscript/commands/__init__.py` names them in a tuple.
 '''
 
 import re
@@ -36,7 +36,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import EnumType
 from functools import cached_property
-from types import ModuleType, NoneType, UnionType
+from importlib import import_module
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .arguments import (
@@ -201,33 +202,37 @@ def command(
             name, function, aliases, group, since, writes_disk, mrzip_only, no_effect_in_mrzip, interactive_only, programs_note,
             untested, (usage,) if isinstance(usage, str) else usage, summary, description, arguments, examples, signature,
         )
-        function.declaration = declaration  # type: ignore[attr-defined]  # found again by CommandSet.collect
+        function.declaration = declaration  # type: ignore[attr-defined]  # found again by CommandSet
         return function
 
     return declare
 
 
 class CommandSet:
-    """The commands of a program, by name."""
+    """The commands of a program, by name.
 
-    def __init__(self, declarations: Iterable[Declaration]) -> None:
-        self.declarations: tuple[Declaration, ...] = tuple(declarations)
-        self._by_name = {fold(name): each for each in self.declarations for name in (each.name, *each.aliases)}
+    Families are modules, named in the order in which they are looked through: a name that the first ones have does not load
+    the others, so that a short script starts fast.
+    """
 
-    @classmethod
-    def collect(cls, modules: Iterable[ModuleType]) -> "CommandSet":
-        """All commands that the modules declare."""
-        found = []
-        for module in modules:
-            for each in vars(module).values():
-                declaration = getattr(each, "declaration", None)
-                if isinstance(declaration, Declaration) and each.__module__ == module.__name__:
-                    found.append(declaration)
-        return cls(found)
+    def __init__(self, package: str, families: Iterable[str]) -> None:
+        self._waiting = [f"{package}.{family}" for family in families]
+        self._found: list[Declaration] = []
+        self._by_name: dict[str, Declaration] = {}
 
     def get(self, name: str) -> Declaration | None:
-        """The command of a name, in any case."""
-        return self._by_name.get(fold(name))
+        """The command of a name, in any case; None when no family has it."""
+        key = fold(name)
+        while key not in self._by_name and self._waiting:
+            self._load()
+        return self._by_name.get(key)
+
+    @property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """All commands, family by family."""
+        while self._waiting:
+            self._load()
+        return tuple(self._found)
 
     def names(self) -> list[str]:
         """All names, aliases too, as they are written in the reference."""
@@ -235,6 +240,16 @@ class CommandSet:
 
     def __iter__(self) -> Iterator[Declaration]:
         return iter(self.declarations)
+
+    def _load(self) -> None:
+        """Import the next family."""
+        module = import_module(self._waiting[0])
+        for each in vars(module).values():
+            declaration = getattr(each, "declaration", None)
+            if isinstance(declaration, Declaration) and each.__module__ == module.__name__:
+                self._found.append(declaration)
+                self._by_name |= {fold(name): declaration for name in (declaration.name, *declaration.aliases)}
+        del self._waiting[0]
 
 
 def _parse_docstring(text: str) -> tuple[str, str, dict[str, str], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from .syntax import Absent, Comma, Node
 if TYPE_CHECKING:
     from lark import Lark, Token
 
-SHAPES = ("values", "single", "position", "assignment", "place", "filter", "archive_end", "test")
+SHAPES = ("values", "single", "position", "assignment", "place", "filter", "test")
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _CHUNK = re.compile(r'"(?:\\.|[^"\\])*"?|(?:\\.|[^\s"(),])+|.', re.DOTALL)
@@ -175,11 +175,6 @@ class _Reader:
             opening = self.open[0]
             offset = cast(int, opening.start_pos)
             return self._error_at(offset, offset + 1, f'missing "{_OPENING[opening.type]}"')
-        last = self.tokens[-1] if self.tokens else None
-        if last is not None and last.type in {"CI", "SIGN"} and problem < len(text):
-            behind = "digits" if last.type == "SIGN" else "a string"
-            message = f"expected {behind} directly behind {last}, found {found_at(text, problem)}"
-            return self._error_at(cast(int, last.start_pos), cast(int, last.end_pos), message)
         expected = self._expected(parser)
         if problem >= len(text):
             return self._too_short(expected)
@@ -204,6 +199,8 @@ class _Reader:
     def _expected(self, parser: Any) -> str:  # noqa: ANN401 - lark's own
         if self.tokens and self.tokens[-1].type == "MEASURE":
             return f"a string after {self.tokens[-1]}"
+        if self.tokens and self.tokens[-1].type == "CI":
+            return "a string behind ci"
         accepted = parser.accepts()
         if self.shape == "assignment":
             accepted -= {"WORD"} if "STRING" in accepted else set()

@@ -136,16 +136,6 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
-    """A keyword and perhaps a string: `archive "a.imz"`, `dump`."""
-
-    word: str
-    text: "Textual | None"
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
 class Rest:
     """The rest of the line: a nested command, a label, a text without quotes."""
 
@@ -172,6 +162,6 @@ class Test:
 
 Textual = Text | Replacement | Selection
 Numeric = Number | NumberHole | Operation | Measure
-Node = Textual | Numeric | Word | Tenths | Comma | Absent | Signed | Pair | Keyed | Rest | Test
+Node = Textual | Numeric | Word | Tenths | Comma | Absent | Signed | Pair | Rest | Test
 TEXTUAL = (Text, Replacement, Selection)
 NUMERIC = (Number, NumberHole, Operation, Measure)
