@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_refused_before_the_first_write(case: Case, tree: P
     archive = tmp_path / "a.imz"
     pack(make(case, tmp_path / "source.img", tree), archive)
     with FullImage.open(open_from_host(archive)) as image:
-        for size, words in ((2120 << 10, "do not fit on this partition of 2.1 MB"), (200 << 10, "too small|do not fit")):
+        for size, words in ((2120 << 10, "do not fit on this partition of 2.1 MB"), (200 << 10, "does not go with FAT16|do not fit|too small")):
             small = JournalDevice(MemoryDevice(size))
             with pytest.raises(StorageError, match=words):
                 restore(image, small, clock=CLOCK)
