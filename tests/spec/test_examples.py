@@ -137,7 +137,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def untouched(disk: Path) -> bool:
-    return not any(disk.read_bytes())
+    """Whether an image holds nothing but zeros; what is a hole need not be read."""
+    with disk.open("rb") as file:
+        try:
+            start = os.lseek(file.fileno(), 0, os.SEEK_DATA)
+        except OSError:
+            return True     # no data at all
+        file.seek(start)
+        return not any(block.strip(b"\0") for block in iter(lambda: file.read(MB), b""))
 
 
 # 01
@@ -189,14 +196,14 @@ def test_02_deploys_dos(full_site: Site) -> None:
     assert result.error is None, result.error.explain()
     assert result.booted == "hdboot 0:1"
     assert tables.rows(disk) == ["1 6 1+1024 boot"]
-    protocol = (EXAMPLES / "protocol.ref").read_text()
+    protocol = (EXAMPLES / "protocol.ref").read_bytes().decode()
     for name, value in {
         "${BOOTP-Host-Name}": "pc7", "${MS-IPAddress}": "10 1 2 7", "${MS-IPSubnet}": "255 255 255 0", "${MS-IPRouter}": "10 1 2 254",
     }.items():
         protocol = protocol.replace(name, value)
     assert "${not a name}" in protocol
     assert full_site.read("{:1}/lanman.dos/protocol.ini", [disk]).decode() == protocol
-    autoexec = (EXAMPLES / "autoexec.ref").read_text().replace("@@BOOTP-Host-Name@@", "pc7").replace("@@bootp-host-name@@", "pc7")
+    autoexec = (EXAMPLES / "autoexec.ref").read_bytes().decode().replace("@@BOOTP-Host-Name@@", "pc7").replace("@@bootp-host-name@@", "pc7")
     assert full_site.read("{:1}/autoexec.bat", [disk]).decode() == autoexec.replace("@@BOOTP-Domain-Name@@", "unige.ch")
 
 
