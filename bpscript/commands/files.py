@@ -26,7 +26,7 @@ def copy(run: Run, source: FileName, dest: FileName) -> None:
         > Copy "autoexec.bat" "{:1}/autoexec.bat"
     """
     files = run.machine.files
-    if files.place(source) == files.place(dest):
+    if _is_same(run, source, dest):
         files.open(source).close()      # it must exist; there is nothing to do
         return
     _write_checked(run, dest, files.chunks(source), _size_of(files.at(source)))
@@ -45,7 +45,7 @@ def append(run: Run, src1: FileName, src2: FileName, dest: FileName) -> None:
         > Append "hosts.head" "hosts.tail" "{:1}/etc/hosts"
     """
     files = run.machine.files
-    if files.place(dest) in {files.place(src1), files.place(src2)}:
+    if _is_same(run, src1, dest) or _is_same(run, src2, dest):
         raise StorageError(f'"{dest}" cannot be both read and written by Append')
     files.open(src2).close()
 
@@ -212,6 +212,18 @@ def _split_pattern(path: str) -> tuple[str, str | None]:
     if not ("?" in last or "*" in last):
         return path, None
     return (head + slash).removesuffix("/") or "/", last
+
+
+def _is_same(run: Run, one: str, other: str) -> bool:
+    """Whether two names mean one file: also by another spelling where case does not matter, or through symbolic links."""
+    files = run.machine.files
+    if files.place(one) == files.place(other):
+        return True
+    first, second = files.at(one), files.at(other)
+    if not isinstance(first, VolumeFile) or not isinstance(second, VolumeFile) or first.volume is not second.volume:
+        return False
+    paths = [file.resolved() for file in (first, second)]
+    return paths[0] == paths[1] or (first.volume.ignores_case and paths[0].casefold() == paths[1].casefold())
 
 
 def _is_flat(file: File) -> bool:
