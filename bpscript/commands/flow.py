@@ -1,6 +1,8 @@
 """Control (language.md 8.2): where a script goes on, and when."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from ..base.errors import StorageError
 from ..interpreter.frames import FileFrame
@@ -11,7 +13,7 @@ from ..language.declare import command
 from ..language.numbers import words_of
 from ..language.patterns import compile_pattern
 from ..language.source import Source
-from ..machine.places import DiskPlace, ForeignPlace, HostPlace
+from ..machine.places import ForeignPlace, HostPlace
 from .arguments import Duration, FileName, IfTest, Label, VariableName
 
 _GROUP = "control"
@@ -36,14 +38,14 @@ def include(run: Run, file: FileName) -> Enter:
         from ..network.foreign import parse_foreign  # noqa: PLC0415 - loads the socket module
 
         server_part = parse_foreign(file).server_part
-        if not server_part and caller is not None and caller.server_part != "":
-            server_part = caller.server_part
-            name = f"{server_part}:{file}"
+        inherited = "" if caller is None else caller.server_part
+        if inherited and not server_part:
+            server_part, name = inherited, f"{inherited}:{file}"
     elif isinstance(place, HostPlace):
         if caller is not None and caller.folder and not place.path.startswith("/"):
             name = f"{caller.folder}/{place.path}"
         folder = name.replace("\\", "/").rpartition("/")[0]
-    elif isinstance(place, DiskPlace) and caller is not None:
+    elif caller is not None:
         folder = caller.folder
     data = run.machine.files.read(name)
     return run.enter(FileFrame(Source.parse(file, run.decode(data)), server_part=server_part, folder=folder))
@@ -216,7 +218,7 @@ def power_off(run: Run) -> Ended:
     return Ended("poweroff")
 
 
-_COMPARISONS = {
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda left, right: left == right,
     "!=": lambda left, right: left != right,
     "<": lambda left, right: left < right,
@@ -267,7 +269,7 @@ def _is_valid(run: Run, disk: int | None, partition: int, ignore_case: bool) -> 
     return run.machine.is_valid(disk or 0, partition)
 
 
-_TESTS = {
+_TESTS: dict[str, Callable[..., bool]] = {
     "match-expr": _matches_pattern,
     "match-passwd": _matches_password,
     "in": _is_word_of,

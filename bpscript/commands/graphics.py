@@ -40,7 +40,9 @@ def close_graph(run: Run) -> None:
 
 
 @command("DrawBar", group=_GROUP, no_effect_in_mrzip=True)
-def draw_bar(run: Run, x: int, y: int, width: int, height: int, col: Palette) -> None:
+def draw_bar(  # noqa: PLR0917 - the language has as many
+    run: Run, x: int, y: int, width: int, height: int, col: Palette
+) -> None:
     """Draw a filled bar.
 
     Args:
@@ -56,7 +58,7 @@ def draw_bar(run: Run, x: int, y: int, width: int, height: int, col: Palette) ->
 
 
 @command("DrawWindow", group=_GROUP, no_effect_in_mrzip=True, since="3.0, title 3.14")
-def draw_window(
+def draw_window(  # noqa: PLR0917 - the language has as many
     run: Run,
     x: int,
     y: int,

@@ -40,7 +40,7 @@ def code_page_from_table(data: bytes, name: str) -> str:
     def encode(text: str, errors: str = "strict", /) -> tuple[bytes, int]:
         return codecs.charmap_encode(text, errors, encoding)
 
-    _tables[codec_name] = codecs.CodecInfo(encode, decode, name=codec_name)
+    _tables[codec_name] = codecs.CodecInfo(encode, decode, name=codec_name)  # type: ignore[arg-type]  # bytes() takes every buffer
     return codec_name
 
 

@@ -28,7 +28,7 @@ Step = Callable[[list[Value], Values], None]
 Evaluator = Callable[[Values], Value]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Constant:
     """A value that is known when the line is prepared."""
 

@@ -7,6 +7,7 @@ A statement is made once for a line and run with the values of the line's macros
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ..language.arguments import CommandArgument, Condition, RefusedArgument, Si
 from ..language.declare import Declaration, Parameter
 from ..language.expand import parts_of, unescape
 from ..language.names import did_you_mean
-from ..language.parser import found_at, one_line, parse, skip_blanks, unclosed_error, unclosed_quote, unexpected
+from ..language.parser import About, found_at, one_line, parse, skip_blanks, unclosed_error, unclosed_quote, unexpected
 from ..language.places import Expanded, Place, PlacedError
 from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Node, Pair, Rest, Signed, Tenths, Test, Word
 from .culprit import find_culprit
@@ -30,7 +31,7 @@ _NAME = re.compile(r'(?:\\.|[^ \t\r\n"(\\])+', re.DOTALL)
 Raw = Callable[["Run", Values], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bound:
     """An argument and its parameter. `constant` holds the converted value when it is known; `raw` computes it before that."""
 
@@ -81,10 +82,9 @@ class Statement:
         if self._skipped:
             return None
         try:
-            result = self._function(run, *arguments)
             if self._writes_disk:
-                run.machine.disks.flush()       # between two commands the disks are whole
-            return result
+                return self._written(run, arguments)
+            return self._function(run, *arguments)
         except (PlacedError, ScriptError):
             raise
         except BpscriptError as error:
@@ -94,6 +94,17 @@ class Statement:
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             raise self._placed(f"{name}{error.strerror or error}", None, run, values) from error
+
+    def _written(self, run: "Run", arguments: tuple[object, ...]) -> Any:  # noqa: ANN401
+        """Run a command that writes: between two commands the disks are whole, whatever came of it."""
+        try:
+            result = self._function(run, *arguments)
+        except BpscriptError:
+            with suppress(BpscriptError):       # the first error is the one to report
+                run.machine.disks.flush()
+            raise
+        run.machine.disks.flush()
+        return result
 
     def place_of(self, index: int) -> Place:
         """Where argument `index` stands; the command's name when it was left out."""
@@ -138,7 +149,7 @@ def _read(text: Expanded, start: int, declaration: Declaration) -> tuple[Node, .
     nodes: tuple[Node, ...] = ()
     end = start
     if declaration.shape is not None and start < len(text.text):
-        shape = parse(text, start, declaration.shape, declaration.most, declaration.name, declaration.usage)
+        shape = parse(text, start, declaration.shape, About(declaration.name, declaration.usage, declaration.most))
         nodes, end = shape.nodes, shape.end
     rest = skip_blanks(text.text, end)
     if not declaration.takes_rest:

@@ -7,27 +7,27 @@ if TYPE_CHECKING:
     from .frames import Frame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Jump:
     """Go on at a label of the running file."""
 
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ended:
     """The machine boots or is turned off: the script is over. `boot` is the text of the `[boot]` line, "poweroff" for example."""
 
     boot: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Enter:
     """Run another file, or the prompt, and come back."""
 
     frame: "Frame"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Leave:
     """Leave the prompt."""

@@ -10,7 +10,7 @@ from ..language.names import is_variable_name
 from ..language.source import Source
 from ..machine.machine import Machine
 from .frames import FileFrame, PromptFrame
-from .run import Outcome, Run
+from .run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Ending:
     error: ScriptError | None = None
 
 
-def run_script(
+def run_script(  # noqa: PLR0917 - what a run is made of
     machine: Machine,
     commands: CommandSet,
     script: Path,
@@ -49,7 +49,7 @@ def run_script(
         raise UsageError(f"{script}: cannot be read: {error.strerror}") from error
     source = Source.parse(str(script), run.decode(data))
     outcome = run.execute(FileFrame(source, folder=str(script.parent)))
-    if outcome == Outcome() and "i" in switches.lower():
+    if outcome.ended_by is None and outcome.error is None and "i" in switches.lower():
         outcome = run.execute(PromptFrame())
     return Ending(dict(_clean(run)), outcome.ended_by, outcome.error)
 

@@ -13,7 +13,7 @@ from ..language.names import fold
 Default = str | Callable[[], str] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Special:
     """A variable the interpreter looks at.
 

@@ -7,7 +7,6 @@ A command says the type of a parameter by an annotation: `str`, `int`, `str | in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
 from .syntax import NUMERIC, TEXTUAL, Node, Rest, Word
@@ -142,7 +141,6 @@ class RestArgument(ArgumentType):
         return isinstance(node, Rest)
 
 
-@dataclass(frozen=True, slots=True)
 class _Skippable:
     """Marks an optional parameter that may be left out although later ones are given."""
 

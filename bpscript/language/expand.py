@@ -47,7 +47,7 @@ class Where(Enum):
     SUBSTITUTION = "substitution"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Macro:
     """A variable in a line. `names` are the names it may mean, longest first, each with the text that then follows it."""
 
@@ -63,7 +63,7 @@ class Macro:
         return 0, ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Template:
     """A line with its macros left open."""
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..base.resources import grammar_text
 from .expand import unescape
@@ -50,12 +50,20 @@ _EXPECTATIONS: tuple[tuple[frozenset[str], str], ...] = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """What was read: its nodes, and the offset where it ended."""
 
     nodes: tuple[Node, ...]
     end: int
+
+
+class About(NamedTuple):
+    """What messages say of the command: its name, its usage, and how many values it takes at most."""
+
+    name: str
+    usage: str
+    most: int
 
 
 class WrongTokenError(Exception):
@@ -68,12 +76,9 @@ class WrongTokenError(Exception):
         self.end = end
 
 
-def parse(line: Expanded, start: int, shape: str, most: int, name: str, usage: str) -> Shape:
-    """Read the text from `start` as a shape, as far as it goes.
-
-    `most` is how many values a list may have; `name` and `usage` of the command are for messages. Raises PlacedError.
-    """
-    return _Reader(line, start, shape, most, name, usage).read()
+def parse(line: Expanded, start: int, shape: str, about: About) -> Shape:
+    """Read the text from `start` as a shape, as far as it goes. Raises PlacedError."""
+    return _Reader(line, start, shape, about).read()
 
 
 def skip_blanks(text: str, position: int) -> int:
@@ -97,13 +102,11 @@ def one_line(text: str) -> str:
 
 
 class _Reader:
-    def __init__(self, line: Expanded, start: int, shape: str, most: int, name: str, usage: str) -> None:
+    def __init__(self, line: Expanded, start: int, shape: str, about: About) -> None:
         self.line = line
         self.start = start
         self.shape = shape
-        self.most = most
-        self.name = name
-        self.usage = usage
+        self.about = about
         self.tokens: list[Token] = []
         self.open: list[Token] = []     # brackets
         self.started = 0                # values begun ...
@@ -116,16 +119,13 @@ class _Reader:
 
         text = self.line.text
         parser: Any = _parser().parse_interactive(TextSlice(text, self.start, len(text)), self.shape)
-        problem: int = len(text)
-        stream = parser.lexer_thread.lex(parser.parser_state)
+        problem = len(text)
         try:
-            for token in stream:
-                problem = cast(int, token.start_pos)
+            for token in parser.lexer_thread.lex(parser.parser_state):
                 parser.feed_token(token)
                 self._note(token)
-            problem = len(text)
         except UnexpectedCharacters as error:
-            problem = error.pos_in_stream
+            problem = cast(int, error.pos_in_stream)
         except UnexpectedToken as error:
             problem = cast(int, error.token.start_pos)
         except WrongTokenError as error:
@@ -167,7 +167,7 @@ class _Reader:
     def _error(self, problem: int, parser: Any) -> PlacedError:  # noqa: ANN401 - lark's own
         """The sentence for text that does not fit its shape: what was found and what could have come."""
         line, text = self.line, self.line.text
-        if self.shape == "values" and self.complete >= self.most:
+        if self.shape == "values" and self.complete >= self.about.most:
             return unexpected(line, skip_blanks(text, self.end))
         if (unclosed := unclosed_error(line, problem)) is not None:
             return unclosed
@@ -187,7 +187,7 @@ class _Reader:
 
     def _too_short(self, expected: str) -> PlacedError:
         line = self.line
-        message, hint = f"{self.name} needs more: expected {expected}", f"usage: {self.usage}"
+        message, hint = f"{self.about.name} needs more: expected {expected}", f"usage: {self.about.usage}"
         for segment in line.segments:
             if segment.offset == len(line.text) and segment.width:      # an empty value is what is missing
                 return PlacedError(message, segment.column, segment.width, hint=hint)

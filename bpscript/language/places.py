@@ -2,12 +2,12 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..base.errors import BpscriptError
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A stretch of expanded text: typed characters, which advance with the source, or a value, which stands at its macro."""
 
     offset: int         # in the expanded text
@@ -15,13 +15,12 @@ class Segment:
     width: int          # characters of the macro; 0 for typed text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Expanded:
     """A line with its macros replaced, ready for the parser.
 
-    A backslash in `text` is always followed by one character that has no meaning of its own; `holes` says for each macro that
-    was left open (marked in the text) what it is. `unclosed` is the offset of a quote that is never closed, and
-    `unclosed_operator` that of an unfinished `/x=y/`.
+    A backslash in `text` is always followed by one character that has no meaning of its own. `unclosed` is the offset of a quote
+    that is never closed, `unclosed_operator` that of an unfinished `/x=y/`, of which `operator_part` is missing.
     """
 
     text: str
@@ -49,8 +48,7 @@ class Expanded:
         return max(1, stop - self.column(start))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A stretch of an expanded line."""
 
     line: Expanded

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 Part = str | int        # a piece of text, or the index of a macro whose value stands there
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Number:
     """A number as written."""
 
@@ -18,7 +18,7 @@ class Number:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NumberHole:
     """A number from a variable: the value of macro `index`."""
 
@@ -27,7 +27,7 @@ class NumberHole:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """`(left operator right)`."""
 
@@ -38,7 +38,7 @@ class Operation:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Measure:
     """`@text`, its length in characters, or `#text`, its number of words."""
 
@@ -48,7 +48,7 @@ class Measure:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Text:
     """A string between quotes."""
 
@@ -57,7 +57,7 @@ class Text:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Replacement:
     """`text/old=new/`."""
 
@@ -68,7 +68,7 @@ class Replacement:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection:
     """`text{first-last}`, words, or `text[first-last]`, characters; `last` is None when there is one index."""
 
@@ -80,7 +80,7 @@ class Selection:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Word:
     """A bare word: a variable's name, a keyword, a colour."""
 
@@ -89,7 +89,7 @@ class Word:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tenths:
     """Digits, a point and digits: a duration, in tenths of a second."""
 
@@ -99,7 +99,7 @@ class Tenths:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comma:
     """A comma between arguments."""
 
@@ -107,7 +107,7 @@ class Comma:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Absent:
     """An argument that was left out where the shape has a place for it: `HdBoot :1` has no disk."""
 
@@ -115,7 +115,7 @@ class Absent:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Signed:
     """A sign and a string: `-"*.swp"`."""
 
@@ -125,7 +125,7 @@ class Signed:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pair:
     """`disk:partition`; the disk is None when it was left out."""
 
@@ -135,7 +135,7 @@ class Pair:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rest:
     """The rest of the line: a nested command, a label, a text without quotes."""
 
@@ -143,7 +143,7 @@ class Rest:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Test:
     """What stands between `If` and its command.
 
