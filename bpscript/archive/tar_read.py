@@ -180,16 +180,17 @@ class TarReader:
         fields = HEADER.unpack(block)
         checksum = fields[4]
         try:
-            stored: int | None = int(checksum[:6], 8)       # "012345\0 ", as nearly everybody writes it
+            stored = int(checksum[:6], 8)       # "012345\0 ", as nearly everybody writes it
         except ValueError:
-            stored = _octal(checksum)
-        if stored is None or adler32(block) & 0xFFFF != (stored + sum(checksum) - 255) % _MODULUS:
+            stored = -1
+        if adler32(block) & 0xFFFF != (stored + sum(checksum) - 255) % _MODULUS:
             data = bytes(block)
             if data == ZERO_BLOCK:
                 return None
-            # Some old programs added the bytes as signed numbers.
-            signed = sum(byte - 256 if byte > 127 else byte for byte in data[:148] + data[156:]) + 256
-            if stored is None or stored != signed:
+            # Others put the digits elsewhere in the field, or added the bytes as signed numbers.
+            rest = data[:148] + data[156:]
+            unsigned = sum(rest) + 8 * 0x20
+            if _octal(checksum) not in {unsigned, unsigned - 256 * sum(byte > 127 for byte in rest)}:
                 raise FormatError(f"{self._what}: no tar header at byte {self._at() - BLOCK}, its checksum is wrong")
         return fields
 

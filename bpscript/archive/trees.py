@@ -6,9 +6,11 @@ devices and dangling links are skipped with one counted warning (language.md 8.7
 first write (`plan.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from ..base.errors import InTheWayError, NotFoundError, StorageError
 from ..base.events import Event, Kind, Progress, Sink, ignore
@@ -55,7 +57,17 @@ class Summary:
             return ""
         words = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in sorted(self.skipped.items())]
         listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-        return f"{listed} skipped: {target} cannot hold them"
+        return f"{listed} skipped: {'this host' if target == 'FOLDER' else target} cannot hold them"
+
+
+@runtime_checkable
+class SkipsSome(Protocol):
+    """A volume that does not hold everything it is given, and counts that: a folder of an ordinary user."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Word → how often, since it was opened."""
+        ...
 
 
 def to_unix(facts: Facts) -> Facts:
@@ -108,6 +120,7 @@ class TreeWriter:
         self._late: list[tuple[str, Facts]] = []        # directories whose times are set at the end
         self._progress = Progress(sink, task, sum(entry.size for entry in plan) + sum(copy.size for copy in self._copies))
         self._quiet = sink is ignore
+        self._skipped_before = dict(target.skipped) if isinstance(target, SkipsSome) else {}
 
     def begin(self) -> None:
         """Make the directory that everything goes into, and those above it, and remove what is to go."""
@@ -159,6 +172,10 @@ class TreeWriter:
             self._copy(copy)
         for place, facts in reversed(self._late):
             self._target.set_facts(place, facts)
+        if isinstance(self._target, SkipsSome):
+            for what, count in self._target.skipped.items():
+                if count > self._skipped_before.get(what, 0):
+                    self.summary.skip(what, count - self._skipped_before.get(what, 0))
         warning = self.summary.warning(self._target.kind)
         if warning:
             self._sink(Event(Kind.WARNING, {"text": warning}))
@@ -190,10 +207,10 @@ class TreeWriter:
         converted = self._convert(facts)
         self._made.add(self._fold(path))
         self.summary.directories += 1
-        if self._target.kind == "FOLDER" and converted.unix is not None:
-            # The host asks its own user for write permission while files go in.
-            writable = replace(converted, unix=replace(converted.unix, mode=converted.unix.mode | 0o700))
-            self._target.make_dir(place, writable)
+        if self._target.kind == "FOLDER" and converted.unix is not None and os.geteuid():
+            # The host asks its own user for write permission while files go in; owners are set, or given up, at the end.
+            mine = UnixFacts(converted.unix.mode | 0o700, os.geteuid(), os.getegid())
+            self._target.make_dir(place, replace(converted, unix=mine))
         else:
             self._target.make_dir(place, converted)
         if self._unix is not None:

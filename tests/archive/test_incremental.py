@@ -1,3 +1,4 @@
+import ctypes
 import io
 import os
 import random
@@ -176,6 +177,30 @@ def test_a_host_tree_comes_back_on_the_host(tmp_path: Path) -> None:
     assert os.readlink(done / "link") == "../../etc"
     result = subprocess.run(["diff", "-r", "--no-dereference", source, done], check=False, capture_output=True)
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_an_ordinary_user_is_told_what_was_skipped(tmp_path: Path) -> None:
+    data = packed(linux_tree())
+    unpack_incremental(opened(data), MemoryTree())      # loads what the child may not be able to read
+    os.chown(tmp_path, 65534, 65534)
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(tmp_path)
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            ctypes.CDLL(None).prctl(4, 1)       # PR_SET_DUMPABLE: /proc/self is ours again
+            told: list[Event] = []
+            unpack_incremental(opened(data), FolderVolume("."), sink=told.append)
+            Path("told").write_text("\n".join(str(event.data["text"]) for event in told if event.kind is Kind.WARNING))
+        finally:
+            os._exit(0)     # nothing of this process may reach pytest
+    os.waitpid(child, 0)
+    assert (tmp_path / "told").read_text() == "1 device and 10 owners skipped: this host cannot hold them"
+    assert (tmp_path / "usr/bin/ex").read_bytes() == b"editor" * 1000
+    assert not (tmp_path / "null").exists()
 
 
 def test_the_same_tree_makes_the_same_bytes_whatever_the_threads() -> None:

@@ -322,6 +322,17 @@ def test_a_checksum_of_signed_bytes_is_accepted() -> None:
     assert unpack(bytes(block) + END)[0][0] == "ä"
 
 
+@pytest.mark.parametrize("form", [b"%06o\0 ", b"%07o\0", b"%6o \0", b" %06o\0", b"%06o  "])
+def test_a_checksum_may_be_written_in_many_ways(form: bytes) -> None:
+    block = bytearray(foreign("x"))
+    block[148:156] = b" " * 8
+    block[148:156] = form % sum(block)
+    assert unpack(bytes(block) + END)[0][0] == "x"
+    block[0] ^= 1
+    with pytest.raises(FormatError, match="its checksum is wrong"):
+        unpack(bytes(block) + END)
+
+
 @given(data=st.data(), position=st.integers(0, 6 * BLOCK - 1), value=st.binary(min_size=1, max_size=8))
 @settings(deadline=None)
 def test_any_bytes_open_or_raise_format_error(data: st.DataObject, position: int, value: bytes) -> None:
