@@ -17,6 +17,7 @@ from bpscript.base.units import KIB, MIB
 from bpscript.blocks.device import BlockDevice, data_ranges_of, host_file_of
 from bpscript.blocks.faulty import FaultyDevice
 from bpscript.blocks.file import FileDevice
+from bpscript.blocks.guarded import GuardedDevice
 from bpscript.blocks.journal import JournalDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.overlay import PAGE, OverlayDevice
@@ -56,6 +57,7 @@ WRITABLE: dict[str, Callable[[Make, bytes], BlockDevice]] = {
     "overlay": lambda image, content: OverlayDevice(MemoryDevice(content)),
     "faulty": lambda image, content: FaultyDevice(MemoryDevice(content)),
     "journal": lambda image, content: JournalDevice(MemoryDevice(content)),
+    "guarded": lambda image, content: GuardedDevice(image(content), lambda: None),
     "overlay of a read-only file": lambda image, content: OverlayDevice(ReadOnlyDevice(image(content))),
     "slice of an overlay of a file": lambda image, content: sliced(OverlayDevice(image(bytes(len(content) + 3000))), content),
     "overlay of a slice of a file": lambda image, content: OverlayDevice(sliced(image(bytes(len(content) + 3000)), content)),
@@ -353,6 +355,7 @@ def test_a_full_file_system_of_the_host(tmp_path: Path) -> None:
 import sys
 sys.path[:0] = {sys.path!r}
 from bpscript.blocks.file import FileDevice
+from bpscript.blocks.guarded import GuardedDevice
 device = FileDevice.create(sys.argv[1] + "/disk.img", 10 << 20)
 try:
     for offset in range(0, 10 << 20, 1 << 16):
@@ -405,6 +408,7 @@ def test_a_mounted_disk_is_refused_by_name(loop_disk: Path, tmp_path: Path) -> N
 import sys
 sys.path[:0] = {sys.path!r}
 from bpscript.blocks.file import FileDevice
+from bpscript.blocks.guarded import GuardedDevice
 try:
     FileDevice(sys.argv[1], allow_real_disk=True)
 except Exception as error:
