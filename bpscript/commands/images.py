@@ -11,7 +11,7 @@ from ..archive.unpack import unpack
 from ..base.errors import StorageError
 from ..interpreter.run import Run
 from ..language.declare import command
-from ..machine.archives import open_archive_bytes, open_tree, temp_folder
+from ..machine.archives import about_archive, open_archive_bytes, open_tree, temp_folder
 from ..machine.disks import belongs_on
 from ..machine.formatting import geometry_of, hidden_sectors
 from .arguments import FileName, TreePlace
@@ -35,7 +35,7 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     geometry = geometry_of(target, run.variables.get("Disk-Geometry"))
     data = open_archive_bytes(run.machine.files, archive)
     folder = temp_folder(run.machine)
-    with open_image(data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder) as image:
+    with about_archive(archive), open_image(data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder) as image:
         kind = image.facts.filesystem
         if entry.is_extended or not belongs_on(kind, entry):
             raise StorageError(
@@ -70,7 +70,7 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
     data = open_archive_bytes(run.machine.files, archive)
     try:
         volume, path = open_tree(run.machine, destpath)
-        unpack(data, archive, volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
+        unpack(data, f'"{archive}"', volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
     finally:
         close(data)
 

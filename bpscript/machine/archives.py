@@ -4,16 +4,29 @@ An archive is opened for reading wherever it is, and written so that an older on
 new one is complete.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..archive.destinations import Destination, HostDestination, StagedDestination, to_source, to_volume
 from ..archive.positional import JoinedReader, Positional, open_from_source, open_from_volume
-from ..base.errors import InTheWayError, NotFoundError, StorageError
+from ..base.errors import FormatError, InTheWayError, NotFoundError, StorageError
 from ..filesystems.filesystem import Filesystem
 from ..network.folder import FolderSource
 from .files import Files, VolumeFile, follow_links
 from .machine import Machine
 from .places import DiskPlace, HostPlace, parse_tree_place
+
+
+@contextmanager
+def about_archive(name: str) -> Iterator[None]:
+    """Damage that is found in the block is reported with the archive's name."""
+    try:
+        yield
+    except FormatError as error:
+        if f'"{name}"' in error.message:
+            raise
+        raise FormatError(f'archive "{name}": {error.message}', hint=error.hint) from error
 
 
 def open_archive_bytes(files: Files, name: str) -> Positional | JoinedReader:

@@ -29,7 +29,7 @@ from ..blocks.file import FileDevice
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, remove_tree
-from .archives import archive_destination, open_archive_bytes, open_tree, temp_folder
+from .archives import about_archive, archive_destination, open_archive_bytes, open_tree, temp_folder
 from .job import End, Form
 from .machine import Machine
 from .places import DiskPlace, HostPlace
@@ -49,6 +49,10 @@ class ArchiveCopy:
 
     def run(self, source: End, dest: End) -> None:
         """Do the work."""
+        with about_archive(source.name):
+            self._run(source, dest)
+
+    def _run(self, source: End, dest: End) -> None:
         match source.form, dest.form:
             case Form.PATH, Form.ARCHIVE:
                 self._capture(source.name, dest.name)
@@ -72,7 +76,7 @@ class ArchiveCopy:
                 with ExitStack() as stack:
                     data = self._positional(source.name, stack)
                     volume, path = open_tree(self._machine, dest.name)
-                    unpack(data, source.name, volume, path, filters=self._filters, events=self._machine.events)
+                    unpack(data, f'"{source.name}"', volume, path, filters=self._filters, events=self._machine.events)
             case (Form.ARCHIVE | Form.IARCHIVE), (Form.DUMP | Form.IDUMP):
                 self._dump(source)
             case _:

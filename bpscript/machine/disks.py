@@ -10,16 +10,19 @@ from ..base.clock import Clock
 from ..base.errors import BpscriptError, FormatError, NotFoundError, StorageError
 from ..base.units import MIB
 from ..blocks.device import BlockDevice
+from ..blocks.guarded import GuardedDevice
 from ..blocks.slice import SliceDevice
 from ..filesystems.detect import detect, family_of, open_volume, size_of
 from ..filesystems.filesystem import Family, Filesystem
 from ..filesystems.mbr import MbrFiles
 from ..partitions.mbr import DISK_SIGNATURE
 from ..partitions.table import Partition, Table, cache_range, open_partition, read_table
+from .expectation import check_disk
 from .settings import Settings
 
 MBR = 0         # the partition number of the master boot record
 CACHE = -1      # the partition number of the cache
+VOLUME_KINDS = ("FAT", "EXT2", "EXT3", "EXT4")      # file systems whose files can be reached
 
 
 class Disk:
@@ -27,8 +30,9 @@ class Disk:
 
     def __init__(self, number: int, device: BlockDevice, name: str, settings: Settings, clock: Clock) -> None:
         self.number = number
-        self.device = device
+        self.device = GuardedDevice(device, self._check_expectation)
         self.name = name
+        self._own_sector_size = int(getattr(device, "sector_size", 512))
         self._settings = settings
         self._clock = clock
         self._table: Table | None = None
@@ -40,7 +44,7 @@ class Disk:
         """Bytes of a logical sector: `$Sector-Size`, else the device's own, else 512."""
         text = self._settings.get("Sector-Size")
         if not text:
-            return int(getattr(self.device, "sector_size", 512))
+            return self._own_sector_size
         if text not in {"512", "4096"}:
             raise StorageError(f'$Sector-Size is "{text}"; expected 512 or 4096')
         return int(text)
@@ -106,7 +110,7 @@ class Disk:
 
     def has_volume(self, number: int) -> bool:
         """Whether `volume` can open what is on a partition, and not only recognise it."""
-        return (self.kind_of(number) or "").startswith(("FAT", "EXT2", "EXT3", "EXT4"))
+        return (self.kind_of(number) or "").startswith(VOLUME_KINDS)
 
     def volume(self, number: int) -> Filesystem:
         """The file system of a partition, of the MBR (0) or of the cache (-1)."""
@@ -157,6 +161,13 @@ class Disk:
             except BpscriptError:
                 continue    # the first failure is the one that gets reported
 
+    def _check_expectation(self) -> None:
+        """Refuse the first write to a disk that is not the one `$Expect-Disk-N` asks for."""
+        expected = self._settings.get(f"Expect-Disk-{self.number}")
+        if expected:
+            model, serial = (self._settings.get(f"Disk-{self.number}-{fact}") for fact in ("Model", "Serial"))
+            check_disk(expected, self.number, self.device.size, model, serial)
+
     def _open(self, number: int) -> Filesystem:
         if number == MBR:
             return MbrFiles(self.device)
@@ -166,9 +177,10 @@ class Disk:
         if self.entry(number).is_extended:
             raise StorageError(f"partition {number} of disk {self.number} is an extended partition: no supported file system")
         kind = detect(device)
-        if kind is None:
+        if kind is None or not kind.startswith(VOLUME_KINDS):
+            found = "" if kind is None else f" (it is {kind})"
             raise StorageError(
-                f"partition {number} of disk {self.number} holds no supported file system", hint=f"format it first: Clean {number}"
+                f"partition {number} of disk {self.number} holds no supported file system{found}", hint=f"Clean {number} formats it"
             )
         return open_volume(device, clock=self._clock, code_page=self.code_page)
 

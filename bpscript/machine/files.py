@@ -222,7 +222,6 @@ class Files:
         self.at(name).write(chunks, size)
 
 
-
 def follow_links(volume: Filesystem, path: str) -> str:
     """A path with symbolic links replaced by what they point to, never leaving the volume.
 

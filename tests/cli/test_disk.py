@@ -116,7 +116,7 @@ def test_refusals_are_one_sentence(image: str, capsys: pytest.CaptureFixture[str
 
 def test_a_damaged_volume_is_reported(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     with open(image, "r+b") as file:
-        file.seek((1 << 20) + 32 * 512 + 8)        # the entry of cluster 2 in the first FAT: no longer what the second says
-        file.write(b"\x03\0\0\0")
+        file.seek((1 << 20) + 32 * 512 + 400)      # the entry of cluster 100 in the first FAT: no longer what the second says
+        file.write(b"\xff\xff\xff\x0f")
     assert main(["disk", "check", f"{image}:1"]) == 1
     assert capsys.readouterr().out != ""
