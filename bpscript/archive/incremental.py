@@ -134,7 +134,7 @@ def base_tree(archive: Archive) -> BaseTree:
         raise FormatError("this is a difference archive itself", hint="give the archive it was made against as $Base-Archive")
     found = checked_entries(archive, read_names(archive))
     root = archive.table.root if archive.table is not None else None
-    return BaseTree.of_incremental(((entry.path, entry.facts, entry.link, entry.chunks) for entry in found), root)
+    return BaseTree.of_incremental(((entry.path, entry.facts, entry.link, entry.chunks) for entry in found), root, coarse=ignores_case(archive))
 
 
 def entries(archive: Archive) -> Iterator[Listed]:

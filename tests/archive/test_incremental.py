@@ -339,6 +339,20 @@ def test_a_difference_removes_on_fat_what_is_only_written_differently() -> None:
     assert contents(target) == {"README": b"1", "d": None, "d/x": b"2"}
 
 
+def test_times_that_fat_has_rounded_are_no_difference() -> None:
+    tree = tree_of({"a": b"1", "b": b"2"})
+    for path in ("a", "b"):
+        tree.set_facts(path, Facts(FileKind.FILE, mtime_ns=1_600_000_001_999_999_999))
+    data = packed(tree)
+    target = fat()
+    unpack_incremental(opened(data), target)
+    target.write_file("b", [b"3"], facts=target.stat("b"))
+    assert [path for path, _, _ in entries(opened(packed(target, base=base_tree(opened(data)))))] == ["b"]
+    tree.set_facts("a", Facts(FileKind.FILE, mtime_ns=1_600_000_001_999_999_998))
+    assert [path for path, _, _ in entries(opened(packed(tree, base=base_tree(opened(data)))))] == ["a"]
+    assert [path for path, _, _ in entries(opened(packed(tree, base=base_tree(opened(packed(target))))))] == ["b"]
+
+
 def test_a_directory_that_got_other_files_is_not_removed() -> None:
     data = packed(tree_of({"d/x": b""}))
     difference = packed(MemoryTree(), base=base_tree(opened(data)))
