@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from io import SEEK_CUR, SEEK_END, RawIOBase
+from pathlib import Path
 from typing import IO, Protocol, cast
 
-from ..base.errors import FormatError
+from ..base.errors import FormatError, NoSpaceError
 from ..base.sources import Reader
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import DosFacts, Facts, FileKind, UnixFacts
@@ -51,9 +52,11 @@ class ForeignFiles(Protocol):
         ...
 
 
-def open_foreign(source: Positional | Prefixed, name: str, stack: ExitStack) -> ForeignFiles:
+def open_foreign(
+    source: Positional | Prefixed, name: str, stack: ExitStack, temp_folder: Path | str | None = None
+) -> ForeignFiles:
     """The archive in some bytes. `stack` closes temporary files. Raises FormatError for what is no archive of files."""
-    where = _spooled(source, name, stack) if isinstance(source, Prefixed) else source
+    where = _spooled(source, name, stack, temp_folder) if isinstance(source, Prefixed) else source
     start = where.read(0, min(BLOCK, where.size))
     if start[:4] in _ZIP_START:
         return ZipFiles(where, name, stack)
@@ -73,11 +76,14 @@ def _is_tar(start: bytes) -> bool:
     return digits.isdigit() and not set(digits) & set(b"89") and int(digits, 8) == sum(start) - sum(start[148:156]) + 8 * 32
 
 
-def _spooled(reader: Reader, name: str, stack: ExitStack) -> Positional:
-    file = stack.enter_context(tempfile.TemporaryFile())   # noqa: SIM115 - the stack is its context
-    while data := reader.read(STEP):
-        file.write(data)
-    file.flush()
+def _spooled(reader: Reader, name: str, stack: ExitStack, folder: Path | str | None) -> Positional:
+    file = stack.enter_context(tempfile.TemporaryFile(dir=folder))   # noqa: SIM115 - the stack is its context
+    try:
+        while data := reader.read(STEP):
+            file.write(data)
+        file.flush()
+    except OSError as error:
+        raise NoSpaceError(f"no room for {name}, which comes in order only: {error.strerror}", hint="TempPath names another folder") from error
     found = positional(cast("Reader", file), name)
     assert found is not None        # a temporary file has a descriptor
     return found

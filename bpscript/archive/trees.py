@@ -8,8 +8,9 @@ first write (`plan.py`).
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Protocol, runtime_checkable
 
 from ..base.errors import InTheWayError, NotFoundError, StorageError
@@ -47,15 +48,15 @@ class Summary:
     size: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def skip(self, what: str, count: int = 1) -> None:
+    def skip(self, what: str, times: int = 1) -> None:
         """Count something that could not be held."""
-        self.skipped[what] = self.skipped.get(what, 0) + count
+        self.skipped[what] = self.skipped.get(what, 0) + times
 
     def warning(self, target: str) -> str:
         """One sentence about what was skipped; "" when nothing was."""
         if not self.skipped:
             return ""
-        words = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in sorted(self.skipped.items())]
+        words = [f"{times} {what}{'' if times == 1 else 's'}" for what, times in sorted(self.skipped.items())]
         listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
         return f"{listed} skipped: {'this host' if target == 'FOLDER' else target} cannot hold them"
 
@@ -119,6 +120,7 @@ class TreeWriter:
         self._parent: tuple[str, dict[str, Found]] = ("", self._existing.get("", {}))      # of the last entry
         self._late: list[tuple[str, Facts]] = []        # directories whose times are set at the end
         self._progress = Progress(sink, task, sum(entry.size for entry in plan) + sum(copy.size for copy in self._copies))
+        self._is_fat = target.family is Family.FAT
         self._quiet = sink is ignore
         self._skipped_before = dict(target.skipped) if isinstance(target, SkipsSome) else {}
 
@@ -173,9 +175,9 @@ class TreeWriter:
         for place, facts in reversed(self._late):
             self._target.set_facts(place, facts)
         if isinstance(self._target, SkipsSome):
-            for what, count in self._target.skipped.items():
-                if count > self._skipped_before.get(what, 0):
-                    self.summary.skip(what, count - self._skipped_before.get(what, 0))
+            for what, times in self._target.skipped.items():
+                if times > self._skipped_before.get(what, 0):
+                    self.summary.skip(what, times - self._skipped_before.get(what, 0))
         warning = self.summary.warning(self._target.kind)
         if warning:
             self._sink(Event(Kind.WARNING, {"text": warning}))
@@ -193,14 +195,30 @@ class TreeWriter:
                 make_dirs(self._target, place.rpartition("/")[0])
                 self._made.add(folded)
             self._parent = parent, self._existing.get(folded, {})
-        if self._parent[1]:
-            there = self._parent[1].pop(self._fold(name), None)
+        there = self._parent[1].pop(self._fold(name), None) if self._parent[1] else None
+        if there is not None:
             # A file with other names is not overwritten in its place: they would change too.
-            if there is not None and (there.kind is not keep or there.shared):
-                try:
+            if there.kind is not keep or there.shared:
+                with suppress(NotFoundError):       # it was one of those to be removed
                     self._target.remove(place)
-                except NotFoundError:
-                    return      # it was one of those to be removed
+        elif self._is_fat and "~" in name and self._fold(path) not in self._made and self._target.exists(place):
+            self._take_short_name(place, is_directory=keep is FileKind.DIRECTORY)
+
+    def _take_short_name(self, place: str, *, is_directory: bool) -> None:
+        """Something else answers to this name, because it is its short name (LONGFI~1.TXT): it gets another one."""
+        parent, name = split_path(place)
+        start = f"{parent}/" if parent else ""
+        wanted = self._fold(name)
+        for other, facts in self._target.entries(parent):
+            if facts.dos is not None and self._fold(facts.dos.short_name) == wanted:
+                aside = next(free for number in count() if not self._target.exists(free := f"{start}BPS{number}.TMP"))
+                self._target.rename(start + other, aside)
+                if is_directory:
+                    self._target.make_dir(place)
+                else:
+                    self._target.write_file(place, (), 0)
+                self._target.rename(aside, start + other)
+                return
 
     def _directory(self, path: str, place: str, facts: Facts) -> None:
         self._clear(path, place, keep=FileKind.DIRECTORY)

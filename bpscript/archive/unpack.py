@@ -7,6 +7,7 @@ a foreign tar is read twice for it; a zip has its directory at the end.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 from ..base.errors import FormatError, StorageError
 from ..base.events import Event, Kind, Progress, Sink, ignore
@@ -27,11 +28,11 @@ _START = 512        # bytes that tell what it is
 
 def unpack(
     data: Positional | JoinedReader, name: str, target: Filesystem, path: str = "", *, filters: Filters | None = None,
-    events: Sink = ignore, verify: bool = False,
+    events: Sink = ignore, verify: bool = False, temp_folder: Path | str | None = None,
 ) -> Summary:
     """Unpack an incremental archive, a tar (also packed by zstd, gzip, xz, bzip2) or a zip into a directory, made if missing.
 
-    `name` is used in messages. Errors as `unpack_entries`; FormatError for anything else. A full archive is refused.
+    `name` is used in messages. A foreign archive that comes in order only is put into a file in `temp_folder`. Errors as `unpack_entries`; FormatError for anything else. A full archive is refused.
     """
     source: Positional | Prefixed
     if isinstance(data, JoinedReader):
@@ -48,7 +49,7 @@ def unpack(
     from .foreign_files import open_foreign  # noqa: PLC0415 - only for archives of others
 
     with ExitStack() as stack:
-        foreign = open_foreign(source, name, stack)
+        foreign = open_foreign(source, name, stack, temp_folder)
         plan = foreign.plan()
         selector = (filters or Filters()).selector(ignore_case=foreign.ignores_case)
         summary = unpack_entries(plan, foreign.entries(), target, path, selector=selector, sink=events, verify=verify)

@@ -216,6 +216,19 @@ def test_read_only_of_dos_and_the_write_bits_of_unix_are_one_another() -> None:
         assert (unix.mode, unix.uid) == (mode, 0)
 
 
+def test_a_name_that_looks_like_a_short_name_is_a_file_of_its_own() -> None:
+    target = fat()
+    source = tree_of({"longfilename.txt": b"long", "longfi~1.txt": b"short", "Directory Name/x": b"1", "direct~1/y": b"2"})
+    for _ in range(2):
+        copy_tree(source, "", target, "sub")
+        assert contents(target, "sub") == contents(source)
+        assert target.check() == []
+    dos = target.stat("sub/longfilename.txt").dos
+    assert dos is not None
+    assert dos.short_name == "LONGFI~2.TXT"
+    assert sorted(name for name, _ in target.entries("sub")) == ["Directory Name", "direct~1", "longfilename.txt", "longfi~1.txt"]
+
+
 def test_dos_attributes_and_times_are_kept_between_fat_volumes() -> None:
     one, other = fat(), fat()
     facts = Facts(FileKind.FILE, 1, 1_000_000_000_000_000_000, dos=DosFacts(0x27, 900_000_000_120_000_000, "IO~1.SYS"))
