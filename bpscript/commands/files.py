@@ -8,7 +8,8 @@ from ..base.text import decode, encode
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..language.patterns import compile_pattern
-from ..machine.files import File, VolumeFile, local_time
+from ..machine.files import File, SourceFile, VolumeFile, local_time
+from ..network.foreign import parse_foreign
 from .arguments import FileName
 
 NAME = "[A-Za-z_][A-Za-z0-9_+-]*"      # of a variable (language.md 2.4)
@@ -220,6 +221,8 @@ def _is_same(run: Run, one: str, other: str) -> bool:
     if files.place(one) == files.place(other):
         return True
     first, second = files.at(one), files.at(other)
+    if isinstance(first, SourceFile) and isinstance(second, SourceFile):
+        return first.source is second.source and parse_foreign(first.path) == parse_foreign(second.path)
     if not isinstance(first, VolumeFile) or not isinstance(second, VolumeFile) or first.volume is not second.volume:
         return False
     paths = [file.resolved() for file in (first, second)]
