@@ -32,7 +32,7 @@ Filter -"*.pyc"
 FullZip "{:1}/" "server/linux.imz"
 Filter
 FullZip "{:2}/" "server/data.imz"
-IncrZip "drivers/ne2000" "server/hw/ne2000.imi"
+IncrZip "drivers/00A0C9" "server/hw/00A0C9.imi"
 IncrZip "drivers/generic" "server/hw/generic.imi"
 Set DumpFormat = "hs"
 FullDump "server/linux.imz"
@@ -46,9 +46,9 @@ FullUnzip "linux.imz" 1
 FullUnzip "data.imz" 5
 Clean 9
 
-# hardware: class from the site option 130, else generic
-Set class = "$BOOTP-Option-130"
-if not "$class" in "ne2000 3c905" set class = "generic"
+# hardware: the maker of the network card, from the first six digits of its address, else generic
+Set class = "$BOOTP-Client-ID"[0-5]
+if not exist "hw/$class.imi" set class = "generic"
 IncrUnzip "hw/$class.imi" "{:1}/"
 
 # configuration from the DHCP reply
@@ -79,12 +79,12 @@ def main() -> int:
     """Run the demonstration; returns 0 when every judge is content."""
     started = time.monotonic()
     shutil.rmtree(WORK, ignore_errors=True)
-    for folder in ("server/hw", "drivers/ne2000/lib/modules", "drivers/generic/lib/modules"):
+    for folder in ("server/hw", "drivers/00A0C9/lib/modules", "drivers/generic/lib/modules"):
         (WORK / folder).mkdir(parents=True)
     (WORK / "capture.mrz").write_text(CAPTURE)
     (WORK / "server" / "deploy.bpb").write_text(DEPLOY)
     (WORK / "server" / "interfaces.ref").write_text(INTERFACES)
-    (WORK / "drivers/ne2000/lib/modules/ne2000.ko").write_bytes(b"\x7fELF ne2000 driver\n")
+    (WORK / "drivers/00A0C9/lib/modules/e100.ko").write_bytes(b"\x7fELF e100 driver\n")
     (WORK / "drivers/generic/lib/modules/generic.ko").write_bytes(b"\x7fELF generic driver\n")
 
     say("1. A system tree from this machine's own files")
@@ -103,8 +103,9 @@ def main() -> int:
     bpscript("disk", "show", "disk.img", cwd=WORK)
     print()
     bpscript("disk", "ls", "disk.img:1/", cwd=WORK)
+    bpscript("disk", "ls", "disk.img:1/dev", cwd=WORK)
+    bpscript("disk", "tree", "disk.img:1/lib/modules", cwd=WORK)
     print()
-    bpscript("disk", "tree", "disk.img:1/etc/network", cwd=WORK)
     bpscript("disk", "cat", "disk.img:1/etc/network/interfaces", cwd=WORK)
     print()
     verdicts = judge(WORK / "disk.img")

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import contests
-from .measure import Sample
+from tests.benchmarks import contests
+from tests.benchmarks.measure import Sample
 
 ROOT = Path(__file__).parent.parent.parent
 

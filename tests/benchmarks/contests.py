@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import corpora
-from .measure import Round, Sample, in_turn, process, script
+from tests.benchmarks import corpora
+from tests.benchmarks.measure import Round, Sample, in_turn, process, script
 
 START = 1 << 20             # bytes; where the first partition lies
 FIRST = f"@@{START}"
