@@ -51,6 +51,7 @@ _KINDS = {
     OLD_FILE: FileKind.FILE,
     CONTIGUOUS: FileKind.FILE,
     HARD_LINK: FileKind.FILE,
+    GNU_SPARSE: FileKind.FILE,
     SYMLINK: FileKind.SYMLINK,
     CHARACTER_DEVICE: FileKind.CHARACTER_DEVICE,
     BLOCK_DEVICE: FileKind.BLOCK_DEVICE,
@@ -62,12 +63,14 @@ _EXTENSIONS = {PAX, PAX_SOLARIS, PAX_GLOBAL, GNU_LONG_NAME, GNU_LONG_LINK, GNU_V
 _LINKS = {HARD_LINK, SYMLINK}
 _DEVICES = {FileKind.CHARACTER_DEVICE, FileKind.BLOCK_DEVICE}
 _LONG_NAMES = {GNU_LONG_NAME: b"path", GNU_LONG_LINK: b"linkpath"}
-_HAVE_CONTENTS = {FILE, OLD_FILE, CONTIGUOUS, GNU_DUMP_DIRECTORY}
+_HAVE_CONTENTS = {FILE, OLD_FILE, CONTIGUOUS, GNU_DUMP_DIRECTORY, GNU_SPARSE}
 _MODULUS = 65521        # of Adler-32: its low half is 1 plus the sum of the bytes, modulo this (RFC 1950)
 _DOS_XATTR_KEY = XATTR + DOS_XATTR.encode()
 _DOS_VALUE = re.compile(rb"(\d{1,3}) (-?\d{1,20}) ([^\0]{0,64})\Z", re.DOTALL).match
 # Nothing to clean: not absolute, no empty part, no part that begins with a dot.
 _PLAIN_PATH = re.compile(r"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*\Z").match
+_SPARSE = b"GNU.sparse."
+_REPEATED = {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}
 _ENDS = b"\0 "           # what stands after octal digits
 _Extension = dict[bytes, bytes]
 
@@ -94,6 +97,7 @@ class TarReader:
         self._view = memoryview(b"")
         self._position = 0              # in the view
         self._offset = 0                # of the view in the stream
+        self._block: Buffer = b""       # the last header; valid until the next buffer
         self._owed = 0                  # contents of the current entry that nobody has taken, and their padding
         self._owners: dict[bytes, UnixFacts] = {}        # by the bytes of mode, uid and gid: the same few again and again
         self._globals: _Extension = {}
@@ -177,6 +181,7 @@ class TarReader:
             self._position = position + BLOCK
         else:
             block = self._take(BLOCK, "a header (the end mark is missing)")
+        self._block = block
         fields = HEADER.unpack(block)
         checksum = fields[4]
         try:
@@ -231,6 +236,9 @@ class TarReader:
             key, equals, value = data[space + 1 : stop - 1].partition(b"=")
             if not equals or not key:
                 raise FormatError(f"{self._what}: {where} has a record without a name at its byte {position}")
+            if key in _REPEATED:        # the oldest pax way of sparse files says each of these again and again
+                key = b"GNU.sparse.map"
+                value = found[key] + b"," + value if key in found else value
             found[key] = value
             position = stop
         return found
@@ -246,10 +254,9 @@ class TarReader:
                 name = prefix.split(b"\0", 1)[0] + b"/" + name
         if len(name) > MAX_PATH:
             raise FormatError(f'{self._what}: the path "{name[:200].decode(errors="replace")}..." has {len(name)} bytes')
-        if kind == GNU_SPARSE or (extension and any(key.startswith(b"GNU.sparse.") for key in extension)):
-            raise FormatError(
-                f'{self._what}: "{_shown(name)}" is stored as a sparse file, which is not supported', hint="pack it again without tar's --sparse"
-            )
+        is_sparse = kind == GNU_SPARSE or (len(extension) > 1 and any(key.startswith(_SPARSE) for key in extension))
+        if is_sparse:
+            name = extension.get(b"GNU.sparse.name", name)
         file_kind = _KINDS.get(kind)
         if file_kind is None:
             raise FormatError(f'{self._what}: "{_shown(name)}" has the unknown type {kind!r}')
@@ -282,13 +289,37 @@ class TarReader:
         if len(extension) > (b"mtime" in extension) + (b"path" in extension):
             unix, dos = self._more_facts(extension, unix, name)
         chunks: Iterable[memoryview] = ()
-        if size:
+        if is_sparse and file_kind is FileKind.FILE:
+            size, chunks = self._sparse(kind, extension, size, name)
+        elif size:
             chunks = self._contents(size, name)
             if file_kind is not FileKind.FILE:
                 size = 0        # a directory of GNU's incremental dumps lists its names
         if not path:
             return None         # the root itself belongs to whoever unpacks
         return TarEntry(path, Facts(file_kind, size, mtime_ns, target, unix, dos), link, chunks)
+
+    def _sparse(self, kind: bytes, extension: _Extension, stored: int, name: bytes) -> tuple[int, Iterable[memoryview]]:
+        """Real size and contents of a file that was stored without its holes."""
+        from . import tar_sparse  # noqa: PLC0415 - few archives need it
+
+        def next_block() -> bytes:
+            return self._take(BLOCK, f'the map of "{_shown(name)}"')
+
+        try:
+            if kind == GNU_SPARSE:
+                segments, size = tar_sparse.map_of_header(bytes(self._block), next_block)
+            elif b"GNU.sparse.major" in extension:
+                size = self._decimal(extension.get(b"GNU.sparse.realsize", b""), "size", name)
+                segments, taken = tar_sparse.map_of_contents(next_block)
+                stored -= taken
+            else:
+                size = self._decimal(extension.get(b"GNU.sparse.size", b""), "size", name)
+                segments = tar_sparse.map_of_records(extension.get(b"GNU.sparse.map", b""))
+            tar_sparse.check_map(segments, stored, size)
+        except ValueError as error:
+            raise FormatError(f'{self._what}: "{_shown(name)}" has a damaged map of its holes: {error}') from error
+        return size, tar_sparse.with_holes(self._contents(stored, name) if stored else (), segments, size)
 
     def _contents(self, size: int, name: bytes) -> Iterable[memoryview]:
         start = self._position

@@ -153,6 +153,26 @@ def test_we_read_what_gnu_tar_writes(host_tree: Path, tmp_path: Path, form: str)
         assert device.device == (1, 3)
 
 
+@pytest.mark.parametrize("options", [["--format=gnu"], ["--format=pax"], *(["--format=pax", f"--sparse-version={v}"] for v in ("0.0", "0.1", "1.0"))])
+@pytest.mark.parametrize("holes", [0, 1, 3, 300])
+def test_sparse_files_of_gnu_tar_come_back_with_their_holes(options: list[str], holes: int, tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    expected = bytearray(holes * 16384 + 5000)
+    with (tmp_path / "t" / "sparse file").open("wb") as file:
+        file.truncate(len(expected))
+        for number in range(holes):
+            file.seek(number * 16384 + 4096)
+            file.write(b"data%d" % number)
+            expected[number * 16384 + 4096 : number * 16384 + 4096 + len(b"data%d" % number)] = b"data%d" % number
+    (tmp_path / "t" / "z").write_bytes(b"after")
+    run_tool(["tar", "--sparse", "--hole-detection=raw", "--sort=name", *options, "-C", tmp_path / "t", "-cf", tmp_path / "s.tar", "sparse file", "z"])
+    packed = (tmp_path / "s.tar").read_bytes()
+    assert len(packed) < len(expected) or holes < 3
+    for chunk in (1 << 20, 700):
+        found = [(path, facts.size, data) for path, facts, _, data in unpack(packed, chunk)]
+        assert found == [("sparse file", len(expected), bytes(expected)), ("z", 5, b"after")]
+
+
 def test_gnu_tar_unpacks_what_we_write(tmp_path: Path) -> None:
     def mine(mode: int = 0o644, **xattrs: bytes) -> UnixFacts:
         return UnixFacts(mode, os.getuid(), os.getgid(), xattrs={f"user.{key}": value for key, value in xattrs.items()})
@@ -248,6 +268,12 @@ def changed(header: bytes, start: int, value: bytes) -> bytes:
     return bytes(block)
 
 
+def sparse_1(text: str) -> bytes:
+    """A file of ten bytes in pax format 1.0 with this map."""
+    data = text.encode().ljust(BLOCK, b"\0")
+    return foreign("s", size=len(data), pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "10"}) + data
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -263,8 +289,19 @@ def changed(header: bytes, start: int, value: bytes) -> bytes:
         (foreign("x", size=1 << 50), r'archive ends in the middle of "x"'),
         (foreign("x", b"Q"), r'''"x" has the unknown type b'Q\''''),
         (foreign("x", b"M"), r"unknown type"),
-        (foreign("x", b"S"), r'"x" is stored as a sparse file'),
-        (foreign("x", pax={"GNU.sparse.major": "1"}), r"sparse file"),
+        (foreign("x", b"S", size=5) + bytes(BLOCK), r'"x" has a damaged map of its holes: more or less is stored'),
+        (changed(foreign("x", b"S"), 386, b"7" * 11 + b"\0" + b"1" * 11 + b"\0"), r"a segment beyond the end of the file"),
+        (changed(foreign("x", b"S"), 482, b"\1"), r'ends in the middle of the map of "x"'),
+        (changed(foreign("x", b"S"), 386, b"rubbish"), r"damaged map of its holes: an impossible number"),
+        (foreign("x", pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), r'"x" has an impossible size'),
+        (sparse_1("9999999999\n"), r"damaged map of its holes: too many holes"),
+        (sparse_1("x\n"), r"damaged map of its holes: an impossible number"),
+        (sparse_1("1" * 600), r"damaged map of its holes: a number without end"),
+        (sparse_1("2\n5\n1\n0\n1\n"), r"segments out of order"),
+        (sparse_1("1\n0\n"), r"damaged map of its holes: a number without end"),
+        (sparse_1("1\n" + "0" * 600)[:-1024], r"ends in the middle of"),
+        (foreign("x", pax={"GNU.sparse.size": "9", "GNU.sparse.map": "0,1,2"}), r"an odd number of numbers"),
+        (foreign("x", pax={"GNU.sparse.size": "9", "GNU.sparse.map": "0,1"}), r"more or less is stored than the map says"),
         (foreign("x", pax={"mtime": "soon"}), r'"x" has an impossible time'),
         (foreign("x", pax={"mtime": "99999999999999"}), r'"x" has an impossible time'),
         (foreign("x", pax={"size": "-1"}), r'"x" has an impossible size'),
