@@ -28,7 +28,6 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import FormatError
@@ -36,16 +35,15 @@ from ..base.sources import Reader
 from ..blocks.device import Buffer
 from . import records
 from .crew import Crew, default_threads
+from .opening import FoundHeader, Tail, find_end, finish_stream, next_frame, open_section, read_header, read_tail
 from .positional import JoinedBytes, Positional, close, read_exactly
 from .records import (
     CHUNK_FRAME_SIZE,
     CHUNK_TAG,
-    HEADER_TAG,
     MAX_HEADER,
     OUR_MAGIC,
     SECTION_TAG,
     SEEK_TABLE_MAGIC,
-    SIGNATURE_TAG,
     SKIPPABLE,
     TABLE_TAG,
     ArchiveKind,
@@ -56,14 +54,7 @@ from .records import (
     parse_chunk,
     skippable,
 )
-from .table import (
-    SEEK_FOOTER_SIZE,
-    SIGNATURE_FRAME_SIZE,
-    Signature,
-    Table,
-    seek_table,
-    seek_table_size,
-)
+from .table import Signature, Table
 from .writer import ArchiveWriter, FrameSink, Summary
 
 if TYPE_CHECKING:
@@ -74,7 +65,6 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "ArchiveKind", "ArchiveWriter", "Chunk", "ChunkKind", "ChunkRecord", "FrameSink", "Header", "Signature", "Summary"]
 
 KNOWN_SECTIONS = (b"NAME", b"BASE")      # sections of incremental archives, see FORMAT.md
-_MAX_TABLE = 1 << 30
 
 
 class Chunk:
@@ -100,7 +90,7 @@ class Chunk:
 class Archive:
     """An archive that was opened. See the top of this module."""
 
-    def __init__(self, header: "_FoundHeader", tail: "_Tail | None", source: Positional | None, stream: Reader | None) -> None:
+    def __init__(self, header: FoundHeader, tail: Tail | None, source: Positional | None, stream: Reader | None) -> None:
         self.header = header.header
         self.table = tail.table if tail else None       # None until a stream has ended
         self.signature = tail.signature if tail else None
@@ -117,15 +107,15 @@ class Archive:
     @classmethod
     def open(cls, source: Positional, known: Iterable[bytes] = KNOWN_SECTIONS) -> "Archive":
         """Check header, table and fragments. Raises FormatError."""
-        header = _read_header(source.read, source.size, known)
-        archive = cls(header, _read_tail(source, header, _find_end(source)), source, None)
+        header = read_header(source.read, source.size, known)
+        archive = cls(header, read_tail(source, header, find_end(source)), source, None)
         archive._check_borders()
         return archive
 
     @classmethod
     def open_stream(cls, reader: Reader, known: Iterable[bytes] = KNOWN_SECTIONS) -> "Archive":
         """Check the header. Raises FormatError."""
-        return cls(_read_header(lambda _, length: read_exactly(reader, length, "archive"), None, known), None, None, reader)
+        return cls(read_header(lambda _, length: read_exactly(reader, length, "archive"), None, known), None, None, reader)
 
     def close(self) -> None:
         """Close what the archive is read from."""
@@ -186,7 +176,7 @@ class Archive:
             if name == tag:
                 if length > MAX_HEADER:
                     raise FormatError(f"archive section {repr(tag)[1:]} has {length} bytes, at most {MAX_HEADER} are allowed")
-                return _open_section(self._source.read(position, length), tag, digest)
+                return open_section(self._source.read(position, length), tag, digest)
             position += length
         return None
 
@@ -370,7 +360,7 @@ class Archive:
         offset = index = 0
         sections: list[tuple[bytes, int, bytes]] = []
         while True:
-            tag, payload = _next_frame(stream)
+            tag, payload = next_frame(stream)
             if tag == CHUNK_TAG and not sections:
                 record = parse_chunk(payload[4:], self.header.chunk_size)
                 if record.offset != offset:
@@ -392,7 +382,7 @@ class Archive:
                     raise FormatError("archive: the table at its end does not agree with what came before")
                 if self.header.size not in {None, table.size}:
                     raise FormatError(f"archive: header says {self.header.size} bytes, table {table.size}")
-                self.signature = _finish_stream(stream, table, self._header)
+                self.signature = finish_stream(stream, table, self._header)
                 self.table = table
                 return
             else:
@@ -412,142 +402,3 @@ def _thread_buffer(size: int) -> bytearray:
 
 def _decode(decoder: "Decoder", record: ChunkRecord, fetch: Callable[[], Buffer]) -> memoryview:
     return decoder.decode(record, fetch())
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundHeader:
-    header: Header
-    digest: bytes       # BLAKE3 of the frame
-    end: int            # bytes of the frame
-
-
-@dataclass(frozen=True, slots=True)
-class _Tail:
-    table: Table
-    signature: Signature | None
-    positions: "array[int]"
-
-
-def _read_header(read: Callable[[int, int], bytes], size: int | None, known: Iterable[bytes]) -> _FoundHeader:
-    """`read(offset, length)` is called in order; `size` is None for a stream."""
-    if size is not None and size < SKIPPABLE.size:
-        raise FormatError(f"not an archive: only {size} bytes")
-    start = read(0, SKIPPABLE.size)
-    magic, length = SKIPPABLE.unpack(start)
-    if magic != OUR_MAGIC:
-        raise FormatError("not an archive: it does not begin with an archive header")
-    if length > MAX_HEADER or (size is not None and SKIPPABLE.size + length > size):
-        raise FormatError(f"archive header has {length} bytes, more than {'allowed' if size is None else 'there are'}")
-    payload = read(SKIPPABLE.size, length)
-    if payload[:4] != HEADER_TAG:
-        raise FormatError("not an archive: it does not begin with an archive header")
-    return _FoundHeader(records.parse_header(payload, known), blake3_of(start + payload), SKIPPABLE.size + length)
-
-
-def _next_frame(stream: Reader) -> tuple[bytes, bytes]:
-    """Tag and payload of the next skippable frame of ours."""
-    magic, length = SKIPPABLE.unpack(read_exactly(stream, SKIPPABLE.size, "archive"))
-    if magic != OUR_MAGIC or length > _MAX_TABLE:
-        raise FormatError(f"archive: unexpected frame (magic {magic:08X}, {length} bytes)")
-    payload = read_exactly(stream, length, "archive")
-    if payload[:4] == CHUNK_TAG and length != CHUNK_FRAME_SIZE - SKIPPABLE.size:
-        raise FormatError(f"archive: a chunk record has {length} bytes")
-    return payload[:4], payload
-
-
-def _finish_stream(stream: Reader, table: Table, header: _FoundHeader) -> Signature | None:
-    """Read and check what follows the table: an optional signature, and the seek table."""
-    signature = None
-    while True:
-        start = read_exactly(stream, SKIPPABLE.size, "archive")
-        magic, length = SKIPPABLE.unpack(start)
-        if magic == SEEK_TABLE_MAGIC:
-            expected = _seek_table_of(table, header, signature)
-            if SKIPPABLE.size + length != len(expected) or start + read_exactly(stream, length, "archive") != expected:
-                raise FormatError("archive: its seek table does not agree with the table of chunks")
-            return signature
-        if magic != OUR_MAGIC or SKIPPABLE.size + length != SIGNATURE_FRAME_SIZE or signature is not None:
-            raise FormatError("archive: its seek table is missing")
-        signature = Signature.parse(read_exactly(stream, length, "archive"))
-
-
-def _find_end(source: Positional) -> int:
-    """Where the archive ends: what follows are fragments left over from an older, longer archive. Raises FormatError."""
-    for end in [source.size, *reversed(source.borders if isinstance(source, JoinedBytes) else [])]:
-        if end < SEEK_FOOTER_SIZE:
-            continue
-        length = seek_table_size(source.read(end - SEEK_FOOTER_SIZE, SEEK_FOOTER_SIZE))
-        if length is None or length > end:
-            continue
-        # The frames that the table counts must reach exactly to the table itself.
-        frames = array("I")
-        frames.frombytes(source.read(end - length + SKIPPABLE.size, length - SKIPPABLE.size - SEEK_FOOTER_SIZE))
-        if sum(frames[::2]) == end - length:
-            return end
-    missing = f' "{source.following}"' if isinstance(source, JoinedBytes) and source.following else ""
-    raise FormatError(f"archive is incomplete: it is cut short, or fragment{missing} is missing")
-
-
-def _read_tail(source: Positional, header: _FoundHeader, end: int) -> _Tail:
-    """Table, signature and seek table, checked against each other and the header."""
-    footer = source.read(end - SEEK_FOOTER_SIZE, SEEK_FOOTER_SIZE)
-    seek_length = seek_table_size(footer)
-    assert seek_length is not None      # _find_end saw it
-    found = source.read(end - seek_length, seek_length)
-    lengths = array("I")
-    lengths.frombytes(found[SKIPPABLE.size : -SEEK_FOOTER_SIZE])
-    position = end - seek_length
-    signature = None
-    for length in reversed(lengths[-4::2]):     # the table is the last frame, or the signature is and the table before it
-        position -= length
-        if position < header.end or not SKIPPABLE.size < length <= _MAX_TABLE:
-            break
-        frame = source.read(position, length)
-        magic, inner = SKIPPABLE.unpack_from(frame)
-        tag = frame[SKIPPABLE.size : SKIPPABLE.size + 4]
-        if magic != OUR_MAGIC or inner != length - SKIPPABLE.size:
-            break
-        if tag == TABLE_TAG:
-            table = Table.parse(frame[SKIPPABLE.size :])
-            positions = _check_table(table, header, position)
-            if found != _seek_table_of(table, header, signature):
-                raise FormatError("archive: its seek table does not agree with the table of chunks")
-            return _Tail(table, signature, positions)
-        if tag != SIGNATURE_TAG or length != SIGNATURE_FRAME_SIZE or signature is not None:
-            break
-        signature = Signature.parse(frame[SKIPPABLE.size :])
-    raise FormatError("archive: the table of chunks is missing or damaged")
-
-
-def _check_table(table: Table, header: _FoundHeader, position: int) -> "array[int]":
-    """Positions of the chunks, when table, header and the place of the table agree."""
-    if table.header_digest != header.digest:
-        raise FormatError("archive: header and table do not belong together; are fragments of two archives mixed?")
-    if header.header.size not in {None, table.size}:
-        raise FormatError(f"archive: header says {header.header.size} bytes, table {table.size}")
-    positions = table.positions(header.end, header.header.chunk_size)
-    if positions[-1] + sum(length for _, length, _ in table.sections) != position:
-        raise FormatError(f"archive: chunks and sections end at byte {positions[-1]}, the table begins at {position}")
-    return positions
-
-
-def _seek_table_of(table: Table, header: _FoundHeader, signature: Signature | None) -> bytes:
-    """The seek table that an archive with this table must have."""
-    frames = array("I", [header.end, 0])
-    for length, stored in table.lengths():
-        frames.extend((CHUNK_FRAME_SIZE, 0, stored, length))
-    for _, size, _ in table.sections:
-        frames.extend((size, 0))
-    frames.extend((table.frame_size, 0))
-    if signature is not None:
-        frames.extend((SIGNATURE_FRAME_SIZE, 0))
-    return seek_table(frames)
-
-
-def _open_section(frame: bytes, tag: bytes, digest: bytes) -> bytes:
-    if blake3_of(frame) != digest or frame[SKIPPABLE.size : SKIPPABLE.size + 4] != SECTION_TAG:
-        raise FormatError(f"archive section {repr(tag)[1:]} is damaged: its hash does not agree")
-    name, _, content, _ = records.unpack_section(memoryview(frame)[SKIPPABLE.size + 4 :], MAX_HEADER)
-    if name != tag:
-        raise FormatError(f"archive section {repr(tag)[1:]} is named {repr(name)[1:]} inside")
-    return content

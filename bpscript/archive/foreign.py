@@ -9,36 +9,31 @@ A raw image is captured like a partition: its file system's bitmaps say what is 
 as with an archive of ours. What is packed, or comes in order only, is unpacked into a sparse temporary file first.
 """
 
-import os
 import tempfile
 import threading
-import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from ..base.clock import Clock
-from ..base.errors import FormatError, NoSpaceError, ReadOnlyError
+from ..base.errors import FormatError
 from ..base.sources import Reader
-from ..blocks.device import BlockDevice, Buffer, check_range, data_ranges_of
+from ..blocks.device import BlockDevice, data_ranges_of
 from ..blocks.file import FileDevice
 from ..blocks.readonly import ReadOnlyDevice
+from .adapters import PositionalDevice, Rejoined, Sequential
 from .capture import CHUNK_SIZE, cells, read_used, survey
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
 from .full import BOOT_SIZE, FullImage, PartitionImage
 from .positional import JoinedReader, Positional, close
 from .ranges import Ranges
-from .records import HEADER_TAG, NO_HASH, OUR_MAGIC, SKIPPABLE, ZSTD_MAGIC
+from .records import HEADER_TAG, NO_HASH, OUR_MAGIC, SKIPPABLE
+from .unpacking import packing_of, pieces, unpacked, write_sparse
 
-_STEP = 1 << 20
-_MORSEL = 1 << 10       # bytes unpacked at once: at most 32 MiB of zeros
 _START = 32             # bytes that tell what it is
 _SECTOR = 512
-_HOLE = 64 << 10        # runs of zeros this long become holes
-_MAX_WINDOW = 1 << 31   # `zstd --long=31` and less
 
 _REFUSED = (
     (b"partclone-image", "a partclone image", "partclone.restore writes it to a raw image, which can be used here"),
@@ -69,29 +64,21 @@ def _open(
 ) -> PartitionImage:
     if isinstance(source, JoinedReader):
         start = _read_start(source)
-        rest = _Reader(start, source)
+        rest = Rejoined(start, source)
         if _is_ours(start):
             return FullImage(Archive.open_stream(rest))
         return _from_stream(start, rest, clock, code_page, temp_folder)
     start = source.read(0, min(_START, source.size))
     if _is_ours(start):
         return FullImage(Archive.open(source))
-    if _packing(start) is None:
+    if packing_of(start) is None:
         _refuse_others(start)
-        return _from_device(_PositionalDevice(source), clock, code_page, lambda: close(source))
-    return _from_stream(start, _Sequential(source), clock, code_page, temp_folder)
+        return _from_device(PositionalDevice(source), clock, code_page, lambda: close(source))
+    return _from_stream(start, Sequential(source), clock, code_page, temp_folder)
 
 
 def _is_ours(start: bytes) -> bool:
     return len(start) >= 12 and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[8:12] == HEADER_TAG
-
-
-def _packing(start: bytes) -> str | None:
-    if start[:4] == ZSTD_MAGIC or (len(start) >= 4 and start[1:4] == b"\x2a\x4d\x18" and start[0] & 0xF0 == 0x50):
-        return "zstd"       # RFC 8878: a data frame, or a skippable one (pzstd, seekable files)
-    if start[:3] == b"\x1f\x8b\x08":
-        return "gzip"       # RFC 1952
-    return "xz" if start[:6] == b"\xfd7zXZ\0" else None
 
 
 def _refuse_others(start: bytes) -> None:
@@ -113,11 +100,11 @@ def _read_start(reader: Reader) -> bytes:
 def _from_stream(
     start: bytes, reader: Reader, clock: Clock | None, code_page: str, temp_folder: Path | str | None
 ) -> PartitionImage:
-    packing = _packing(start)
+    packing = packing_of(start)
     folder = tempfile.TemporaryDirectory(prefix="bpscript-", dir=temp_folder or None)
     try:
         path = Path(folder.name) / "image"
-        _write_sparse(path, _unpacked(reader, packing) if packing else _pieces(reader))
+        write_sparse(path, unpacked(reader, packing) if packing else pieces(reader))
         close(reader)
         with path.open("rb") as file:
             _refuse_others(file.read(_START))
@@ -244,144 +231,3 @@ class RawChunk:
 
     def check_zeros(self) -> None:
         """A hole of a file cannot be damaged."""
-
-
-# --- unpacking -------------------------------------------------------------------------------------------------------
-
-
-def _pieces(reader: Reader) -> Iterator[bytes]:
-    while data := reader.read(_STEP):
-        yield data
-
-
-def _unpacked(reader: Reader, packing: str) -> Iterator[bytes]:
-    """The contents. Raises FormatError when they are damaged or cut short."""
-    import lzma  # noqa: PLC0415 - only for packed images
-
-    import zstandard  # noqa: PLC0415
-
-    makers: dict[str, Callable[[], _Unpacker]] = {
-        "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompressobj(),
-        "gzip": lambda: zlib.decompressobj(31),     # 31: with the header and check value of gzip
-        "xz": lzma.LZMADecompressor,
-    }
-    unpacker = makers[packing]()
-    begun = False
-    try:
-        for piece in _pieces(reader):
-            # Little by little: a few bytes can stand for megabytes of zeros, and all of that is given back at once.
-            for start in range(0, len(piece), _MORSEL):
-                data = piece[start : start + _MORSEL]
-                while data:
-                    begun = True
-                    yield unpacker.decompress(data)
-                    data = unpacker.unused_data
-                    if unpacker.eof:        # another frame, member or stream may follow; xz pads them with zeros
-                        unpacker, begun = makers[packing](), False
-                        data = data.lstrip(b"\0") if packing != "zstd" else data
-    except (zstandard.ZstdError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise FormatError(f"the {packing} image is damaged: {error}") from error
-    if begun:
-        raise FormatError(f"the {packing} image is cut short")
-
-
-class _Unpacker(Protocol):
-    """What the decompressors of zstandard, zlib and lzma have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-def _write_sparse(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write the pieces to a new file, long runs of zeros as holes."""
-    zeros = bytes(_HOLE)
-    position = 0
-    try:
-        with path.open("xb", buffering=0) as file:
-            for piece in pieces:
-                for start in range(0, len(piece), _HOLE):
-                    part = piece[start : start + _HOLE]
-                    if part != zeros[: len(part)]:
-                        os.pwrite(file.fileno(), part, position + start)
-                position += len(piece)
-            file.truncate(position)
-    except OSError as error:
-        raise NoSpaceError(
-            f"{path.parent}: no room to unpack the image after {position} bytes: {error.strerror}", hint="TempPath names another folder"
-        ) from error
-
-
-# --- one shape for another -------------------------------------------------------------------------------------------
-
-
-class _Reader:
-    """Bytes read before, then the rest."""
-
-    def __init__(self, start: bytes, rest: Reader) -> None:
-        self._start = start
-        self._rest = rest
-
-    def read(self, length: int = -1, /) -> bytes:
-        if not self._start or not length:
-            return self._rest.read(length)
-        if length < 0:
-            data, self._start = self._start + self._rest.read(), b""
-            return data
-        data, self._start = self._start[:length], self._start[length:]
-        return data
-
-    def close(self) -> None:
-        self._rest.close()
-
-
-class _Sequential:
-    """Positional bytes in order."""
-
-    def __init__(self, source: Positional) -> None:
-        self._source = source
-        self._position = 0
-
-    def read(self, length: int = -1, /) -> bytes:
-        left = self._source.size - self._position
-        data = self._source.read(self._position, left if length < 0 else min(length, left))
-        self._position += len(data)
-        return data
-
-    def close(self) -> None:
-        close(self._source)
-
-
-class _PositionalDevice:
-    """Positional bytes as a block device that cannot be written."""
-
-    def __init__(self, source: Positional) -> None:
-        self._source = source
-
-    @property
-    def size(self) -> int:
-        return self._source.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        check_range(self.size, offset, length, "image")
-        return self._source.read(offset, length)
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        check_range(self.size, offset, memoryview(buffer).nbytes, "image")
-        self._source.readinto(offset, buffer)
-
-    def write(self, offset: int, data: Buffer) -> None:
-        raise ReadOnlyError("an image cannot be written to")
-
-    def writev(self, offset: int, buffers: Iterable[Buffer]) -> None:
-        raise ReadOnlyError("an image cannot be written to")
-
-    def zero(self, offset: int, length: int) -> None:
-        raise ReadOnlyError("an image cannot be written to")
-
-    def flush(self) -> None:
-        pass

@@ -10,12 +10,14 @@ the target and are left out of comparisons.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ..base.errors import StorageError
 from ..blocks.device import BlockDevice
-from ..filesystems.fat.geometry import Geometry
-from ..filesystems.fat.growth import boot_area, plan_moves, regrow
 from .full import PartitionImage
+
+if TYPE_CHECKING:
+    from ..filesystems.fat.geometry import Geometry
 
 _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # offset in the boot sector, bytes; NTFS has the same
 
@@ -71,7 +73,7 @@ def placement(image: PartitionImage, size: int, place: Place | None) -> Placemen
     kind = image.facts.filesystem
     found = Placement()
     if kind in {"FAT12", "FAT16", "FAT32"}:
-        geometry = Geometry.from_sector(image.boot)
+        geometry = _geometry(image)
         if place is not None:
             found.patches += _boot_patches(image.boot, 0, place)
             backup = geometry.backup_sector * geometry.sector_size
@@ -87,6 +89,12 @@ def placement(image: PartitionImage, size: int, place: Place | None) -> Placemen
     return found
 
 
+def _geometry(image: PartitionImage) -> "Geometry":
+    from ..filesystems.fat.geometry import Geometry  # noqa: PLC0415 - a tenth of a second that only FAT needs
+
+    return Geometry.from_sector(image.boot)
+
+
 def _boot_patches(boot: bytes | None, offset: int, place: Place) -> list[Patch]:
     values = {"hidden": place.hidden_sectors, "heads": place.heads, "track": place.sectors_per_track}
     patches = []
@@ -97,7 +105,9 @@ def _boot_patches(boot: bytes | None, offset: int, place: Place) -> list[Patch]:
     return patches
 
 
-def _grow_fat(found: Placement, old: Geometry, total_sectors: int, boot: bytes, place: Place | None) -> None:
+def _grow_fat(found: Placement, old: "Geometry", total_sectors: int, boot: bytes, place: Place | None) -> None:
+    from ..filesystems.fat.growth import boot_area, plan_moves, regrow  # noqa: PLC0415 - as above
+
     new = regrow(old, total_sectors)
     if new.cluster_count == old.cluster_count:
         return
@@ -123,7 +133,7 @@ def blocks_fit(image: PartitionImage, size: int, place: Place | None = None) -> 
     """
     kind = image.facts.filesystem
     sector_size = 0 if place is None else place.sector_size
-    if kind.startswith("FAT") and sector_size > Geometry.from_sector(image.boot).sector_size:
+    if kind.startswith("FAT") and sector_size > _geometry(image).sector_size:
         return False        # no system reads a volume whose sectors are smaller than the disk's
     if size >= image.size:
         return True
