@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
-from ..base.events import Event, Sink
+from ..base.events import Event, Kind, Sink
 from .main import DONE, report
 from .places import parse_disk_option
 from .progress import progress_sink
@@ -118,6 +118,7 @@ def _tee(bar: Sink, file: IO[str] | None) -> Sink:
     def sink(event: Event) -> None:
         bar(event)
         file.write(json.dumps({"kind": str(event.kind), "time": round(event.time_s, 6), **event.data}, ensure_ascii=False) + "\n")
-        file.flush()        # whoever follows the file sees each event when it happens
+        if event.kind is not Kind.FILE_WRITTEN:     # ten thousands of them may come in a second
+            file.flush()
 
     return sink

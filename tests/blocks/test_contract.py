@@ -4,8 +4,9 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -305,17 +306,31 @@ def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
         FileDevice("/dev/null")
 
 
-def test_an_image_without_permission(tmp_path: Path) -> None:
-    path = tmp_path / "mine.img"
-    path.write_bytes(b"x")
-    path.chmod(0o400)
-    if os.access(path, os.W_OK):
-        pytest.skip("the administrator may write everywhere")
-    with pytest.raises(ReadOnlyError, match="cannot be opened for writing: Permission denied"):
-        FileDevice(path)
-    path.chmod(0)
-    with pytest.raises(StorageError, match="cannot be read: Permission denied"):
-        FileDevice(path, writable=False)
+@contextmanager
+def ordinary_user() -> Iterator[int]:
+    """Permissions count in the block, also when the tests run as the administrator; gives the user's number."""
+    if os.geteuid() != 0:
+        yield os.geteuid()
+        return
+    os.seteuid(65534)       # nobody
+    try:
+        yield 65534
+    finally:
+        os.seteuid(0)
+
+
+def test_an_image_without_permission() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        with ordinary_user():
+            path = Path(folder) / "mine.img"
+            path.write_bytes(b"x")
+            path.chmod(0o400)
+            with pytest.raises(ReadOnlyError, match="cannot be opened for writing: Permission denied"):
+                FileDevice(path)
+            path.chmod(0)
+            with pytest.raises(StorageError, match="cannot be read: Permission denied"):
+                FileDevice(path, writable=False)
 
 
 def test_an_image_opened_for_reading_refuses_writes(tmp_path: Path) -> None:
@@ -353,6 +368,7 @@ def test_a_full_file_system_of_the_host(tmp_path: Path) -> None:
     """A tmpfs of 1 MB, where we may mount one."""
     code = f"""
 import sys
+import tempfile
 sys.path[:0] = {sys.path!r}
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.guarded import GuardedDevice
@@ -406,6 +422,7 @@ def test_a_mounted_disk_is_refused_by_name(loop_disk: Path, tmp_path: Path) -> N
     run_tool(["mkfs.ext2", "-q", "-F", loop_disk])
     code = f"""
 import sys
+import tempfile
 sys.path[:0] = {sys.path!r}
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.guarded import GuardedDevice
