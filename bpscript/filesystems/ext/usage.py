@@ -129,10 +129,10 @@ def _bitmap_runs(device: BlockDevice, superblock: Superblock, groups: list[Group
         first = groups[valid[position]].block_bitmap
         while count < 256 and position + count < len(valid) and groups[valid[position + count]].block_bitmap == first + count:
             count += 1
-        data = memoryview(device.read(first * superblock.block_size, count * superblock.block_size))
+        data = device.read(first * superblock.block_size, count * superblock.block_size)
         for index in range(count):
             number = valid[position + index]
-            bitmap = data[index * superblock.block_size :][:group_bytes]
+            bitmap = data[index * superblock.block_size : index * superblock.block_size + group_bytes].rstrip(b"\0")
             start = superblock.first_data_block + number * superblock.blocks_per_group
             end = min(start + superblock.blocks_per_group, superblock.block_count)
             for low, high in set_bits(bitmap):
