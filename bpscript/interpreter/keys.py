@@ -3,8 +3,6 @@
 from ..base.clock import Clock
 from ..screen.keyboard import Key, Keyboard
 
-_SLICE_S = 0.25     # how long a wait sleeps at a time, so that an interrupt is seen soon
-
 
 class Keys:
     """The keyboard of a run."""
@@ -45,9 +43,8 @@ class Keys:
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
-        while seconds > 0:
-            self._clock.sleep(min(seconds, _SLICE_S))
-            seconds -= _SLICE_S
+        if seconds > 0:
+            self._clock.sleep(seconds)
 
     def _mapped(self, key: Key | None) -> str | None:
         if key is None:
