@@ -113,6 +113,7 @@ class _Check:
             self._entry(copy.path, copy.size, is_directory=copy.is_directory, is_file=not copy.is_directory)
         need = self._room + sum(max(round_up(count * 32, self._unit), self._unit) for count in self._slots.values())
         free = self._target.usage().free
+        self._check_root_slots()
         if need > free:
             raise NoSpaceError(f"the files need {format_size(need)}, there are {format_size(free)} free: {need - free} bytes too few")
         return self._existing
@@ -154,6 +155,24 @@ class _Check:
             self._room += round_up(size, self._unit)
             if there is not None and there.kind is FileKind.FILE and not there.shared:
                 self._room -= round_up(there.size, self._unit)
+
+    def _check_root_slots(self) -> None:
+        """The root directory of FAT12 and FAT16 cannot grow."""
+        if self._root or self._target.kind not in {"FAT12", "FAT16"}:
+            return
+        from ..filesystems.fat import FatVolume  # noqa: PLC0415 - only for FAT
+
+        if isinstance(self._target, FatVolume):
+            have = self._target.geometry.root_entries
+            there = self._existing.get("", {})
+            stay = [found.name for name, found in there.items() if name not in self._removed]
+            new = [path for path in self._kinds if path and "/" not in path and path not in there]
+            need = sum(map(_fewest_slots, stay)) + sum(_fewest_slots(self._seen[path]) for path in new)
+            if need > have:
+                raise NoSpaceError(
+                    f"the root directory of {self._target.kind} has room for {have} slots, these names need {need}",
+                    hint="long names take several slots; put the files into a directory",
+                )
 
     def _refuse(self, path: str, found: FileKind, *, is_directory: bool) -> None:
         place = f"{self._root}/{path}" if self._root else path
@@ -200,6 +219,13 @@ class _Check:
 def _found(name: str, facts: Facts) -> Found:
     shared = facts.unix is not None and facts.unix.links > 1 and facts.kind is not FileKind.DIRECTORY
     return Found(name, facts.kind, facts.size, shared)
+
+
+def _fewest_slots(name: str) -> int:
+    """Directory slots of a name on FAT: one for a short name, else as `_slots` has it."""
+    from ..filesystems.fat.names import plain_short  # noqa: PLC0415 - only for FAT
+
+    return 1 if plain_short(name) is not None else _slots(name)
 
 
 def _slots(name: str) -> int:

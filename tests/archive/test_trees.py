@@ -126,6 +126,20 @@ def test_what_does_not_fit_is_refused_before_anything_is_written() -> None:
         assert list(walk(target)) == []
 
 
+def test_a_root_directory_that_cannot_grow_is_counted_before_anything_is_written() -> None:
+    target = fat()
+    have = target.geometry.root_entries
+    short = {f"F{number}.TXT": b"" for number in range(have)}
+    with pytest.raises(NoSpaceError, match=rf"the root directory of FAT12 has room for {have} slots, these names need {have + 1}"):
+        copy_tree(tree_of({**short, "ONE.TXT": b""}), "", target, "")
+    with pytest.raises(NoSpaceError, match=r"has room for \d+ slots"):
+        copy_tree(tree_of({f"a long name {number}": b"" for number in range(have // 2)}), "", target, "")
+    assert list(walk(target)) == []
+    copy_tree(tree_of(short), "", target, "")
+    copy_tree(tree_of(short), "", target, "")       # the same names again
+    assert len(target.entries("")) == have
+
+
 def test_room_of_replaced_files_counts() -> None:
     target = fat(1 << 20)
     copy_tree(tree_of({"a": b"1" * 700_000}), "", target, "")
