@@ -59,7 +59,10 @@ def restore(
     if image.facts.filesystem in {"EXT2", "EXT3", "EXT4"} and device.size > image.size:
         from ..filesystems.ext import resize_ext  # noqa: PLC0415
 
-        resize_ext(device, clock)
+        try:
+            resize_ext(device, clock)
+        except StorageError as error:
+            raise StorageError(f"the archive is restored, but does not fill the partition: {error.message}", hint=error.hint) from error
     return done
 
 
