@@ -96,18 +96,18 @@ class Channel:
         code = "errcode_t"
         name = ffi.new("char[]", b"bpscript")
         self._callbacks: dict[str, Any] = {
-            "open": ffi.callback(f"{code}(const char *, int, io_channel *)", self._on_open, error=SHORT_READ),
-            "close": ffi.callback(f"{code}(io_channel)", lambda channel: 0, error=SHORT_READ),
-            "set_blksize": ffi.callback(f"{code}(io_channel, int)", self._on_set_block_size, error=SHORT_READ),
-            "read_blk": ffi.callback(f"{code}(io_channel, unsigned long, int, void *)", self._on_read, error=SHORT_READ),
-            "write_blk": ffi.callback(f"{code}(io_channel, unsigned long, int, const void *)", self._on_write, error=SHORT_WRITE),
-            "flush": ffi.callback(f"{code}(io_channel)", lambda channel: 0, error=SHORT_WRITE),
+            "open": ffi.callback(f"{code}(*)(const char *, int, io_channel *)", self._on_open, error=SHORT_READ),
+            "close": ffi.callback(f"{code}(*)(io_channel)", lambda channel: 0, error=SHORT_READ),
+            "set_blksize": ffi.callback(f"{code}(*)(io_channel, int)", self._on_set_block_size, error=SHORT_READ),
+            "read_blk": ffi.callback(f"{code}(*)(io_channel, unsigned long, int, void *)", self._on_read, error=SHORT_READ),
+            "write_blk": ffi.callback(f"{code}(*)(io_channel, unsigned long, int, const void *)", self._on_write, error=SHORT_WRITE),
+            "flush": ffi.callback(f"{code}(*)(io_channel)", lambda channel: 0, error=SHORT_WRITE),
             "write_byte": ffi.callback(
-                f"{code}(io_channel, unsigned long, int, const void *)", self._on_write_bytes, error=SHORT_WRITE
+                f"{code}(*)(io_channel, unsigned long, int, const void *)", self._on_write_bytes, error=SHORT_WRITE
             ),
-            "read_blk64": ffi.callback(f"{code}(io_channel, unsigned long long, int, void *)", self._on_read, error=SHORT_READ),
+            "read_blk64": ffi.callback(f"{code}(*)(io_channel, unsigned long long, int, void *)", self._on_read, error=SHORT_READ),
             "write_blk64": ffi.callback(
-                f"{code}(io_channel, unsigned long long, int, const void *)", self._on_write, error=SHORT_WRITE
+                f"{code}(*)(io_channel, unsigned long long, int, const void *)", self._on_write, error=SHORT_WRITE
             ),
         }
         manager = ffi.new("struct struct_io_manager *", {"magic": IO_MANAGER_MAGIC, "name": name, **self._callbacks})

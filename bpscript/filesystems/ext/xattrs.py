@@ -71,7 +71,7 @@ class Xattrs:
             names.append(ffi.string(name).decode("utf-8", "surrogateescape"))
             return int(len(names) > _MAX_NAMES)
 
-        callback = ffi.callback("int(char *, char *, size_t, void *)", visit)
+        callback = ffi.callback("int(*)(char *, char *, size_t, void *)", visit)
         self._check(self._library.ext2fs_xattrs_iterate(self._handle[0], callback, ffi.NULL), "extended attributes")
         if len(names) > _MAX_NAMES:
             raise FormatError("an inode has thousands of extended attributes")
