@@ -9,6 +9,7 @@ from typing import IO, Any
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink
+from ..screen.stdin import DescriptorKeyboard
 from .main import DONE, report
 from .places import parse_disk_option
 from .progress import progress_sink
@@ -33,7 +34,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a variable, before the first line")
     parser.add_argument("--bootp", metavar="FILE", help="BOOTP/DHCP variables from a reply: packet, pcap, udhcpc, dhclient or JSON")
     parser.add_argument("--mac", metavar="MAC", help="with --bootp: whose reply in the capture")
-    parser.add_argument("--keys", metavar="TEXT", help="key presses, literally")
+    parser.add_argument("--keys", metavar="TEXT", help="key presses, literally (default: standard input)")
     parser.add_argument("--log-file", metavar="F", help="write the log there too")
     parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
     parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
@@ -66,6 +67,9 @@ def run_verb(options: argparse.Namespace) -> int:
                 log_file.write(text)
                 log_file.flush()
 
+        keyboard = DescriptorKeyboard(0) if options.keys is None else None
+        if keyboard is not None:
+            stack.callback(keyboard.close)
         result = execute(
             RunOptions(
                 script=options.script,
@@ -75,6 +79,7 @@ def run_verb(options: argparse.Namespace) -> int:
                 bootp=options.bootp,
                 mac=options.mac,
                 keys=options.keys,
+                keyboard=keyboard,
                 switches="".join(letter for letter in "xlbvi" if getattr(options, f"switch_{letter}")),
                 write_real_disks=options.switch_w,
                 seed=options.seed,

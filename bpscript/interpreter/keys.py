@@ -34,12 +34,10 @@ class Keys:
 
     def wait(self, seconds: float) -> str | None:
         """The next key if it comes within that time; it stays there. Without one the whole time passes."""
-        if not self._keyboard.live:
-            key = self._keyboard.peek()
-            if key is None:
-                self.sleep(seconds)
-            return self._mapped(key)
-        return self._mapped(self._keyboard.peek(seconds))
+        key = self._keyboard.peek(seconds)
+        if key is None and self._keyboard.ended:
+            self.sleep(seconds)
+        return self._mapped(key)
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
