@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ..base.errors import ReadOnlyError
 from ..base.sources import Reader
 from ..blocks.device import Buffer, check_range
-from .positional import Positional, close
+from .positional import Positional, close, ranges_with_data
 
 
 class Rejoined:
@@ -84,3 +84,8 @@ class PositionalDevice:
 
     def flush(self) -> None:
         """Nothing was written."""
+
+    def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
+        """Ranges that may hold something else than zeros."""
+        check_range(self.size, offset, length, "image")
+        return ranges_with_data(self._source, offset, length)

@@ -3,15 +3,17 @@
 Fragments are named `name`, `name.001`, `name.002`, ... and simply follow each other (language.md 8.9).
 """
 
+import errno
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ..base.errors import FormatError, NotFoundError, StorageError
 from ..base.sources import FileSource, Reader
+from ..blocks.device import HasDataRanges
 from ..filesystems.filesystem import Filesystem
 
 MAX_FRAGMENTS = 999_999
@@ -96,6 +98,21 @@ class DescriptorBytes:
                 raise FormatError(f"{self._name} ends at byte {offset}, more was expected")
             view, offset = view[count:], offset + count
 
+    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Half-open ranges inside the window that are no holes of the file, in order."""
+        end = offset + length
+        while offset < end:
+            try:
+                start = os.lseek(self._descriptor, offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:      # ENXIO: nothing but a hole up to the end
+                    yield offset, end
+                return
+            if start >= end:
+                return
+            offset = min(os.lseek(self._descriptor, start, os.SEEK_HOLE), end)
+            yield start, offset
+
     def close(self) -> None:
         """Close the file."""
         if self._owner is not None:
@@ -176,6 +193,16 @@ class JoinedBytes:
             part.readinto(offset - start, view[:step])
             view, offset = view[step:], offset + step
 
+    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Half-open ranges inside the window that are no holes of the fragments, in order."""
+        end = offset + length
+        for part, part_end in zip(self._parts, self._ends, strict=True):
+            start = part_end - part.size
+            first, last = max(offset, start), min(end, part_end)
+            if first < last:
+                for a, b in ranges_with_data(part, first - start, last - first):
+                    yield a + start, b + start
+
     def close(self) -> None:
         """Close all fragments."""
         for part in self._parts:
@@ -218,6 +245,13 @@ def read_exactly(reader: Reader | _Seekable, length: int, what: str) -> bytes:
         pieces.append(data)
         missing -= len(data)
     return b"".join(pieces)
+
+
+def ranges_with_data(source: Positional, offset: int, length: int) -> Iterable[tuple[int, int]]:
+    """Where the source is not known to hold zeros: the whole window when it cannot tell."""
+    if isinstance(source, HasDataRanges):
+        return source.data_ranges(offset, length)
+    return [(offset, offset + length)]
 
 
 def fragment_name(name: str, number: int) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpscript.archive.compare import compare
-from bpscript.archive.container import ArchiveKind, ArchiveWriter, Header
+from bpscript.archive.container import ArchiveKind, ArchiveWriter, ChunkKind, Header
 from bpscript.archive.foreign import open_image
 from bpscript.archive.full import FullImage, PartitionImage
 from bpscript.archive.positional import JoinedReader, open_from_host
@@ -141,11 +141,14 @@ def test_an_unknown_file_system_is_raw_with_holes(tmp_path: Path) -> None:
         file.truncate(40 * MIB)
         file.seek(17 * MIB)
         file.write(b"x" * 1000)
-    with FileDevice(path, writable=False) as device, open_image(device) as image:
-        assert image.facts.filesystem == "RAW"
-        target = MemoryDevice(b"\xa5" * (40 * MIB))
-        restore(image, target)
-        assert target.read(0, 40 * MIB) == path.read_bytes()
+    with FileDevice(path, writable=False) as device:
+        for source in (device, open_from_host(path)):
+            with open_image(source) as image:
+                assert image.facts.filesystem == "RAW"
+                assert [image.chunks.record(index).kind for index in range(len(image.chunks))] == [ChunkKind.ZERO, ChunkKind.DATA, ChunkKind.ZERO]
+                target = MemoryDevice(b"\xa5" * (40 * MIB))
+                restore(image, target)
+                assert target.read(0, 40 * MIB) == path.read_bytes()
 
 
 def test_no_room_to_unpack_is_said(partition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

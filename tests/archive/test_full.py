@@ -22,6 +22,7 @@ from bpscript.archive.restore import restore
 from bpscript.base.clock import Clock
 from bpscript.base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageError
 from bpscript.blocks.device import BlockDevice
+from bpscript.blocks.faulty import FaultyDevice
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.journal import JournalDevice
 from bpscript.blocks.memory import MemoryDevice
@@ -345,6 +346,18 @@ def test_a_file_system_larger_than_its_partition_is_not_captured(tree: Path, tmp
     os.truncate(source, 20 * MIB)
     with FileDevice(source, writable=False) as device, pytest.raises(StorageError, match="has 25165824 bytes, its partition only 20971520"):
         survey(device, clock=CLOCK)
+
+
+def test_a_disk_that_cannot_be_read_leaves_the_old_archive(tree: Path, tmp_path: Path) -> None:
+    source = make(CASES[1], tmp_path / "source.img", tree)
+    archive = tmp_path / "a.imz"
+    archive.write_bytes(b"old")
+    with FileDevice(source, writable=False) as device:
+        broken = FaultyDevice(device, bad_ranges=[(2 * MIB, 2 * MIB + 512)])
+        with HostDestination(archive) as sink, pytest.raises(StorageError, match="cannot read byte 2097152"):
+            capture(survey(broken, clock=CLOCK), sink)
+    assert archive.read_bytes() == b"old"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_old_signatures_do_not_survive_a_restore(tmp_path: Path, tree: Path) -> None:
