@@ -268,10 +268,11 @@ class Store:
             return True
         return inode.mode & 0o170000 == 0o120000 and bool(inode.flags & EXTENTS_FLAG or inode.size >= _INLINE_BLOCK)
 
-    def release_inode(self, number: int, inode: Inode) -> None:
-        """Free an inode that has no name left, with everything it holds."""
-        if self.has_blocks(inode):
-            self.release_map(self.map_of(number, inode))
+    def release_inode(self, number: int, inode: Inode, known_map: Map | None = None) -> None:
+        """Free an inode that has no name left, with everything it holds; `known_map` spares reading its map."""
+        if known_map is not None or self.has_blocks(inode):
+            self.release_map(known_map or self.map_of(number, inode))
+            inode.blocks = self.block_size // 512 if inode.file_acl else 0
         size = self.superblock.inode_size
         inode.links = 0
         inode.dtime = self.clock.now_ns() // 1_000_000_000

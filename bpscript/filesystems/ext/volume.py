@@ -295,11 +295,7 @@ class ExtVolume:
             gone = self._directories.pop(path)
             self._names_kept -= len(gone.names)
             self._store.allocator.reserved -= gone.reserved
-            gone.inode.blocks = 0
-            self._store.release_map(gone.whole_map())
-            gone.inode.block, gone.inode.size = bytes(60), 0
-            gone.inode.flags &= ~(EXTENTS_FLAG | INDEX_FLAG)
-            self._store.release_inode(number, gone.inode)
+            self._store.release_inode(number, gone.inode, None if gone.inode.flags & INLINE_DATA_FLAG else gone.whole_map())
             directory.take(name)
             if directory.inode.links > 1:
                 directory.inode.links -= 1

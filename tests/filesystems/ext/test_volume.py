@@ -262,6 +262,17 @@ def test_names_of_any_bytes(ext4: ExtVolume) -> None:
     assert ext4.check() == []
 
 
+def test_directories_with_an_attribute_block_can_be_removed(image: tuple[ExtVolume, Path]) -> None:
+    volume, _ = image
+    volume.flush()
+    free = volume.usage().free
+    volume.make_dir("dir", Facts(FileKind.DIRECTORY, unix=UnixFacts(xattrs={"user.long": b"x" * 500})))
+    volume.flush()
+    volume.remove("dir")
+    volume.flush()
+    assert volume.usage().free == free
+
+
 def test_attributes_that_do_not_fit_are_refused_and_leave_nothing(ext4: ExtVolume) -> None:
     ext4.flush()
     free = ext4.usage().free
