@@ -270,16 +270,21 @@ class Store:
 
     def release_inode(self, number: int, inode: Inode, known_map: Map | None = None) -> None:
         """Free an inode that has no name left, with everything it holds; `known_map` spares reading its map."""
-        if known_map is not None or self.has_blocks(inode):
-            self.release_map(known_map or self.map_of(number, inode))
+        # What can fail on a damaged volume comes before the first block is given back.
+        old = known_map
+        if old is None and self.has_blocks(inode):
+            old = self.map_of(number, inode)
+        if old is not None:
             inode.blocks = self.block_size // 512 if inode.file_acl else 0
-        size = self.superblock.inode_size
         inode.links = 0
         inode.dtime = self.clock.now_ns() // 1_000_000_000
         if inode.has_xattrs:
+            size = self.superblock.inode_size
             self._ffi.buffer(self._record, size)[:] = inode.pack(size)
             self.check(self._library.ext2fs_free_ext_attr(self._handle, number, self._record), f"inode {number}")
             inode = Inode.unpack(self._ffi.buffer(self._record, size)[:])
+        if old is not None:
+            self.release_map(old)
         self.write_inode(number, inode)
         self.mark_inode(number, False, inode.mode & 0o170000 == 0o040000)
 

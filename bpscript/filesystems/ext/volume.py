@@ -53,7 +53,9 @@ class ExtVolume:
         self._superblock = superblock
         self._clock = clock
         self._directories: dict[str, Directory] = {}
-        self._names_kept = 0
+        self._names = 0                     # of directories in memory; counted too high rather than too low
+        self._names_limit = _NAMES_KEPT
+        self._storing = 0                   # calls of write_file that wait for their data
         self._closed = False
 
     @classmethod
@@ -128,11 +130,13 @@ class ExtVolume:
 
     def stat(self, path: str) -> Facts:
         """Facts of a path; a symlink is not followed."""
+        self._trim()
         number = self._number(path)
         return self._facts(number, self._inode(path, number))
 
     def exists(self, path: str) -> bool:
         """True when there is such a path."""
+        self._trim()
         try:
             self._number(path)
         except (NotFoundError, InTheWayError):
@@ -141,6 +145,7 @@ class ExtVolume:
 
     def entries(self, path: str) -> list[tuple[str, Facts]]:
         """Names and facts of a directory's entries."""
+        self._trim()
         directory = self._directory(path)
         prefix = f"{path}/" if path else ""
         result = []
@@ -151,6 +156,7 @@ class ExtVolume:
 
     def open(self, path: str) -> Reader:
         """The contents of a file."""
+        self._trim()
         number = self._number(path)
         inode = self._store.read_inode(number)
         if inode.kind is not FileKind.FILE:
@@ -187,6 +193,7 @@ class ExtVolume:
         With `facts` a replaced file becomes a new one, and other names of the old one keep the old contents. Without them
         its contents change under all its names.
         """
+        self._trim()
         store = self._store
         store.begin()
         directory, name = self._parent(path)
@@ -206,6 +213,7 @@ class ExtVolume:
         if size is not None and old_inode is not None and old is not None:
             self._free_old_if_short(old[0], old_inode, size)
         writer = FileWriter(store.data, store.allocator, store.block_size)
+        self._storing += 1
         try:
             if size is not None:
                 writer.expect(size)
@@ -225,10 +233,13 @@ class ExtVolume:
         except BaseException:
             writer.abort()
             raise
+        finally:
+            self._storing -= 1
         self._touch(directory)
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; if it exists, only the facts are applied."""
+        self._trim()
         if not path:
             if facts is not None:
                 self.set_facts(path, facts)
@@ -269,6 +280,7 @@ class ExtVolume:
 
     def set_facts(self, path: str, facts: Facts) -> None:
         """Apply times, and modes, owners and extended attributes where `facts.unix` has them."""
+        self._trim()
         store = self._store
         number = self._number(path)
         store.begin()
@@ -282,20 +294,21 @@ class ExtVolume:
 
     def remove(self, path: str) -> None:
         """Remove a file, link, device or empty directory."""
+        self._trim()
         directory, name = self._parent(path)
         number = self._entry(directory, name, path)
         inode = self._inode(path, number)
         self._store.begin()
         if inode.kind is not FileKind.DIRECTORY:
-            directory.take(name)
             self._drop_link(number, inode)
+            directory.take(name)
         else:
             if self._directory(path).names:
                 raise InTheWayError(f'directory "{path}" is not empty')
-            gone = self._directories.pop(path)
-            self._names_kept -= len(gone.names)
-            self._store.allocator.reserved -= gone.reserved
+            gone = self._directories[path]
             self._store.release_inode(number, gone.inode, None if gone.inode.flags & INLINE_DATA_FLAG else gone.whole_map())
+            self._store.allocator.reserved -= gone.reserved
+            del self._directories[path]
             directory.take(name)
             if directory.inode.links > 1:
                 directory.inode.links -= 1
@@ -303,6 +316,7 @@ class ExtVolume:
 
     def rename(self, old: str, new: str) -> None:
         """Move an entry; `new` must not exist and its parent must."""
+        self._trim()
         source, name = self._parent(old)
         number = self._entry(source, name, old)
         if new == old:
@@ -344,6 +358,7 @@ class ExtVolume:
 
     def make_hard_link(self, path: str, existing: str) -> None:
         """Give an existing file a second name."""
+        self._trim()
         store = self._store
         number = self._number(existing)
         inode = store.read_inode(number)
@@ -440,15 +455,19 @@ class ExtVolume:
         return self._keep(path, self._load(number, inode, path))
 
     def _keep(self, path: str, directory: Directory) -> Directory:
-        if self._names_kept > _NAMES_KEPT:
-            self._store_directories()
-            # The caller may hold directories on the way to this one; what is written can be read again, so only they stay.
-            for old in [old for old in self._directories if not f"{path}/".startswith(f"{old}/") and old]:
-                del self._directories[old]
-            self._names_kept = sum(len(each.names) for each in self._directories.values())
         self._directories[path] = directory
-        self._names_kept += len(directory.names)
+        self._names += len(directory.names)
+        # A single huge directory in use must not be read again for every operation.
+        self._names_limit = max(self._names_limit, 2 * len(directory.names))
         return directory
+
+    def _trim(self) -> None:
+        """Let go of directories when there are too many names in memory; only between operations, for none holds one then."""
+        if self._names > self._names_limit and not self._storing:
+            if self._store.changed:
+                self._store_directories()
+            self._directories.clear()
+            self._names = 0
 
     def _load(self, number: int, inode: Inode, path: str) -> Directory:
         store = self._store
@@ -524,6 +543,7 @@ class ExtVolume:
 
     def _touch(self, directory: Directory) -> None:
         """An entry came or went: the times of the directory."""
+        self._names += 1
         directory.inode.mtime_ns = directory.inode.ctime_ns = self._clock.now_ns()
         directory.inode_changed = True
 
@@ -679,6 +699,7 @@ class ExtVolume:
 
     def _make_object(self, path: str, kind: FileKind, inode: Inode, facts: Facts | None, contents: bytes | None) -> None:
         """A symlink or node: inode, contents where i_block is too short for them, entry."""
+        self._trim()
         store = self._store
         directory, name = self._new_name(path)
         store.begin()

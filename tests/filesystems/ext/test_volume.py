@@ -233,8 +233,14 @@ def test_a_directory_shrinks_to_what_it_needs(ext4: ExtVolume) -> None:
     assert ext4.check() == []
 
 
-def test_directories_that_do_not_fit_in_memory_are_written_and_read_again(ext4: ExtVolume, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpscript.filesystems.ext.volume._NAMES_KEPT", 10)
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories are written and dropped after every few names."""
+    monkeypatch.setattr("bpscript.filesystems.ext.volume._NAMES_KEPT", 3)
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_directories_that_do_not_fit_in_memory_are_written_and_read_again(ext4: ExtVolume) -> None:
     for number in range(20):
         ext4.make_dir(f"dir{number}")
         ext4.make_dir(f"dir{number}/inner")
@@ -242,7 +248,27 @@ def test_directories_that_do_not_fit_in_memory_are_written_and_read_again(ext4: 
             ext4.write_file(f"dir{number}/inner/{inner}", [b"%d" % inner])
     for number in range(20):
         ext4.write_file(f"dir{number}/inner/new", [b"new"])
+        ext4.rename(f"dir{number}/inner/3", f"dir{(number + 7) % 20}/moved")
+        ext4.make_hard_link(f"dir{number}/link", f"dir{(number + 3) % 20}/inner/4")
+        ext4.remove(f"dir{number}/inner/5")
     assert len(list(walk(ext4))) == 1 + 20 * 23
+    assert all(ext4.exists(f"dir{number}/moved") and not ext4.exists(f"dir{number}/inner/3") for number in range(20))
+    assert ext4.check() == []
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_the_giver_of_a_file_may_look_around_on_the_volume(ext4: ExtVolume) -> None:
+    for number in range(10):
+        ext4.make_dir(f"dir{number}")
+        ext4.write_file(f"dir{number}/file", [b"%d" % number])
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(10):
+            yield ext4.open(f"dir{number}/file").read()
+            assert len(ext4.entries(f"dir{number}")) >= 1
+
+    ext4.write_file("dir5/all", chunks())
+    assert ext4.open("dir5/all").read() == b"0123456789"
     assert ext4.check() == []
 
 
