@@ -7,6 +7,7 @@ from ..base.errors import FormatError
 from ..blocks.device import Buffer
 
 _TABLE_SIZE = 512       # bytes: 256 little-endian 16-bit Unicode values
+_PRINTABLE = bytes(range(32, 127))
 _UNDEFINED = 0xFFFE     # Python's charmap codecs use U+FFFE for a code without character
 _tables: dict[str, codecs.CodecInfo] = {}
 
@@ -18,7 +19,7 @@ def known_code_page(name: str) -> str | None:
         return None
     try:
         info = codecs.lookup(name)
-        return info.name if len(bytes(range(32, 127)).decode(name)) == 95 else None
+        return info.name if _PRINTABLE.decode(name) == _PRINTABLE.decode("ascii") else None
     except (LookupError, UnicodeDecodeError):
         return None
 

@@ -257,7 +257,7 @@ class Run:
             result = self._settled(result)
             if result is not None:
                 ended = self._change(frame, result)
-                if ended is not None or self.frames[-1] is not frame:
+                if ended is not None or self.frames[-1:] != [frame]:
                     return ended
 
     def _settled(self, result: Any) -> Any:  # noqa: ANN401 - one of the results

@@ -95,6 +95,11 @@ def found_at(text: str, position: int) -> str:
     return shown if shown.startswith('"') and len(shown) > 1 else f'"{shown}"'
 
 
+def _end_of_word(text: str, position: int) -> int:
+    match = _CHUNK.match(text, position)
+    return match.end() if match else position + 1
+
+
 def one_line(text: str) -> str:
     """Text for a message: control characters as octal codes, long ones cut."""
     shown = "".join(c if c.isprintable() else f"\\{ord(c):03o}" for c in text[:80])
@@ -180,7 +185,7 @@ class _Reader:
             return self._too_short(expected)
         found = found_at(text, problem)
         kind = "the string " if text[problem] == '"' else ""
-        return self._error_at(problem, problem + max(1, len(found) - 2), f"expected {expected}, found {kind}{found}")
+        return self._error_at(problem, _end_of_word(text, problem), f"expected {expected}, found {kind}{found}")
 
     def _error_at(self, start: int, end: int, message: str) -> PlacedError:
         return PlacedError.at(Place(self.line, start, end), message)

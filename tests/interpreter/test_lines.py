@@ -5,7 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bpscript.interpreter import lines
-
+from bpscript.interpreter.prepare import Statement, prepare
+from bpscript.interpreter.run import Run
+from bpscript.language.places import Expanded
 from tests.scripts import Ran, run_script
 
 VALUES = st.one_of(
@@ -58,8 +60,12 @@ def test_a_prepared_line_does_what_the_expanded_line_does(
 def test_a_loop_uses_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line of a loop is parsed once, not once a turn: that is where the speed comes from."""
     parsed = []
-    original = lines.prepare
-    monkeypatch.setattr(lines, "prepare", lambda text, start, run: parsed.append(text.text) or original(text, start, run))
+
+    def counting(text: Expanded, start: int, run: Run) -> Statement:
+        parsed.append(text.text)
+        return prepare(text, start, run)
+
+    monkeypatch.setattr(lines, "prepare", counting)
     ran = run_script("set i = 0\n:l\nset i = ($i+1)\nif $i < 500 goto l\n")
     assert ran.variables["i"] == "500"
     assert len(parsed) == 3

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpscript.commands import COMMANDS
-
 from tests.scripts import run_script
 
 # Commands that wait are left out: time stands still, but keys run out.
