@@ -11,9 +11,10 @@ from ..archive.unpack import unpack
 from ..base.errors import StorageError
 from ..interpreter.run import Run
 from ..language.declare import command
-from ..machine.archives import about_archive, open_archive_bytes, open_tree, temp_folder
+from ..machine.archives import about_archive, open_archive_bytes, open_tree, require_signature, temp_folder
 from ..machine.disks import belongs_on
 from ..machine.formatting import geometry_of, hidden_sectors
+from ..machine.places import DiskPlace
 from .arguments import FileName, TreePlace
 
 
@@ -33,8 +34,13 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     entry = target.entry(partition)
     device = target.partition(partition)
     geometry = geometry_of(target, run.variables.get("Disk-Geometry"))
+    place = run.machine.files.place(archive)
+    if isinstance(place, DiskPlace) and (place.disk_number, place.partition) == (disk, partition):
+        raise StorageError(f'the archive "{archive}" lies on the partition that it would replace')
     data = open_archive_bytes(run.machine.files, archive)
     folder = temp_folder(run.machine)
+    with about_archive(archive):
+        require_signature(run.machine.files, data, run.variables.get("Image-Key"))
     with about_archive(archive), open_image(data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder) as image:
         kind = image.facts.filesystem
         if entry.is_extended or not belongs_on(kind, entry):
@@ -69,6 +75,8 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
     """
     data = open_archive_bytes(run.machine.files, archive)
     try:
+        with about_archive(archive):
+            require_signature(run.machine.files, data, run.variables.get("Image-Key"))
         volume, path = open_tree(run.machine, destpath)
         unpack(data, f'"{archive}"', volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
     finally:

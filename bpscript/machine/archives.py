@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..archive.container import Archive
 from ..archive.destinations import Destination, HostDestination, StagedDestination, to_source, to_volume
 from ..archive.positional import JoinedReader, Positional, open_from_source, open_from_volume
+from ..archive.table import SIGNED_TEXT
 from ..base.errors import FormatError, InTheWayError, NotFoundError, StorageError
 from ..filesystems.filesystem import Filesystem
 from ..network.folder import FolderSource
@@ -40,6 +42,26 @@ def open_archive_bytes(files: Files, name: str) -> Positional | JoinedReader:
     if isinstance(file, VolumeFile):
         return open_from_volume(file.volume, file.resolved())
     return open_from_source(file.source, file.path)
+
+
+def require_signature(files: Files, data: Positional | JoinedReader, key_name: str) -> None:
+    """Refuse an archive that is not signed by the key in a file (`$Image-Key`); no effect when `key_name` is empty.
+
+    Raises FormatError for a missing or wrong signature, for images of other programs, and for what can be read only once.
+    """
+    if not key_name:
+        return
+    from ..crypto.signatures import is_valid, parse_public_key  # noqa: PLC0415 - only with $Image-Key
+
+    key = parse_public_key(files.read(key_name))
+    if isinstance(data, JoinedReader):
+        raise FormatError("it can be read only once, so its signature cannot be checked before it is used")
+    archive = Archive.open(data)
+    signature, table = archive.signature, archive.table
+    if signature is None or table is None:
+        raise FormatError(f'it is not signed, and $Image-Key asks for a signature by the key in "{key_name}"')
+    if signature.public_key != key or not is_valid(key, SIGNED_TEXT + table.root, signature.signature):
+        raise FormatError(f'it carries no valid signature by the key in "{key_name}"')
 
 
 def archive_destination(files: Files, name: str, fragment_size: int | None, temp_folder: Path) -> Destination:
