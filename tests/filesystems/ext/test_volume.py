@@ -236,7 +236,7 @@ def test_a_directory_shrinks_to_what_it_needs(ext4: ExtVolume) -> None:
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Directories are written and dropped after every few names."""
-    monkeypatch.setattr("bpscript.filesystems.ext.volume._NAMES_KEPT", 3)
+    monkeypatch.setattr("bpscript.filesystems.ext.tree._NAMES_KEPT", 3)
 
 
 @pytest.mark.usefixtures("forgetful")
