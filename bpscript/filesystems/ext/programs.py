@@ -46,6 +46,8 @@ def hosted(device: BlockDevice, *, write: bool = True) -> Iterator[tuple[Path, i
 
     `write=False`: what happens to the file is dropped. A real disk is handed out for reading only, because we hold it exclusively.
     """
+    if write:
+        device.write(0, device.read(0, 512))    # a device that is open for reading only says so here, before a program writes around it
     place = host_file_of(device)
     if place is not None and "?" not in str(place[0]) and (not write or place[0].is_file()):
         yield place

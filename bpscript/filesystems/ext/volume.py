@@ -7,7 +7,7 @@ former into the cache of the store. An entry is made last and removed last, so a
 from collections.abc import Iterable, Iterator
 
 from ...base.clock import Clock
-from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
+from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
 from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
@@ -44,14 +44,19 @@ class ExtVolume:
         """The volume on a device.
 
         One that was not unmounted cleanly is mended first: its journal is replayed, on the device itself, or in memory
-        when `writable` is False. Raises FormatError when it is damaged.
+        when `writable` is False or the device refuses to be written. Raises FormatError when it is damaged.
         """
         time = Clock() if clock is None else clock
         superblock = Superblock.read(device)
         if superblock.needs_recovery:
+            try:
+                if writable:
+                    repair_ext(device, time)
+            except ReadOnlyError:
+                writable = False
             if not writable:
                 device = OverlayDevice(device)
-            repair_ext(device, time)
+                repair_ext(device, time)
             superblock = Superblock.read(device)
             if superblock.needs_recovery:
                 raise FormatError("ext volume still needs recovery after e2fsck", hint="run e2fsck on it")
@@ -150,7 +155,7 @@ class ExtVolume:
         self._store.data.write_back()
         return FileReader(self._store.device, runs, self._store.block_size, inode.size)
 
-    def data_ranges(self, path: str) -> list[tuple[int, int]]:
+    def filled_ranges(self, path: str) -> list[tuple[int, int]]:
         """Half-open byte ranges of the file that hold data; the rest are holes that read as zeros."""
         number = self._tree.number(path)
         inode = self._store.read_inode(number)

@@ -189,9 +189,9 @@ def test_long_zeros_become_holes_and_short_ones_do_not(image: tuple[ExtVolume, P
     volume.flush()
     for name in ("announced", "unannounced"):
         assert volume.open(name).read() == data
-        assert [(start, end) for start, end in volume.data_ranges(name)] == [(0, 131_072), (1_048_576, len(data))]
+        assert [(start, end) for start, end in volume.filled_ranges(name)] == [(0, 131_072), (1_048_576, len(data))]
     assert volume.open("all zeros").read() == bytes(3 * MIB)
-    assert volume.data_ranges("all zeros") == []
+    assert volume.filled_ranges("all zeros") == []
     assert "Blockcount: 0\n" in debugfs(path, 'stat "all zeros"')
 
 
@@ -440,8 +440,16 @@ def test_a_dirty_journal_is_replayed_first(tmp_path: Path) -> None:
         assert looking.exists("lost+found")
         looking.close()
         assert path.read_bytes() == before, "reading replays in memory only"
-        with pytest.raises(ReadOnlyError):
-            ExtVolume.on(ReadOnlyDevice(device))
+    locked = FileDevice(path, writable=False)
+    for closed in (ReadOnlyDevice(MemoryDevice(before)), locked):
+        reading = ExtVolume.on(closed)
+        assert reading.exists("lost+found")
+        with pytest.raises(ReadOnlyError, match="open for reading only"):
+            reading.make_dir("dir")
+        reading.close()
+    locked.close()
+    assert path.read_bytes() == before
+    with FileDevice(path) as device:
         volume = ExtVolume.on(device)
         assert device.read(8000 * 1024, 1024) == block
         volume.write_file("file", [b"x"])
