@@ -156,7 +156,7 @@ def pack_system(archive: Path, trees: tuple[str, ...], limit: int, *, for_fat: b
     return count + 1, size
 
 
-def walk(tar: tarfile.TarFile, tree: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def walk(tar: tarfile.TarFile, tree: str):  # type: ignore[no-untyped-def]
     """Paths and headers below a folder of the host, parents first."""
     for folder, folders, files in os.walk(f"/{tree}"):
         folders.sort()

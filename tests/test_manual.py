@@ -35,7 +35,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 @pytest.mark.parametrize("name", parsers())
 def test_every_verb_and_option_is_in_the_manual(name: str) -> None:
-    assert re.search(rf"`?{name.split()[-1]}\b", MANUAL), name
+    assert re.search(rf"`?{name.rsplit(maxsplit=1)[-1]}\b", MANUAL), name
     options = {option for action in parsers()[name]._actions for option in action.option_strings if option.startswith("--")}
     assert [option for option in options - {"--help", "--debug", "--write-real-disk", "--recursive"} if option not in MANUAL] == []
 
