@@ -13,8 +13,8 @@ What 1 and 2 do is what 3 would do: tests/interpreter/test_lines.py runs random 
 import re
 from typing import TYPE_CHECKING, Any
 
+from ..language.automaton import skip_blanks
 from ..language.expand import HOLE, Macro, Template, TooManyMacrosError, Where, expand, make_template
-from ..language.parser import skip_blanks
 from ..language.places import Expanded, PlacedError
 from ..language.source import Line
 from .prepare import Statement, prepare

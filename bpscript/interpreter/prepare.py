@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import BpscriptError, ScriptError
 from ..language.arguments import CommandArgument, Condition, RefusedArgument, SignedText
+from ..language.automaton import skip_blanks
 from ..language.declare import Declaration, Parameter
 from ..language.expand import parts_of, unescape
 from ..language.names import did_you_mean
-from ..language.parser import About, found_at, one_line, parse, skip_blanks, unclosed_error, unclosed_quote, unexpected
+from ..language.parser import About, found_at, one_line, parse, unclosed_error, unclosed_quote, unexpected
 from ..language.places import Expanded, Place, PlacedError
 from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Node, Pair, Rest, Signed, Tenths, Test, Word
 from .culprit import find_culprit

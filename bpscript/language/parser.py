@@ -1,4 +1,4 @@
-"""From expanded text to the tree of syntax.py, with Lark (grammar/bpbatch.lark).
+"""From expanded text to the tree of syntax.py, by grammar/bpbatch.lark, and the sentences for what does not fit.
 
 Tokens are fed one by one, so that a line is read exactly as far as its shape goes: behind `If "a" == "b"` a nested command may
 follow that is nobody's business yet. The tree is built bottom-up while reading, so that nothing here recurses.
@@ -6,21 +6,15 @@ follow that is nobody's business yet. The tree is built bottom-up while reading,
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import NamedTuple
 
-from ..base.resources import grammar_text
+from .automaton import Automaton, skip_blanks
 from .expand import unescape
 from .places import Expanded, Place, PlacedError
 from .syntax import Absent, Comma, Node
+from .tokens import Token, WrongTokenError
 
-if TYPE_CHECKING:
-    from lark import Lark, Token
-
-SHAPES = ("values", "single", "position", "assignment", "place", "filter", "test")
-
-_BLANKS = re.compile(r"[ \t\r\n]*")
 _CHUNK = re.compile(r'"(?:\\.|[^"\\])*"?|(?:\\.|[^\s"(),])+|.', re.DOTALL)
 _OPENING = {"LPAR": ")", "LBRACE": "}", "LBRACKET": "]"}
 _CLOSING = {"RPAR", "RBRACE", "RBRACKET"}
@@ -66,25 +60,9 @@ class About(NamedTuple):
     most: int
 
 
-class WrongTokenError(Exception):
-    """A token that the grammar accepts and the language does not; raised while the tree is built."""
-
-    def __init__(self, message: str, start: int, end: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.start = start
-        self.end = end
-
-
 def parse(line: Expanded, start: int, shape: str, about: About) -> Shape:
     """Read the text from `start` as a shape, as far as it goes. Raises PlacedError."""
     return _Reader(line, start, shape, about).read()
-
-
-def skip_blanks(text: str, position: int) -> int:
-    """The next place that holds no blank."""
-    match = _BLANKS.match(text, position)
-    return match.end() if match else position
 
 
 def found_at(text: str, position: int) -> str:
@@ -120,31 +98,19 @@ class _Reader:
 
     def read(self) -> Shape:
         """Feed tokens until one does not fit; then the shape must be complete."""
-        from lark import TextSlice, UnexpectedCharacters, UnexpectedToken  # noqa: PLC0415 - see `_parser`
-
-        text = self.line.text
-        parser: Any = _parser().parse_interactive(TextSlice(text, self.start, len(text)), self.shape)
-        problem = len(text)
+        automaton = Automaton(self.line.text, self.start, self.shape)
         try:
-            for token in parser.lexer_thread.lex(parser.parser_state):
-                parser.feed_token(token)
+            while (token := automaton.next_token()) is not None and automaton.feed(token):
                 self._note(token)
-        except UnexpectedCharacters as error:
-            problem = cast(int, error.pos_in_stream)
-        except UnexpectedToken as error:
-            problem = cast(int, error.token.start_pos)
+            nodes = automaton.finish()
         except WrongTokenError as error:
             raise self._error_at(error.start, error.end, error.message) from None
-        try:
-            nodes = parser.feed_eof(self.tokens[-1] if self.tokens else None)
-        except UnexpectedToken:
-            raise self._error(skip_blanks(text, problem), parser) from None
-        except WrongTokenError as error:
-            raise self._error_at(error.start, error.end, error.message) from None
+        if nodes is None:
+            raise self._error(automaton.position, automaton)
         self._check_blanks(nodes)
-        return Shape(nodes, cast(int, self.tokens[-1].end_pos) if self.tokens else self.start)
+        return Shape(nodes, self.tokens[-1].end if self.tokens else self.start)
 
-    def _note(self, token: "Token") -> None:
+    def _note(self, token: Token) -> None:
         """Count values and brackets, for messages."""
         kind = token.type
         if not self.open and kind in _STARTS and not (self.tokens and self.tokens[-1].type == "MEASURE"):
@@ -156,7 +122,7 @@ class _Reader:
         self.tokens.append(token)
         if not self.open and kind not in _UNFINISHED:
             self.complete = self.started
-            self.end = cast(int, token.end_pos)
+            self.end = token.end
 
     def _check_blanks(self, nodes: tuple[Node, ...]) -> None:
         """Arguments of a list are separated by blanks or commas."""
@@ -169,7 +135,7 @@ class _Reader:
                 what = "two strings must be separated by a blank" if strings else "a blank is missing"
                 raise self._error_at(two.start, two.end, f"{what} before {found_at(text, two.start)}")
 
-    def _error(self, problem: int, parser: Any) -> PlacedError:  # noqa: ANN401 - lark's own
+    def _error(self, problem: int, automaton: Automaton) -> PlacedError:
         """The sentence for text that does not fit its shape: what was found and what could have come."""
         line, text = self.line, self.line.text
         if self.shape == "values" and self.complete >= self.about.most:
@@ -178,9 +144,9 @@ class _Reader:
             return unclosed
         if problem >= len(text) and self.open:
             opening = self.open[0]
-            offset = cast(int, opening.start_pos)
+            offset = opening.start
             return self._error_at(offset, offset + 1, f'missing "{_OPENING[opening.type]}"')
-        expected = self._expected(parser)
+        expected = self._expected(automaton)
         if problem >= len(text):
             return self._too_short(expected)
         found = found_at(text, problem)
@@ -199,14 +165,14 @@ class _Reader:
         last = self.tokens[-1] if self.tokens else None
         if last is None:
             return PlacedError.at(Place(line, self.start, self.start), message, hint=hint)
-        return PlacedError.at(Place(line, cast(int, last.start_pos), cast(int, last.end_pos)), message, hint=hint)
+        return PlacedError.at(Place(line, last.start, last.end), message, hint=hint)
 
-    def _expected(self, parser: Any) -> str:  # noqa: ANN401 - lark's own
+    def _expected(self, automaton: Automaton) -> str:
         if self.tokens and self.tokens[-1].type == "MEASURE":
             return f"a string after {self.tokens[-1]}"
         if self.tokens and self.tokens[-1].type == "CI":
             return "a string behind ci"
-        accepted = parser.accepts()
+        accepted = automaton.accepted()
         if self.shape == "assignment":
             accepted -= {"WORD"} if "STRING" in accepted else set()
         for terminals, words in _EXPECTATIONS:
@@ -239,20 +205,3 @@ def unclosed_quote(line: Expanded) -> PlacedError:
     """The error for a string without end."""
     start = line.unclosed or 0
     return PlacedError.at(Place(line, start, len(line.text)), "missing closing quote", hint=r'a quote inside a string is written \"')
-
-
-@cache
-def _parser() -> "Lark":
-    """The parser; made when the first line needs it, because it takes longer than many a script runs."""
-    from lark import Lark  # noqa: PLC0415
-
-    from .build import TreeBuilder  # noqa: PLC0415
-
-    return Lark(
-        grammar_text("bpbatch.lark"),
-        parser="lalr",
-        lexer="contextual",
-        start=list(SHAPES),
-        maybe_placeholders=True,
-        transformer=TreeBuilder(),
-    )
