@@ -86,6 +86,6 @@ def clear(run: Run, col: Color = 0, pattern: Pattern = 219, area: AreaNumbers | 
     """
     lines, columns = run.machine.screen.size
     top, left, bottom, right = area if area is not None else (0, 0, lines - 1, columns - 1)
-    character = pattern if isinstance(pattern, str) else (run.upper_code(pattern) if pattern > 127 else chr(pattern))
+    character = pattern if isinstance(pattern, str) else bytes([pattern]).decode(run.code_page, "replace")
     screen = run.machine.screen
     screen.fill(Area(top, left, bottom + 1, right + 1), character, Attribute(col, screen.attribute.background))

@@ -109,7 +109,7 @@ class Statement:
 
     def place_of(self, index: int) -> Place:
         """Where argument `index` stands; the command's name when it was left out."""
-        return self._bound[index].place or self.place
+        return (self._bound[index].place if index < len(self._bound) else None) or self.place
 
     @property
     def place(self) -> Place:

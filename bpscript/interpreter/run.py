@@ -122,7 +122,7 @@ class Run:
     def enter(self, frame: Frame) -> Enter:
         """Run a file or the prompt: return this. Raises PlacedError when that is too deep."""
         if sum(not each.is_prompt for each in self.frames) > MOST_INCLUDES or len(self.frames) > 2 * MOST_INCLUDES:
-            raise self.refuse(0, f"Include is nested more than {MOST_INCLUDES} deep")
+            raise self.refuse(0, f"files are nested more than {MOST_INCLUDES} deep")
         return Enter(frame)
 
     def refuse(self, argument: int | None, message: str, hint: str | None = None) -> PlacedError:

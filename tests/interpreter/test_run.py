@@ -83,6 +83,12 @@ def test_errors_at_the_prompt_are_shown_and_it_comes_back() -> None:
     )
 
 
+def test_a_prompt_in_a_prompt_ends_somewhere() -> None:
+    ran = run_script("", keys="interact\r" * 200, prompt=True)
+    assert ran.error is None
+    assert "files are nested more than 64 deep" in ran.log
+
+
 def test_handlers_run_inside_out_after_an_error() -> None:
     files = {"inc": b'onexit log "inner "\nnonsense', "last": b'log "last "\nonexit nonsense2'}
     ran = run_script('onexit include "last"\ninclude "inc"\nlog "never"', files=files)
