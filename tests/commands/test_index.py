@@ -89,3 +89,15 @@ def test_unknown_commands_get_a_hint() -> None:
     ran = run_script("FullUnzp 1")
     assert ran.error is not None
     assert (ran.error.message, ran.error.hint) == ('unknown command "FullUnzp"', "did you mean FullUnzip?")
+
+
+RUNNING = [(each, example) for each, example in EXAMPLES if each.untested is None and not each.mrzip_only and "{" not in example and
+           each.group != "disks and files" and not each.interactive_only]  # fmt: skip
+
+
+@pytest.mark.parametrize(("declaration", "example"), RUNNING, ids=[example for _, example in RUNNING])
+def test_the_examples_run(declaration: Declaration, example: str) -> None:
+    """Except those that say why not, and those of disks and files, which the cases run."""
+    files = {"site.bpb": b"echo 1"}
+    ran = run_script(example, files=files, variables={"VESA": "ON"})
+    assert ran.error is None, ran.error.explain()
