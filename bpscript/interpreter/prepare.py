@@ -86,8 +86,8 @@ class Statement:
             if self._writes_disk:
                 return self._written(run, arguments)
             return self._function(run, *arguments)
-        except (PlacedError, ScriptError):
-            raise
+        except (PlacedError, ScriptError, BrokenPipeError):
+            raise       # placed already; or nobody reads the log any more, which is no error of the script
         except BpscriptError as error:
             raise self._placed(error.message, error.hint, run, values) from error
         except RefusedArgument as error:

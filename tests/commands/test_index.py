@@ -59,7 +59,7 @@ def test_a_command_is_declared_as_the_reference_has_it(name: str) -> None:
     assert shape(own.arguments) == shape(row.arguments)
 
 
-@pytest.mark.parametrize("declaration", COMMANDS, ids=lambda declaration: declaration.name)
+@pytest.mark.parametrize("declaration", COMMANDS.declarations, ids=lambda declaration: declaration.name)
 def test_every_command_explains_itself(declaration: Declaration) -> None:
     text = declaration.help_text()
     assert text.startswith(declaration.name)

@@ -114,6 +114,15 @@ def test_the_log_can_be_encoded_whatever_is_in_it() -> None:
     ran.log.encode()
 
 
+def test_a_log_that_nobody_reads_is_no_error_of_the_script() -> None:
+    def closed(event: Event) -> None:
+        if event.kind is Kind.LOG:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_script("log 1", events=closed)
+
+
 def test_events_tell_what_runs() -> None:
     events: list[Event] = []
     run_script('if 1 == 1 log "x"\nnonsense', events=events.append)
