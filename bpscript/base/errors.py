@@ -87,7 +87,9 @@ class ScriptError(BpscriptError):
         if self.source:
             # A tab before the column is kept, so that the caret stands under the character whatever a tab is worth.
             indent = "".join(c if c == "\t" else " " for c in self.source[: self.column - 1])
-            lines += [f"  {self.source}", f"  {indent}{'^' * max(1, self.width)}"]
+            # One for one, so that the caret still fits; a terminal must not obey what stands in a script.
+            shown = "".join(c if c == "\t" or c.isprintable() else "\ufffd" for c in self.source)
+            lines += [f"  {shown}", f"  {indent}{'^' * max(1, self.width)}"]
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)

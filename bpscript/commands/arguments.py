@@ -15,7 +15,6 @@ from ..language.arguments import (
     WordArgument,
 )
 from ..language.names import is_variable_name
-from ..language.source import label_key
 from ..language.syntax import NUMERIC, TEXTUAL, Node, Pair, Signed, Tenths, Test, Word
 
 COLORS = (
@@ -67,7 +66,7 @@ class LabelArgument(RestArgument):
         text = str(value).strip(" \t")
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1].strip(" \t")
-        return label_key(text.removeprefix(":"))
+        return text.removeprefix(":").strip(" \t")
 
 
 class DurationArgument(ArgumentType):

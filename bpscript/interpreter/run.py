@@ -23,7 +23,7 @@ from ..base.errors import BpscriptError, ScriptError
 from ..base.events import Event, Kind, Value, ignore
 from ..base.text import decode
 from ..language.expand import expand
-from ..language.parser import one_line
+from ..language.parser import one_line, visible
 from ..language.places import Expanded, PlacedError, Segment
 from ..language.source import Line, LineKind, make_line
 from .frames import Frame
@@ -321,7 +321,7 @@ class Run:
         here = self._origin is line
         column, width = (error.column, error.width) if here else (line.column, len(line.text.split(maxsplit=1)[0]) if line.text else 1)
         return ScriptError(
-            " ".join(error.message.splitlines()), self.frame.name, line.number, column, line.written, width, hint=error.hint
+            visible(" ".join(error.message.splitlines())), self.frame.name, line.number, column, line.written, width, hint=error.hint
         )
 
     def _failed(self, error: ScriptError, base: int) -> None:

@@ -79,9 +79,14 @@ def _end_of_word(text: str, position: int) -> int:
 
 
 def one_line(text: str) -> str:
-    """Text for a message: control characters as octal codes, long ones cut."""
-    shown = "".join(c if c.isprintable() else f"\\{ord(c):03o}" for c in text[:80])
+    """Text for a message: in one line, and not too long."""
+    shown = visible(text[:80])
     return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def visible(text: str) -> str:
+    """Text with control characters as octal codes, as a script would write them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\{ord(c):03o}" for c in text)
 
 
 class _Reader:

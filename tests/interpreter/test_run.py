@@ -83,6 +83,13 @@ def test_errors_at_the_prompt_are_shown_and_it_comes_back() -> None:
     )
 
 
+def test_control_characters_reach_no_terminal() -> None:
+    error = run_script('goto "\033[2Jx"').error
+    assert error is not None
+    assert error.message == 'there is no label "\\033[2Jx" in case.bpb'
+    assert error.explain().splitlines()[1] == '  goto "\ufffd[2Jx"'
+
+
 def test_a_prompt_in_a_prompt_ends_somewhere() -> None:
     ran = run_script("", keys="interact\r" * 200, prompt=True)
     assert ran.error is None
