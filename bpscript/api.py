@@ -18,11 +18,12 @@ from .base.units import SECTOR
 from .blocks.device import BlockDevice
 from .blocks.file import FileDevice
 from .blocks.readonly import ReadOnlyDevice
-from .machine.disks import Disk, Disks
+from .machine.disks import Disks
 from .machine.settings import LateSettings, NoSettings
 
 if TYPE_CHECKING:
     from .archive.opened import OpenArchive
+    from .machine.disk import Disk
     from .machine.machine import Machine
     from .screen.keyboard import Keyboard
 
@@ -116,8 +117,10 @@ def execute(options: RunOptions) -> Result:
 
 
 @contextmanager
-def open_disk(path: PathLike, *, writable: bool = False, write_real_disks: bool = False) -> Iterator[Disk]:
+def open_disk(path: PathLike, *, writable: bool = False, write_real_disks: bool = False) -> Iterator["Disk"]:
     """A disk image or disk: its table, partitions and volumes. Raises UsageError when it cannot be opened."""
+    from .machine.disk import Disk  # noqa: PLC0415 - a script without disks does not need it
+
     with ExitStack() as stack:
         device = _open_device(path, stack, writable=writable, write_real_disks=write_real_disks)
         disk = Disk(0, device, os.fspath(path), NoSettings(), Clock.from_environment())
@@ -161,6 +164,8 @@ def create_disk(
     try:
         with FileDevice.create(temporary, size) as device:
             if partitions is not None:
+                from .machine.disk import Disk  # noqa: PLC0415
+
                 _lay_out(Disk(0, device, str(target), NoSettings(), Clock.from_environment()), partitions, format_partitions, seed)
         temporary.replace(target)
     finally:
@@ -180,7 +185,7 @@ def find_script(path: Path) -> Path:
     raise UsageError(f"{path}: no such script")
 
 
-def _lay_out(disk: Disk, partitions: str, format_partitions: bool, seed: str | None) -> None:
+def _lay_out(disk: "Disk", partitions: str, format_partitions: bool, seed: str | None) -> None:
     from .machine.formatting import format_partition, geometry_of  # noqa: PLC0415
     from .partitions.plan import plan_partitions  # noqa: PLC0415
 
@@ -220,12 +225,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
         raise UsageError(f"{root}: no such directory for --root")
     clock = Clock.from_environment()
     settings = LateSettings()
-    disks = Disks(
-        [
-            Disk(number, _open_any(disk, stack, write_real_disks=options.write_real_disks), _name_of(disk), settings, clock)
-            for number, disk in enumerate(options.disks)
-        ]
-    )
+    disks = Disks(_disks(options, settings, clock, stack))
     stack.push(_closing(disks))
     files = Files(disks, FolderSource(root), FolderSource(Path.cwd(), confined=False), program, settings)
     keyboard = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
@@ -233,6 +233,17 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
         program=program, disks=disks, files=files, screen=MemoryScreen(), keyboard=keyboard, settings=settings,
         clock=clock, entropy=Entropy(options.seed), events=options.events,
     )
+
+
+def _disks(options: RunOptions, settings: LateSettings, clock: Clock, stack: ExitStack) -> "list[Disk]":
+    """The disks of a run, in order."""
+    if not options.disks:
+        return []
+    from .machine.disk import Disk  # noqa: PLC0415
+
+    opened = [_open_any(disk, stack, write_real_disks=options.write_real_disks) for disk in options.disks]
+    names = [_name_of(disk) for disk in options.disks]
+    return [Disk(number, device, name, settings, clock) for number, (device, name) in enumerate(zip(opened, names, strict=True))]
 
 
 def _open_any(disk: DiskLike, stack: ExitStack, *, write_real_disks: bool) -> BlockDevice:

@@ -16,7 +16,7 @@ from ..base.sources import Reader
 from ..base.units import format_size, parse_size
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, clean_path, make_dirs, remove_tree
 from ..filesystems.swap import SwapSpace
-from ..machine.disks import Disk
+from ..machine.disk import Disk
 from ..machine.files import follow_links, local_time
 from .main import DONE, FAILED
 from .places import DiskImagePlace

@@ -6,8 +6,8 @@ from ..base.units import MIB
 from ..interpreter.run import Run
 from ..language.arguments import Skippable
 from ..language.declare import command
-from ..machine.disks import CACHE, MBR
 from ..machine.formatting import format_partition, geometry_of
+from ..machine.places import CACHE, MBR
 from ..partitions.boot import boot_partition, set_boot_partition, write_boot_code
 from ..partitions.plan import plan_partitions
 from .arguments import PartitionNumbers, VariableName

@@ -12,7 +12,7 @@ from ..base.errors import StorageError
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..machine.archives import about_archive, open_archive_bytes, open_tree, require_signature, temp_folder
-from ..machine.disks import belongs_on
+from ..machine.disk import belongs_on
 from ..machine.formatting import geometry_of, hidden_sectors
 from ..machine.places import DiskPlace
 from .arguments import FileName, TreePlace

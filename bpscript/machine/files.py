@@ -12,8 +12,8 @@ from ..base.errors import InTheWayError, NotFoundError, ReadOnlyError, StorageEr
 from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
-from .disks import CACHE, Disks
-from .places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
+from .disks import Disks
+from .places import CACHE, DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from .settings import Settings
 
 STEP = 1 << 20      # bytes read and written at a time

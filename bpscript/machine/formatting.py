@@ -7,7 +7,7 @@ from ..filesystems.detect import detect
 from ..filesystems.swap import format_swap
 from ..partitions.boot import clean_extended
 from ..partitions.geometry import Geometry, firmware_geometry, parse_geometry
-from .disks import Disk
+from .disk import Disk
 
 LINUX_KINDS = ("EXT2", "EXT3", "EXT4")
 
