@@ -1,8 +1,9 @@
 """Ids and random bytes as inputs: with a seed the same script makes the same disk, byte for byte."""
 
-import hashlib
-import secrets
-from uuid import UUID
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class Entropy:
@@ -15,11 +16,17 @@ class Entropy:
     def bytes(self, length: int, purpose: str) -> bytes:
         """`length` bytes for `purpose`; two requests never share theirs."""
         if self.seed is None:
-            return secrets.token_bytes(length)
+            from secrets import token_bytes  # noqa: PLC0415 - most scripts need no random bytes
+
+            return token_bytes(length)
+        import hashlib  # noqa: PLC0415 - loads OpenSSL
+
         self._count += 1
         key = f"{self.seed}\0{purpose}\0{self._count}".encode()
         return hashlib.shake_256(key).digest(length)
 
-    def uuid(self, purpose: str) -> UUID:
+    def uuid(self, purpose: str) -> "UUID":
         """A random (version 4) UUID."""
+        from uuid import UUID  # noqa: PLC0415 - slow to load
+
         return UUID(bytes=self.bytes(16, purpose), version=4)

@@ -104,7 +104,7 @@ def _joined(parts: tuple[Part, ...]) -> Constant | Callable[[Values], str]:
 
 def _number(node: NumberHole, line: Expanded) -> Callable[[Values], int]:
     """A number from a variable."""
-    index, place = node.index, Place(line, node.start, node.end)
+    index, place = node.macro, Place(line, node.start, node.end)
 
     def number(values: Values) -> int:
         try:

@@ -118,6 +118,11 @@ def _filter(children: list[Any]) -> tuple[Node, ...]:
     return (Signed(str(sign), text, start, text.end),)
 
 
+def _optional(children: list[Any]) -> Token | None:
+    """`not` or `ci`, where it stands."""
+    return cast(Token | None, children[0])
+
+
 def _comparison(children: list[Any]) -> tuple[Node, ...]:
     """`[not] [ci] left operator right`."""
     negated, ignore_case, left, operator, right = children
@@ -225,6 +230,8 @@ RULES: dict[str, Callable[[list[Any]], Any]] = {
     "place": _place,
     "pair": _pair,
     "filter": _filter,
+    "negation": _optional,
+    "sensitivity": _optional,
     "comparison": _comparison,
     "existence": _existence,
     "validity": _validity,

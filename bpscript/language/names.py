@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_+-]*\Z")
@@ -20,6 +19,8 @@ def is_variable_name(text: str) -> bool:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint with the nearest known name, None when none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for an error
+
     spellings = {fold(each): each for each in known}
     near = get_close_matches(fold(name)[:64], spellings, n=1, cutoff=0.7)
     return f"did you mean {spellings[near[0]]}?" if near else None
