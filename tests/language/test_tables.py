@@ -57,7 +57,6 @@ def read(line: str, shape: str) -> str | None:
             pass
         found = automaton.finish()
     except WrongTokenError as error:
-        # Lark may meet what does not fit before it builds what is wrong.
         return error.message if lark_accepts(line, shape) else None
     return repr(found) if found is not None and automaton.position == len(line) else None
 
