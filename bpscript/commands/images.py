@@ -3,17 +3,12 @@
 from contextlib import closing
 
 from ..archive.filezip import PackedFile
-from ..archive.foreign import open_image
-from ..archive.placement import Place
 from ..archive.positional import close
-from ..archive.restore import restore
 from ..archive.unpack import unpack
 from ..base.errors import StorageError
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..machine.archives import about_archive, open_archive_bytes, open_tree, require_signature, temp_folder
-from ..machine.disk import belongs_on
-from ..machine.formatting import geometry_of, hidden_sectors
 from ..machine.places import DiskPlace
 from .arguments import FileName, TreePlace
 
@@ -30,6 +25,13 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     Examples:
         > FullUnzip "win98.imz" 1
     """
+    # Late: IncrUnzip needs none of this, and every millisecond counts when a workstation starts.
+    from ..archive.foreign import open_image  # noqa: PLC0415
+    from ..archive.placement import Place  # noqa: PLC0415
+    from ..archive.restore import restore  # noqa: PLC0415
+    from ..machine.disk import belongs_on  # noqa: PLC0415
+    from ..machine.formatting import geometry_of, hidden_sectors  # noqa: PLC0415
+
     target = run.machine.disks[disk]
     entry = target.entry(partition)
     device = target.partition(partition)

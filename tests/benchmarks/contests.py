@@ -37,7 +37,8 @@ def similar_names(folder: Path, rounds: int) -> dict[str, Sample]:
         return process(["mcopy", "-i", f"{image}{FIRST}", *names, "::"], folder)
 
     own = _unpacking(folder)
-    return in_turn({"mcopy": peer, **own}, min(rounds, 2))
+    # A minute and more for each round of the peer: one is enough.
+    return in_turn({"mcopy": peer, **own}, 1, warm_up=False)
 
 
 def clean_fat(folder: Path, rounds: int) -> dict[str, Sample]:

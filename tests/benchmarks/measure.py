@@ -30,13 +30,11 @@ class Sample:
 Round = Callable[[], tuple[float, float | None]]
 
 
-def in_turn(contestants: dict[str, Round], rounds: int, before: Callable[[], None] | None = None) -> dict[str, Sample]:
+def in_turn(contestants: dict[str, Round], rounds: int, *, warm_up: bool = True) -> dict[str, Sample]:
     """Run every contestant once per round, after one round that does not count."""
     samples = {name: Sample() for name in contestants}
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         for name, contestant in contestants.items():
-            if before is not None:
-                before()
             seconds, memory = contestant()
             if number:
                 samples[name].seconds.append(seconds)
