@@ -22,3 +22,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         if os.geteuid() == 0 or "root" not in reason:
             report.outcome = "failed"
             report.longrepr = f"skipped, which is not allowed here: {reason}"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: some hold the time of day, and workers must find the same names."""
+    return argname if isinstance(val, bytes) else None
