@@ -59,7 +59,9 @@ class DescriptorKeyboard:
         tty.setcbreak(self._descriptor, termios.TCSADRAIN)     # Ctrl-C still interrupts
 
     def _has_input(self, timeout_s: float | None) -> bool:
-        return bool(select.select([self._descriptor], [], [], timeout_s)[0])
+        poll = select.poll()        # unlike select(2), whatever the number of the descriptor
+        poll.register(self._descriptor, select.POLLIN | select.POLLHUP)
+        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
 
     def _read(self) -> None:
         data = os.read(self._descriptor, 4096)

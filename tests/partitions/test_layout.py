@@ -280,7 +280,13 @@ def test_any_list_reads_as_it_was_set_and_sfdisk_agrees(
     image = tmp_path_factory.mktemp("disk") / "disk"
     disk = sparse(image, 1000)
     for text in (first, second, second):
-        plan = put(disk, text)
+        try:
+            plan = put(disk, text)
+        except PartitionListError as error:
+            # An entry that stays in its place (9.1) may leave too little room behind it; on an empty disk the list fits.
+            assert (text, "does not fit" in error.message) == (second, True)    # noqa: PT017 - only this refusal may come
+            put(sparse(image.with_name("empty"), 1000), text)
+            return
         table = read_table(disk)
         assert table == plan.after
         kept = [each for each in table.partitions if each.number in plan.kept and not each.is_extended]
