@@ -255,7 +255,8 @@ def get(options: argparse.Namespace) -> int:
             from ..filesystems.folder import FolderVolume  # noqa: PLC0415
 
             dest.mkdir(parents=True, exist_ok=True)
-            copy_tree(volume, path, FolderVolume(dest), "")
+            with closing(FolderVolume(dest)) as folder:
+                copy_tree(volume, path, folder, "")
             return DONE
         partial = dest.with_name(dest.name + ".part")
         try:
@@ -289,7 +290,8 @@ def put(options: argparse.Namespace) -> int:
             from ..filesystems.folder import FolderVolume  # noqa: PLC0415
 
             make_dirs(volume, path)
-            copy_tree(FolderVolume(source), "", volume, path)
+            with closing(FolderVolume(source)) as folder:
+                copy_tree(folder, "", volume, path)
             return DONE
         with open(source, "rb") as file:
             volume.write_file(path, iter(lambda: file.read(_STEP), b""), os.fstat(file.fileno()).st_size)

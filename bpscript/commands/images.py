@@ -1,6 +1,6 @@
 """Commands that unpack archives onto disks (language.md 8.7)."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from ..archive.filezip import PackedFile
 from ..archive.positional import close
@@ -76,13 +76,12 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
         > IncrUnzip "hw/ne2000.imi" 1
     """
     data = open_archive_bytes(run.machine.files, archive)
-    try:
+    with ExitStack() as stack:
+        stack.callback(close, data)
         with about_archive(archive):
             require_signature(run.machine.files, data, run.variables.get("Image-Key"))
-        volume, path = open_tree(run.machine, destpath)
+        volume, path = open_tree(run.machine, destpath, stack)
         unpack(data, f'"{archive}"', volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
-    finally:
-        close(data)
 
 
 @command("FileUnzip", group="disks and files", writes_disk=True)

@@ -5,7 +5,7 @@ new one is complete.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..archive.container import Archive
@@ -81,10 +81,10 @@ def archive_destination(files: Files, name: str, fragment_size: int | None, temp
     return StagedDestination(to_source(file.source, file.path), fragment_size, temp_folder)
 
 
-def open_tree(machine: Machine, name: str) -> tuple[Filesystem, str]:
+def open_tree(machine: Machine, name: str, stack: ExitStack) -> tuple[Filesystem, str]:
     """The volume and the path of a directory (or file) that an archive operation reads or writes.
 
-    Besides file names, a partition alone is understood: `1`, `0:1`. Raises StorageError for a file of a server.
+    What was opened for this alone is closed by `stack`. Besides file names, a partition alone is understood: `1`, `0:1`. Raises StorageError for a file of a server.
     """
     place = parse_tree_place(name, machine.program)
     if isinstance(place, DiskPlace):
@@ -100,12 +100,16 @@ def open_tree(machine: Machine, name: str) -> tuple[Filesystem, str]:
 
     host = source.host_path(path)
     if host.is_dir():
-        return FolderVolume(host), ""
+        folder = FolderVolume(host)
+        stack.callback(folder.close)
+        return folder, ""
     # A single file, or a directory that is still to be made.
     parent = host.parent
     if not parent.is_dir():
         raise NotFoundError(f'no directory "{name}"')
-    return FolderVolume(parent), host.name
+    folder = FolderVolume(parent)
+    stack.callback(folder.close)
+    return folder, host.name
 
 
 def temp_folder(machine: Machine) -> Path:

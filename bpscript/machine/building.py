@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from ..archive.capture import Survey, capture, survey
@@ -49,18 +49,18 @@ class ArchiveCopy:
 
     def run(self, source: End, dest: End) -> None:
         """Do the work."""
-        with about_archive(source.name):
-            self._run(source, dest)
+        with about_archive(source.name), ExitStack() as stack:
+            self._run(source, dest, stack)
 
-    def _run(self, source: End, dest: End) -> None:
+    def _run(self, source: End, dest: End, stack: ExitStack) -> None:
         match source.form, dest.form:
             case Form.PATH, Form.ARCHIVE:
                 self._capture(source.name, dest.name)
             case Form.PATH, Form.IARCHIVE:
-                volume, path = open_tree(self._machine, source.name)
+                volume, path = open_tree(self._machine, source.name, stack)
                 self._pack(volume, path, dest.name)
             case Form.PATH, Form.PATH:
-                volume, path = open_tree(self._machine, source.name)
+                volume, path = open_tree(self._machine, source.name, stack)
                 self._copy(volume, path, dest.name)
             case Form.ARCHIVE, Form.ARCHIVE:
                 self._copy_full(source.name, dest.name)
@@ -73,10 +73,9 @@ class ArchiveCopy:
                 with self._volume_of(source.name) as volume:
                     self._copy(volume, "", dest.name)
             case Form.IARCHIVE, Form.PATH:
-                with ExitStack() as stack:
-                    data = self._positional(source.name, stack)
-                    volume, path = open_tree(self._machine, dest.name)
-                    unpack(data, f'"{source.name}"', volume, path, filters=self._filters, events=self._machine.events)
+                data = self._positional(source.name, stack)
+                volume, path = open_tree(self._machine, dest.name, stack)
+                unpack(data, f'"{source.name}"', volume, path, filters=self._filters, events=self._machine.events)
             case (Form.ARCHIVE | Form.IARCHIVE), (Form.DUMP | Form.IDUMP):
                 self._dump(source)
             case _:
@@ -93,7 +92,7 @@ class ArchiveCopy:
                 device: BlockDevice = self._machine.disks[place.disk_number].partition(place.partition)
                 found = self._survey(device)
             elif isinstance(place, HostPlace):
-                device = stack.enter_context(self._build(place))
+                device = self._build(place, stack)
                 found = self._survey(device, Filters())     # the filters were applied when the volume was built
             else:
                 raise StorageError(f'"{name}" is neither a partition nor a folder of the host')
@@ -124,7 +123,7 @@ class ArchiveCopy:
             for path, _ in select(volume, "", Filters().selector(ignore_case=volume.ignores_case)):
                 self._log_line(path)
 
-    def _build(self, place: HostPlace) -> AbstractContextManager[FileDevice]:
+    def _build(self, place: HostPlace, stack: ExitStack) -> FileDevice:
         """A folder of the host as a file system in a temporary image, without what the filters leave out."""
         from ..archive.build import build_volume  # noqa: PLC0415 - only for folders
         from ..filesystems.folder import FolderVolume  # noqa: PLC0415
@@ -135,16 +134,19 @@ class ArchiveCopy:
         size = self._settings.get("Zip-Size").strip()
         if size and not (size.isdecimal() and 0 < len(size) <= 9):
             raise StorageError(f'$Zip-Size is "{size}"; expected a number of MB')
-        return build_volume(
-            FolderVolume(Path(place.path)),
-            kind,
-            int(size) * MIB if size else None,
-            filters=self._filters,
-            temp_folder=temp_folder(self._machine),
-            entropy=self._machine.entropy,
-            clock=self._machine.clock,
-            events=self._machine.events,
-            on_file=self._log_file if self._trace else None,
+        folder = stack.enter_context(closing(FolderVolume(Path(place.path))))
+        return stack.enter_context(
+            build_volume(
+                folder,
+                kind,
+                int(size) * MIB if size else None,
+                filters=self._filters,
+                temp_folder=temp_folder(self._machine),
+                entropy=self._machine.entropy,
+                clock=self._machine.clock,
+                events=self._machine.events,
+                on_file=self._log_file if self._trace else None,
+            )
         )
 
     def _pack(self, volume: Filesystem, path: str, dest: str) -> None:
@@ -169,11 +171,12 @@ class ArchiveCopy:
 
     def _copy(self, volume: Filesystem, path: str, dest: str) -> None:
         """`XCopy`: file by file."""
-        target, target_path = open_tree(self._machine, dest)
-        copy_tree(
-            volume, path, target, target_path, filters=self._filters, sink=self._machine.events,
-            on_file=self._log_file if self._trace else None,
-        )
+        with ExitStack() as stack:
+            target, target_path = open_tree(self._machine, dest, stack)
+            copy_tree(
+                volume, path, target, target_path, filters=self._filters, sink=self._machine.events,
+                on_file=self._log_file if self._trace else None,
+            )
 
     def _copy_full(self, name: str, dest: str) -> None:
         """A full archive again: in fragments of another size, or without what the filters leave out."""
