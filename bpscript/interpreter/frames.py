@@ -1,5 +1,6 @@
 """What is running: a file, or the prompt. A stack of frames is the state of a run."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ S = TypeVar("S")
 AtEnd = Callable[["Run"], Any]
 
 
-class Frame:
+class Frame(ABC):
     """One file, or the prompt. Handlers and captures belong to it and end with it."""
 
     is_prompt = False
@@ -29,13 +30,13 @@ class Frame:
         self.at_end: list[tuple[Line, AtEnd]] = []      # what commands still want to do at the end of the file
         self._states: dict[type, object] = {}
 
+    @abstractmethod
     def next_line(self, run: "Run") -> Line | None:
         """The next line to run; None at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def jump(self, label: str) -> str | None:
         """Go on at a label. Returns a hint when there is none of that name, "" when there is no hint."""
-        raise NotImplementedError
 
     def handler_for(self, key: str) -> NestedCommand | None:
         """What `OnKey` wants to run for a key."""
