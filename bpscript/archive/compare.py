@@ -38,15 +38,27 @@ class Comparer:
         parts = self._used.within(record.offset, record.offset + record.length)
         if record.kind is not ChunkKind.DATA:
             return all(self._is_zero(device or self._device, start, end) for start, end in parts)
+        view = self._contents(record, device or self._device, parts)
+        return view is not None and self._image.chunks.agrees(record, view)
+
+    def contents(self, record: ChunkRecord) -> memoryview:
+        """What the device has where a DATA chunk belongs, zeros where nothing is used; valid until the thread's next chunk."""
+        parts = self._used.within(record.offset, record.offset + record.length)
+        view = self._contents(record, self._device, parts)
+        assert view is not None     # all patches were looked up
+        return view
+
+    def _contents(self, record: ChunkRecord, device: BlockDevice, parts: list[tuple[int, int]]) -> memoryview | None:
+        """None when it cannot be known yet what the archive has in the boot sector."""
         view = memoryview(self._buffer())[: record.length]
-        self._read(device or self._device, view, record.offset, parts)
+        self._read(device, view, record.offset, parts)
         for patch in self._placed.patches:
             if record.offset <= patch.offset < record.offset + record.length:
                 if patch.old is None:
-                    return False
+                    return None
                 start = patch.offset - record.offset
                 view[start : start + len(patch.old)] = patch.old
-        return self._image.chunks.agrees(record, view)
+        return view
 
     def note(self, record: ChunkRecord, data: memoryview) -> None:
         """A chunk was decoded: remember what the archive has where the target differs."""

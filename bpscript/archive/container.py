@@ -260,24 +260,39 @@ class Archive:
         crew = Crew(loop, threads or default_threads())
         crew.run(tick)
 
-    def verify(self, tick: Callable[[int], None] = lambda _: None) -> None:
-        """Decode and check everything: chunks, their records, sections. `tick` gets the bytes done so far. Raises FormatError."""
+    def verify(
+        self, tick: Callable[[int], None] = lambda _: None, damaged: Callable[[ChunkRecord, FormatError], None] | None = None
+    ) -> None:
+        """Decode and check everything: chunks, their records, sections. `tick` gets the bytes done so far.
+
+        Raises FormatError; but of a damaged chunk `damaged` is told instead, where it is given, one call at a time.
+        """
         done = [0]
         lock = threading.Lock()
 
         def check(chunk: Chunk) -> None:
-            self._check_record(chunk.index, chunk.record)
-            if chunk.record.kind is ChunkKind.DATA:
-                chunk.data()
-            else:
-                chunk.check_zeros()
+            try:
+                self._check_record(chunk.index, chunk.record)
+                if chunk.record.kind is ChunkKind.DATA:
+                    chunk.data()
+                else:
+                    chunk.check_zeros()
+            except FormatError as error:
+                if damaged is None:
+                    raise
+                with lock:
+                    damaged(chunk.record, error)
             with lock:
                 done[0] += chunk.record.length
 
         self.each(check, tick=lambda: tick(done[0]))
-        if self.table is not None:
-            for tag, _, _ in self.table.sections:
-                self.section(tag)
+        self._check_sections()
+
+    def check_around(self) -> None:
+        """Check what stands around the chunks, not the chunks: their records, and sections. Raises FormatError."""
+        for index in range(len(self)):
+            self._check_record(index, self.record(index))
+        self._check_sections()
 
     def stored_frames(self) -> Iterator[bytes]:
         """Every frame as it is stored, in order, chunks checked: for an archive that can be read from anywhere."""
@@ -327,6 +342,11 @@ class Archive:
             index = bisect_right(self._positions, border - 1)
             if index < len(self):
                 self._check_record(index, self.record(index))
+
+    def _check_sections(self) -> None:
+        if self.table is not None:
+            for tag, _, _ in self.table.sections:
+                self.section(tag)
 
     def _check_record(self, index: int, record: ChunkRecord) -> None:
         """The record before a chunk must be the table's: those who can read in order only have nothing else."""

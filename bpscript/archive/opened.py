@@ -1,4 +1,4 @@
-"""An archive in a file, opened for programs: what it is, and the files in it, without unpacking it."""
+"""An archive opened for programs: what it is, and the files in it, without unpacking it. `bpscript.open_archive`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -6,67 +6,165 @@ from pathlib import Path
 
 from ..base.clock import Clock
 from ..base.errors import FormatError
+from ..base.events import Sink, ignore
+from ..blocks.device import BlockDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Facts as FileFacts
 from ..filesystems.filesystem import Filesystem, walk
+from .adapters import Rejoined
+from .checking import Findings, check_archive, check_image
 from .container import Archive, ArchiveKind
-from .full import Facts, FullImage
+from .full import Facts, FullImage, PartitionImage
 from .image_device import ArchiveDevice
 from .incremental import entries
-from .positional import JoinedReader, close, open_from_host
+from .information import ArchiveInfo, info_of_archive, info_of_image
+from .positional import JoinedBytes, JoinedReader, Positional, close, open_from_host
+from .records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
+
+_START = SKIPPABLE.size + len(HEADER_TAG)
 
 
 class OpenArchive:
-    """A full or an incremental archive of ours. Use it in a `with`; raises FormatError for anything else."""
+    """An archive of ours of any kind, or an image of another program. Use it in a `with`.
 
-    def __init__(self, path: Path | str) -> None:
+    Raises NotFoundError or StorageError when it cannot be opened, FormatError when it is none or damaged. From a pipe it can
+    be asked for `info` or `verify`, once.
+    """
+
+    def __init__(self, source: Path | str | Positional | JoinedReader, *, temp_folder: Path | str | None = None) -> None:
+        """`temp_folder` is where images are unpacked that cannot be read in place."""
         self._stack = ExitStack()
-        data = open_from_host(path)
+        data = open_from_host(source) if isinstance(source, Path | str) else source
         self._stack.callback(close, data)
-        if isinstance(data, JoinedReader):
-            self._stack.close()
-            raise FormatError(f"{path} can be read in order only")
+        self._stored = None if isinstance(data, JoinedReader) else data.size
+        self._fragments = 1 + (len(data.borders) if isinstance(data, JoinedBytes) else 0)
+        self._archive: Archive | None = None
+        self._image: PartitionImage | None = None
+        self._info: ArchiveInfo | None = None
+        self._volume: Filesystem | None = None
         try:
-            self._archive = Archive.open(data)
-            self._image = FullImage(self._archive) if self._archive.header.kind is ArchiveKind.FULL else None
+            self._open(data, temp_folder)
         except BaseException:
             self._stack.close()
             raise
-        self._volume: Filesystem | None = None
+
+    def _open(self, data: Positional | JoinedReader, temp_folder: Path | str | None) -> None:
+        if isinstance(data, JoinedReader):
+            self._counter = _Counter(data)
+            start = self._counter.read(_START)
+            while len(start) < _START and (more := self._counter.read(_START - len(start))):
+                start += more
+            stream = Rejoined(start, self._counter)
+            if _is_ours(start):
+                self._archive = Archive.open_stream(stream)
+            else:
+                data = JoinedReader(stream)
+        elif data.size >= _START and _is_ours(data.read(0, _START)):
+            self._archive = Archive.open(data)
+        if self._archive is None:
+            from .foreign import open_image  # noqa: PLC0415 - few archives are of others
+
+            self._image = open_image(data, temp_folder=temp_folder)
+            self._stack.callback(self._image.close)
+        elif self._archive.header.kind is ArchiveKind.FULL:
+            self._image = FullImage(self._archive)
 
     @property
-    def kind(self) -> ArchiveKind:
-        """FULL or INCREMENTAL."""
-        return self._archive.header.kind
+    def kind(self) -> str:
+        """full, incremental, difference, disk or foreign."""
+        return self.info.kind
+
+    @property
+    def info(self) -> ArchiveInfo:
+        """All that is known without decoding. A stream is read to its end. Raises FormatError."""
+        if self._info is None:
+            archive = self._archive
+            if archive is None:
+                assert self._image is not None
+                self._info = info_of_image(self._image, self._stored, self._fragments)
+            else:
+                if archive.is_stream and archive.table is None:
+                    archive.each(lambda chunk: None, threads=1)
+                    self._stored = self._counter.count
+                self._info = info_of_archive(archive, self._stored, self._fragments)
+        return self._info
 
     @property
     def facts(self) -> Facts | None:
-        """What is known of the partition; None for an incremental archive."""
+        """What is known of the partition; None for an archive of files."""
         return None if self._image is None else self._image.facts
 
     def volume(self) -> Filesystem:
-        """The file system in a full archive, for reading. Raises FormatError for an incremental archive."""
+        """The file system in an image, for reading. Raises FormatError for an archive of files, StorageError where there is none."""
         if self._image is None:
             raise FormatError("an incremental archive holds files, not a file system")
         if self._volume is None:
-            self._volume = open_volume(ArchiveDevice(self._archive), clock=Clock(0), writable=False)
+            self._volume = open_volume(self.device(), clock=Clock(0), writable=False)
             self._stack.callback(self._volume.close)
         return self._volume
 
+    def device(self) -> BlockDevice:
+        """The partition as a block device that cannot be written. Raises FormatError for an archive of files."""
+        if self._image is None:
+            raise FormatError("an incremental archive holds files, not a partition")
+        return ArchiveDevice(self._image.chunks)
+
     def entries(self) -> Iterator[tuple[str, FileFacts]]:
         """Path and facts of every file and directory, parents first."""
-        if self._image is not None:
-            yield from walk(self.volume())
-        else:
+        if self._archive is not None and self._image is None:
             for path, facts, _ in entries(self._archive):
                 yield path, facts
+        else:
+            yield from walk(self.volume())
 
-    def verify(self) -> None:
-        """Decode and check everything. Raises FormatError."""
-        self._archive.verify()
+    def check(self, events: Sink = ignore) -> Findings:
+        """Decode and check everything; all that is wrong. Raises what reading raises, but no FormatError for damage."""
+        if self._archive is not None:
+            return check_archive(self._archive, events=events)
+        assert self._image is not None
+        check_image(self._image.chunks, events=events)
+        return Findings()
+
+    def verify(self, events: Sink = ignore) -> None:
+        """Decode and check everything. Raises FormatError with the first thing that is wrong."""
+        found = self.check(events)
+        if found.damages:
+            raise FormatError(found.damages[0].message)
+
+    def compare(self, device: BlockDevice, events: Sink = ignore) -> list[tuple[int, int]]:
+        """Half-open ranges of bytes in which a partition differs from the image, in whole sectors where that is known."""
+        from .narrowing import differing_ranges  # noqa: PLC0415 - only here
+
+        if self._image is None:
+            raise FormatError("an incremental archive is compared with files, not with a partition")
+        return differing_ranges(self._image, device, events=events)
+
+    def close(self) -> None:
+        """Close what it is read from."""
+        self._stack.close()
 
     def __enter__(self) -> "OpenArchive":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+        self.close()
+
+
+class _Counter:
+    """A reader that counts."""
+
+    def __init__(self, reader: JoinedReader) -> None:
+        self._reader = reader
+        self.count = 0
+
+    def read(self, length: int = -1, /) -> bytes:
+        data = self._reader.read(length)
+        self.count += len(data)
+        return data
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _is_ours(start: bytes) -> bool:
+    return len(start) >= _START and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[SKIPPABLE.size :] == HEADER_TAG

@@ -99,10 +99,11 @@ def _parser(arguments: list[str]) -> "ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"bpscript {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    wanted, action = ([word for word in arguments if not word.startswith("-")] + [None, None])[:2]
     for verb in VERBS:
         if verb.name == wanted:
-            import_module(f"bpscript.cli.{verb.module}").add_to(verbs, verb.summary)
+            add_to = import_module(f"bpscript.cli.{verb.module}").add_to
+            add_to(verbs, verb.summary, action) if verb.actions else add_to(verbs, verb.summary)
         else:
             verbs.add_parser(verb.name, help=verb.summary, add_help=False)
     return parser

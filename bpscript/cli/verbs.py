@@ -4,16 +4,21 @@ from typing import NamedTuple
 
 
 class Verb(NamedTuple):
-    """Name, module below `bpscript.cli`, and the line that `bpscript --help` shows."""
+    """Name, module below `bpscript.cli`, and the line that `bpscript --help` shows.
+
+    Where `actions` is true, `add_to` also takes the action that is used, and loads nothing for the others.
+    """
 
     name: str
     module: str
     summary: str
+    actions: bool = False
 
 
 VERBS = (
     Verb("run", "run", "run a script against disk images or disks"),
     Verb("disk", "disk", "make, look into and change disk images without a script"),
+    Verb("image", "image", "make, restore, check and look into archives", actions=True),
     Verb("help", "help", "explain the commands of the language"),
     Verb("completion", "completion", "print a completion script for bash, zsh or fish"),
 )

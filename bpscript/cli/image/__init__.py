@@ -1,0 +1,56 @@
+"""`bpscript image`: make, restore, check and look into archives.
+
+Each action lives in one of the modules below, which is imported only when the action is used. A module has a function
+`add_to(declare)`; it calls `declare(name, function, example)` for each of its actions and adds arguments to the parser that gives back.
+"""
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Action(NamedTuple):
+    """Name, module in this package, and the line that `bpscript image --help` shows."""
+
+    name: str
+    module: str
+    summary: str
+
+
+ACTIONS = (
+    Action("info", "info", "say what an archive is and where it comes from"),
+    Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
+)
+
+_EXAMPLES = """examples:
+  bpscript image info linux.imz
+  bpscript image verify linux.imz --against disk.img:1
+"""
+
+Run = Callable[[argparse.Namespace], int]
+Declare = Callable[..., Any]
+
+
+def add_to(verbs: Any, summary: str, action: str | None = None) -> None:  # noqa: ANN401 - argparse's own type is private
+    """Declare the verb and its actions; with `action`, only that one brings its arguments."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = verbs.add_parser("image", help=summary, description="Work with archives of partitions, disks and files.", epilog=_EXAMPLES, formatter_class=raw)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    summaries = {each.name: each.summary for each in ACTIONS}
+
+    def declare(name: str, function: Run, example: str, **options: Any) -> Any:  # noqa: ANN401
+        text = summaries[name]
+        sub = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: bpscript image {example}", **options)
+        sub.set_defaults(function=function)
+        sub.add_argument("--debug", action="store_true", help="show tracebacks")
+        return sub
+
+    loaded: set[str] = set()
+    wanted = next((each.module for each in ACTIONS if each.name == action), None)
+    for each in ACTIONS:
+        if wanted is not None and each.module != wanted:
+            actions.add_parser(each.name, help=each.summary, add_help=False)
+        elif each.module not in loaded:
+            loaded.add(each.module)
+            import_module(f".{each.module}", __name__).add_to(declare)

@@ -1,0 +1,58 @@
+"""How the command line names an archive, and a path in it: `linux.imz`, `linux.imz:etc/fstab`, `-` for standard input.
+
+An existing file of the whole name wins; else the first `:` with an existing file before it separates.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...archive.opened import OpenArchive
+from ...archive.positional import JoinedReader, positional
+from ...base.errors import FormatError, UsageError
+from ...filesystems.filesystem import clean_path
+
+
+def split_archive(text: str) -> tuple[str, str]:
+    """The archive and the clean path in it ("" is the root)."""
+    at = len(text) if text == "-" or Path(text).exists() else text.find(":")
+    while 0 < at < len(text):
+        if text[:at] == "-" or Path(text[:at]).exists():
+            return text[:at], clean_path(text[at + 1 :])
+        at = text.find(":", at + 1)
+    return text, ""
+
+
+@contextmanager
+def open_named(name: str) -> Iterator[OpenArchive]:
+    """The archive of a name. Raises UsageError when there is no such file; errors of format are told with the name."""
+    with about(name), _open(name) as archive:
+        yield archive
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Damage that is found in the block is reported with the archive's name."""
+    try:
+        yield
+    except FormatError as error:
+        shown = "standard input" if name == "-" else name
+        if error.message.startswith(shown):
+            raise
+        raise FormatError(f"{shown}: {error.message}", hint=error.hint) from error
+
+
+def _open(name: str) -> OpenArchive:
+    if name == "-":
+        found = positional(sys.stdin.buffer, "standard input")
+        return OpenArchive(JoinedReader(sys.stdin.buffer) if found is None else found)
+    path = Path(name)
+    if not path.exists():
+        raise UsageError(f"{name}: no such file")
+    if path.is_dir():
+        raise UsageError(f"{name} is a directory, not an archive")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{name}: it may not be read")
+    return OpenArchive(path)
