@@ -261,11 +261,13 @@ class Archive:
         crew.run(tick)
 
     def verify(
-        self, tick: Callable[[int], None] = lambda _: None, damaged: Callable[[ChunkRecord, FormatError], None] | None = None
+        self, tick: Callable[[int], None] = lambda _: None, damaged: Callable[[ChunkRecord, FormatError], None] | None = None,
+        *, threads: int | None = None, also: Callable[[ChunkRecord], None] = lambda _: None,
     ) -> None:
         """Decode and check everything: chunks, their records, sections. `tick` gets the bytes done so far.
 
-        Raises FormatError; but of a damaged chunk `damaged` is told instead, where it is given, one call at a time.
+        Raises FormatError; but of a damaged chunk `damaged` is told instead, where it is given, one call at a time. `also` is
+        called with the record of every chunk that was found right, in several threads.
         """
         done = [0]
         lock = threading.Lock()
@@ -282,10 +284,12 @@ class Archive:
                     raise
                 with lock:
                     damaged(chunk.record, error)
+            else:
+                also(chunk.record)
             with lock:
                 done[0] += chunk.record.length
 
-        self.each(check, tick=lambda: tick(done[0]))
+        self.each(check, threads=threads, tick=lambda: tick(done[0]))
         self._check_sections()
 
     def check_around(self) -> None:

@@ -20,7 +20,7 @@ from ..base.errors import InTheWayError, NoSpaceError, StorageError, UsageError
 from ..base.sources import FileSource
 from ..base.units import KIB, parse_size
 from ..filesystems.filesystem import Filesystem
-from .positional import MAX_FRAGMENTS, fragment_name
+from .positional import MAX_FRAGMENTS, DescriptorBytes, JoinedBytes, close, fragment_name
 
 SMALLEST_FRAGMENT = 64 * KIB        # language.md 6, FragmentSize
 _COPY_STEP = 1 << 20
@@ -45,6 +45,10 @@ class Destination(Protocol):
 
     def write(self, frame: bytes, /) -> object:
         """Append one whole frame."""
+        ...
+
+    def reopen(self) -> JoinedBytes:
+        """What was written, complete, to be read back before it is put in its place; the reader closes it."""
         ...
 
     def commit(self) -> None:
@@ -76,6 +80,10 @@ class HostDestination:
     def write(self, frame: bytes, /) -> None:
         """Append a frame; a fragment that it does not fit in ends before it."""
         self._pieces.write(frame)
+
+    def reopen(self) -> JoinedBytes:
+        """The temporary files, complete."""
+        return self._pieces.reopen()
 
     def commit(self) -> None:
         """Rename, and remove what is left over of a longer archive of this name."""
@@ -115,6 +123,10 @@ class StagedDestination:
     def write(self, frame: bytes, /) -> None:
         """Append a frame."""
         self._pieces.write(frame)
+
+    def reopen(self) -> JoinedBytes:
+        """The temporary files, complete."""
+        return self._pieces.reopen()
 
     def commit(self) -> None:
         """Publish, and remove the temporary files."""
@@ -211,6 +223,20 @@ class _Pieces:
             self._file.close()
             self._file = None
         return list(self._paths)
+
+    def reopen(self) -> JoinedBytes:
+        """The pieces, from the medium where the host lets us: written out, and dropped from its cache."""
+        parts: list[DescriptorBytes] = []
+        try:
+            for path in self.finish():
+                with path.open("rb", buffering=0) as file:
+                    os.fdatasync(file.fileno())
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                parts.append(DescriptorBytes.open(path))
+        except OSError as error:
+            close(JoinedBytes(parts))
+            raise NoSpaceError(f"{self._folder}: cannot write the archive: {error.strerror}") from error
+        return JoinedBytes(parts)
 
     def discard(self) -> None:
         if self._file is not None:

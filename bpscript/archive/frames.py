@@ -18,8 +18,9 @@ _MAX_SMALL = 256 << 20
 class Encoder:
     """Makes records and data frames. The same bytes in give the same bytes out, whichever thread does it."""
 
-    def __init__(self, level: int, chunk_size: int) -> None:
-        parameters = zstandard.ZstdCompressionParameters.from_level(level, write_content_size=1, write_checksum=1)
+    def __init__(self, level: int, chunk_size: int, *, long: bool = False) -> None:
+        more = {"enable_ldm": 1, "window_log": max(10, (chunk_size - 1).bit_length())} if long else {}
+        parameters = zstandard.ZstdCompressionParameters.from_level(level, write_content_size=1, write_checksum=1, **more)
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
         self._zeros = bytes(chunk_size)
 

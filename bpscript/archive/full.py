@@ -31,7 +31,10 @@ class Facts:
     heads: int = 0
     sectors_per_track: int = 0
     created_ns: int = 0         # when it was captured
-    writer: str = ""            # which program wrote it
+    writer: str = ""            # which program wrote it, and its version
+    source: str = ""            # what it was made of: the name of the image and partition, or of the folder
+    host: str = ""              # where; not known when the clock was an input
+    options: str = ""           # how
 
     def to_meta(self) -> dict[str, Json]:
         """As META has it."""
@@ -39,6 +42,7 @@ class Facts:
             "filesystem": self.filesystem, "family": str(self.family), "volume_size": self.volume_size, "used": self.used,
             "label": self.label, "ident": self.ident, "block_size": self.block_size, "hidden_sectors": self.hidden_sectors,
             "heads": self.heads, "sectors_per_track": self.sectors_per_track, "created_ns": self.created_ns, "writer": self.writer,
+            **{key: text for key in ("source", "host", "options") if (text := getattr(self, key))},
         }
 
     @classmethod
@@ -52,6 +56,7 @@ class Facts:
             _text(meta, "filesystem"), Family(family), size, volume_size, _number(meta, "used"), _text(meta, "label"),
             _text(meta, "ident"), _number(meta, "block_size"), _number(meta, "hidden_sectors"), _number(meta, "heads"),
             _number(meta, "sectors_per_track"), _number(meta, "created_ns"), _text(meta, "writer"),
+            _text(meta, "source"), _text(meta, "host"), _text(meta, "options"),
         )
 
 

@@ -8,8 +8,9 @@ Two sections stand in the header, so that everything can be checked before the f
 While unpacking, every entry of the tar stream must be the next one of the plan. META says where the files come from.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
@@ -22,12 +23,15 @@ from .container import Summary as Written
 from .difference import BaseTree, difference
 from .filters import Filters
 from .plan import FILE, HARD_LINK, MAX_ENTRIES, OTHERS, SYMLINK, Planned, planned
+from .provenance import WRITER, Provenance
 from .records import MIB, Json
+from .table import Signature
 from .tar_layout import END, MAX_FILE, RECORD
 from .tar_read import TarEntry, TarReader, is_clean_path
 from .tar_write import padding, tar_header
 from .trees import STEP, Summary, listing
 from .unpack import check_links, choose, unpack_entries
+from .writer import LONG_CHUNK_SIZE
 
 NAME, BASE = b"NAME", b"BASE"
 _CODES = {"f", "d", "l", "h"} | set(OTHERS)
@@ -36,11 +40,12 @@ Listed = tuple[str, Facts, str | None]      # path, facts, and the earlier path 
 
 def write_incremental(
     frames: FrameSink, volume: Filesystem, path: str = "", *, filters: Filters | None = None, base: BaseTree | None = None,
-    sink: Sink = ignore, level: int = 3, threads: int | None = None, clock: Clock | None = None,
+    sink: Sink = ignore, level: int = 3, threads: int | None = None, long: bool = False, clock: Clock | None = None,
+    sign: Callable[[bytes], Signature] | None = None, origin: Provenance | None = None,
 ) -> Written:
     """Pack what is below `path` (or one file) and the filters let through; with `base`, only what differs from it.
 
-    With `clock` the time goes into the header. Raises NotFoundError, and StorageError that names a file that cannot be
+    With `clock` the time goes into the header; `long` is that of `capture`. Raises NotFoundError, and StorageError that names a file that cannot be
     read or that changes meanwhile.
     """
     filters = filters or Filters()
@@ -54,17 +59,19 @@ def write_incremental(
     sections = {NAME: pack_names(plan)}
     description: dict[str, Json] = {
         "filesystem": volume.kind, "family": str(volume.family), "label": volume.label, "ident": volume.ident, "path": path,
-        "writer": "bpscript", **_counts(plan),
+        "writer": WRITER, **_counts(plan),
     }
+    if origin is not None:
+        description |= {key: text for key, text in asdict(origin).items() if text}
     if clock is not None:
         description["created_ns"] = clock.now_ns()
     if base is not None:
         sections[BASE] = pack_removals(removed)
         description["base"] = base.description
-    header = Header(ArchiveKind.INCREMENTAL, MIB, None, description, sections)
+    header = Header(ArchiveKind.INCREMENTAL, LONG_CHUNK_SIZE if long else MIB, None, description, sections)
     progress = Progress(sink, "pack", sum(entry.size for entry in plan))
     progress.report()
-    with ArchiveWriter(frames, header, level=level, threads=threads) as writer:
+    with ArchiveWriter(frames, header, level=level, threads=threads, long=long) as writer:
         stream = _TarStream(writer)
         is_file = volume.stat(path).kind is not FileKind.DIRECTORY
         start = "" if not path else f"{split_path(path)[0]}/".lstrip("/") if is_file else f"{path}/"
@@ -76,7 +83,7 @@ def write_incremental(
                 progress.advance(facts.size)
         stream.write(END)
         stream.finish()
-        summary = writer.finish()
+        summary = writer.finish(sign)
     progress.report()
     return summary
 

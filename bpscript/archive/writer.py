@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..base.errors import UsageError
 from ..blocks.device import Buffer
 from . import records
 from .crew import default_threads
@@ -16,6 +17,17 @@ from .table import SIGNED_TEXT, Signature, Table, seek_table
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+
+
+LEVELS = range(-5, 20)      # of zstd; negative ones are faster and pack less, 0 is zstd's own default (3)
+LONG_CHUNK_SIZE = records.MAX_CHUNK     # with long matching: a match reaches no farther than its chunk (FORMAT.md, 3)
+
+
+def check_level(level: int) -> int:
+    """The level itself. Raises UsageError when there is none of this number."""
+    if level not in LEVELS:
+        raise UsageError(f"level {level}: expected {LEVELS[0]} (fastest) to {LEVELS[-1]} (smallest)")
+    return level
 
 
 class FrameSink(Protocol):
@@ -39,12 +51,15 @@ class Summary:
 class ArchiveWriter:
     """Writes an archive to a sink. See the top of this module."""
 
-    def __init__(self, sink: FrameSink, header: Header, *, level: int = 3, threads: int | None = None) -> None:
+    def __init__(
+        self, sink: FrameSink, header: Header, *, level: int = 3, threads: int | None = None, long: bool = False
+    ) -> None:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 15 ms that readers do not need
 
         self.header = header
         self._sink = sink
-        self._level = level
+        self._level = check_level(level)
+        self._long = long
         self._local = threading.local()
         count = threads or default_threads()
         self._pool = ThreadPoolExecutor(count, "compress")
@@ -124,7 +139,7 @@ class ArchiveWriter:
 
         encoder: Encoder | None = getattr(self._local, "encoder", None)
         if encoder is None:
-            encoder = self._local.encoder = Encoder(self._level, self.header.chunk_size)
+            encoder = self._local.encoder = Encoder(self._level, self.header.chunk_size, long=self._long)
         record, frame = encoder.encode(offset, produce())
         if record.length != length:
             raise ValueError(f"chunk at {offset}: {record.length} bytes instead of {length}")

@@ -66,6 +66,8 @@ def copy_archive(run: Run) -> None:
 def full_zip(run: Run, path: FileName, archive: FileName) -> None:
     """Make a full archive of a partition, or of a folder as a file system of its own: $Linux-FS, or $Zip-FS = FAT16 or FAT32.
 
+    Before the archive gets its name it is read back and compared with its source; if they differ, it is not kept.
+
     Args:
         path: the root of a partition, or a folder of the operating system
         archive: the archive to write
@@ -79,6 +81,8 @@ def full_zip(run: Run, path: FileName, archive: FileName) -> None:
 @command("IncrZip", group=_GROUP, mrzip_only=True, writes_disk=True)
 def incr_zip(run: Run, path: FileName, archive: FileName) -> None:
     """Make an incremental archive of a directory; with $Base-Archive, of what differs from that archive.
+
+    Before the archive gets its name it is read back and compared with the directory; if they differ, it is not kept.
 
     Args:
         path: the directory

@@ -19,6 +19,8 @@ from ..archive.full import FullImage
 from ..archive.image_device import ArchiveDevice
 from ..archive.incremental import base_tree, filter_incremental, write_incremental
 from ..archive.positional import JoinedReader, Positional, close
+from ..archive.provenance import Provenance
+from ..archive.readback import check_full, check_incremental
 from ..archive.recut import copy_frames
 from ..archive.trees import copy_tree
 from ..archive.unpack import unpack
@@ -58,7 +60,7 @@ class ArchiveCopy:
                 self._capture(source.name, dest.name)
             case Form.PATH, Form.IARCHIVE:
                 volume, path = open_tree(self._machine, source.name, stack)
-                self._pack(volume, path, dest.name)
+                self._pack(volume, path, source.name, dest.name)
             case Form.PATH, Form.PATH:
                 volume, path = open_tree(self._machine, source.name, stack)
                 self._copy(volume, path, dest.name)
@@ -68,7 +70,7 @@ class ArchiveCopy:
                 self._copy_incremental(source.name, dest.name)
             case Form.ARCHIVE, Form.IARCHIVE:
                 with self._volume_of(source.name) as volume:
-                    self._pack(volume, "", dest.name)
+                    self._pack(volume, "", source.name, dest.name)
             case Form.ARCHIVE, Form.PATH:
                 with self._volume_of(source.name) as volume:
                     self._copy(volume, "", dest.name)
@@ -96,7 +98,7 @@ class ArchiveCopy:
                 found = self._survey(device, Filters())     # the filters were applied when the volume was built
             else:
                 raise StorageError(f'"{name}" is neither a partition nor a folder of the host')
-            self._write(dest, lambda sink: capture(found, sink, events=self._machine.events))
+            self._write_full(dest, found, name)
 
     def _survey(self, device: BlockDevice, filters: Filters | None = None) -> Survey:
         """What is on a device, without what the filters leave out."""
@@ -149,14 +151,20 @@ class ArchiveCopy:
             )
         )
 
-    def _pack(self, volume: Filesystem, path: str, dest: str) -> None:
+    def _pack(self, volume: Filesystem, path: str, name: str, dest: str) -> None:
         """`IncrZip`: files below a directory, or what differs from `$Base-Archive`."""
         if self._trace:
-            for name, _ in select(volume, path, self._filters.selector(ignore_case=volume.ignores_case)):
-                self._log_line(name)
+            for found, _ in select(volume, path, self._filters.selector(ignore_case=volume.ignores_case)):
+                self._log_line(found)
+        origin = Provenance.of(name, "", self._machine.clock)
         with ExitStack() as stack:
             base = self._base(path, stack)
-            self._write(dest, lambda sink: write_incremental(sink, volume, path, filters=self._filters, base=base, sink=self._machine.events))
+            events, filters, clock = self._machine.events, self._filters, self._machine.clock
+            self._write(
+                dest,
+                lambda sink: write_incremental(sink, volume, path, filters=filters, base=base, sink=events, clock=clock, origin=origin),
+                lambda data: check_incremental(data, volume, path, filters=filters, is_difference=base is not None, events=events),
+            )
 
     def _base(self, path: str, stack: ExitStack) -> BaseTree | None:
         name = self._settings.get("Base-Archive")
@@ -183,8 +191,7 @@ class ArchiveCopy:
         with ExitStack() as stack:
             image = stack.enter_context(FullImage(Archive.open(self._positional(name, stack))))
             if self._filters.rules:
-                found = self._survey(ArchiveDevice(image.archive))
-                self._write(dest, lambda sink: capture(found, sink, events=self._machine.events))
+                self._write_full(dest, self._survey(ArchiveDevice(image.archive)), name)
             else:
                 self._write(dest, lambda sink: copy_frames(image.archive, sink, events=self._machine.events))
 
@@ -209,11 +216,24 @@ class ArchiveCopy:
             for line in dump(archive, self._settings.get("DumpFormat"), self._filters):
                 self._log_line(line)
 
-    def _write(self, dest: str, write: Callable[[Destination], object]) -> None:
-        """Write an archive; the old one of this name goes when the new one is complete."""
+    def _write_full(self, dest: str, found: Survey, name: str) -> None:
+        """A full archive of what was surveyed."""
+        events = self._machine.events
+        origin = Provenance.of(name, "", self._machine.clock)
+        self._write(
+            dest, lambda sink: capture(found, sink, events=events, origin=origin), lambda data: check_full(data, found, events=events)
+        )
+
+    def _write(
+        self, dest: str, write: Callable[[Destination], object], check: Callable[[Positional], None] | None = None
+    ) -> None:
+        """Write an archive; `check` reads it back. The old one of this name goes when the new one is complete."""
         fragment_size = parse_fragment_size(self._settings.get("FragmentSize"))
         with archive_destination(self._machine.files, dest, fragment_size, temp_folder(self._machine)) as sink:
             write(sink)
+            if check is not None:
+                with closing(sink.reopen()) as data:
+                    check(data)
             sink.commit()
 
     def _positional(self, name: str, stack: ExitStack) -> Positional:
