@@ -27,3 +27,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are named by their argument: some hold the time of day, and workers must find the same names."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of damage and hostile input tried, by their own count; shown with -v and in soak runs."""
+    lines = [str(value) for report in terminalreporter.getreports("passed") for name, value in report.user_properties if name == "tried"]
+    if lines and (terminalreporter.config.option.verbose > 0 or terminalreporter.config.option.markexpr.startswith("slow")):
+        terminalreporter.write_line("tried:")
+        for line in sorted(lines):
+            terminalreporter.write_line(f"  {line}")

@@ -264,7 +264,8 @@ class Archive:
         self, tick: Callable[[int], None] = lambda _: None, damaged: Callable[[ChunkRecord, FormatError], None] | None = None,
         *, threads: int | None = None, also: Callable[[ChunkRecord], None] = lambda _: None,
     ) -> None:
-        """Decode and check everything: chunks, their records, sections. `tick` gets the bytes done so far.
+        """Decode and check everything: chunks, their records, sections, a signature (by the key
+        that it names itself). `tick` gets the bytes done so far.
 
         Raises FormatError; but of a damaged chunk `damaged` is told instead, where it is given, one call at a time. `also` is
         called with the record of every chunk that was found right, in several threads.
@@ -348,9 +349,12 @@ class Archive:
                 self._check_record(index, self.record(index))
 
     def _check_sections(self) -> None:
+        """Sections after the chunks, and the signature."""
         if self.table is not None:
             for tag, _, _ in self.table.sections:
                 self.section(tag)
+            if self.signature is not None:
+                self.signature.check(self.table.root)
 
     def _check_record(self, index: int, record: ChunkRecord) -> None:
         """The record before a chunk must be the table's: those who can read in order only have nothing else."""

@@ -27,14 +27,16 @@ from .capture import CHUNK_SIZE, cells, read_used, survey
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
 from .full import BOOT_SIZE, FullImage, PartitionImage
+from .opening import ends_like_ours, is_ours
 from .positional import JoinedReader, Positional, close
 from .ranges import Ranges
-from .records import HEADER_TAG, NO_HASH, OUR_MAGIC, SKIPPABLE
+from .records import NO_HASH
 from .unpacking import packing_of, pieces, unpacked, write_sparse
 
 _START = 32             # bytes that tell what it is
 _SECTOR = 512
 
+_NO_BEGINNING = "this is a damaged archive: its end is there, its beginning is not"
 _REFUSED = (
     (b"partclone-image", "a partclone image", "partclone.restore writes it to a raw image, which can be used here"),
     (b"PK\x03\x04", "a zip archive", "IncrUnzip unpacks files"),
@@ -65,20 +67,18 @@ def _open(
     if isinstance(source, JoinedReader):
         start = _read_start(source)
         rest = Rejoined(start, source)
-        if _is_ours(start):
+        if is_ours(start):
             return FullImage(Archive.open_stream(rest))
         return _from_stream(start, rest, clock, code_page, temp_folder)
     start = source.read(0, min(_START, source.size))
-    if _is_ours(start):
+    if is_ours(start):
         return FullImage(Archive.open(source))
     if packing_of(start) is None:
         _refuse_others(start)
+        if ends_like_ours(source):
+            raise FormatError(_NO_BEGINNING)
         return _from_device(PositionalDevice(source), clock, code_page, lambda: close(source))
     return _from_stream(start, Sequential(source), clock, code_page, temp_folder)
-
-
-def _is_ours(start: bytes) -> bool:
-    return len(start) >= 12 and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[8:12] == HEADER_TAG
 
 
 def _refuse_others(start: bytes) -> None:
@@ -118,6 +118,8 @@ def _from_stream(
         folder.cleanup()
 
     try:
+        if packing is None and ends_like_ours(device):
+            raise FormatError(_NO_BEGINNING)
         return _from_device(device, clock, code_page, let_go)
     except BaseException:
         let_go()

@@ -28,6 +28,7 @@ from .tar_layout import BLOCK, MAX_PATH
 from .tar_read import TarEntry, TarReader, is_clean_path
 from .unpack import check_links
 
+_MAX_EMPTY = 1 << 20        # bytes of a tar without entries; tar writes 10,240
 _ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")        # APPNOTE.TXT 4.3.7 and, of an empty archive, 4.3.16
 
 
@@ -61,7 +62,7 @@ def open_foreign(
     if start[:4] in _ZIP_START:
         return ZipFiles(where, name, stack)
     packing = packing_of(start)
-    if packing is None and not _is_tar(start):
+    if packing is None and not (_is_tar(start) and (any(start) or _is_zero(where))):
         raise FormatError(f"{name} is no archive of files: neither an incremental archive, nor tar, nor zip")
     return TarFiles(where, packing, name)
 
@@ -74,6 +75,11 @@ def _is_tar(start: bytes) -> bool:
     # The oldest tar has no magic; its checksum has to do.
     digits = start[148:156].split(b"\0", 1)[0].strip()
     return digits.isdigit() and not set(digits) & set(b"89") and int(digits, 8) == sum(start) - sum(start[148:156]) + 8 * 32
+
+
+def _is_zero(source: Positional) -> bool:
+    """Whether a tar without entries is nothing but its end mark and padding: else its beginning is lost."""
+    return source.size <= _MAX_EMPTY and not any(source.read(0, source.size))
 
 
 def _spooled(reader: Reader, name: str, stack: ExitStack, folder: Path | str | None) -> Positional:

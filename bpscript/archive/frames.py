@@ -13,6 +13,9 @@ from .records import NO_HASH, ChunkKind, ChunkRecord, zero_frame, zero_frame_siz
 
 _MAX_WINDOW = 1 << 27       # what `zstd -d` takes without asking; more is refused
 _MAX_SMALL = 256 << 20
+_NEVER_SET = 0b0001_1011    # of the frame header descriptor: the unused and the reserved bit, a dictionary (RFC 8878 3.1.1.1.1)
+_RLE_BLOCK = 1 << 1         # of the block header: one byte stands for all (3.1.1.2)
+_CHECKSUM_SIZE = 4
 
 
 class Encoder:
@@ -79,6 +82,8 @@ def decode_into(decompressor: zstandard.ZstdDecompressor, frame: Buffer, target:
         found = zstandard.get_frame_parameters(frame)
         if found.content_size != len(target) or found.window_size > _MAX_WINDOW:
             raise FormatError(f"{what}: its frame holds {found.content_size} bytes, expected {len(target)}")
+        if not found.has_checksum or memoryview(frame)[4] & _NEVER_SET:
+            raise FormatError(f"{what} is damaged: its frame has no checksum, or an impossible descriptor")
         # One call that has the whole frame and the whole room takes the direct way, without a window of its own.
         with decompressor.stream_reader(frame, read_size=len(memoryview(frame)), read_across_frames=False) as reader:
             count = reader.readinto(target)
@@ -87,6 +92,19 @@ def decode_into(decompressor: zstandard.ZstdDecompressor, frame: Buffer, target:
         raise FormatError(f"{what} is damaged: {error}") from error
     if not ended:
         raise FormatError(f"{what}: its frame gave {count} bytes, expected {len(target)}")
+    if _frame_end(frame) != len(memoryview(frame)):
+        raise FormatError(f"{what} is damaged: there are bytes behind its frame")
+
+
+def _frame_end(frame: Buffer) -> int:
+    """Where a frame that was decoded ends (RFC 8878 3.1.1): the decoder does not tell, and takes no notice of what follows."""
+    position, last = zstandard.frame_header_size(frame), 0
+    view = memoryview(frame)
+    while not last:     # ends: the decoder came to the last block
+        block = view[position] | view[position + 1] << 8 | view[position + 2] << 16
+        last = block & 1
+        position += 4 if block & 6 == _RLE_BLOCK else 3 + (block >> 3)
+    return position + _CHECKSUM_SIZE
 
 
 def decode_small(frame: bytes, length: int, what: str) -> bytes:

@@ -48,6 +48,25 @@ class Tail:
     positions: "array[int]"
 
 
+def is_ours(start: bytes) -> bool:
+    """Whether bytes are the beginning of an archive of ours, perhaps damaged: by the magic number or the tag, one is enough.
+
+    What is not ours is taken for an image or a tar of somebody else, which nothing protects; damage must not lead there.
+    """
+    return start[:4] == _START[:4] or start[8:12] == _START[8:12]
+
+
+_START = SKIPPABLE.pack(OUR_MAGIC, 0) + HEADER_TAG
+
+
+def ends_like_ours(source: Positional) -> bool:
+    """Whether bytes end with a seek table: what begins with anything but a frame then has lost its beginning."""
+    if source.size < SEEK_FOOTER_SIZE:
+        return False
+    length = seek_table_size(source.read(source.size - SEEK_FOOTER_SIZE, SEEK_FOOTER_SIZE))
+    return length is not None and length < source.size
+
+
 def read_header(read: Callable[[int, int], bytes], size: int | None, known: Iterable[bytes]) -> FoundHeader:
     """`read(offset, length)` is called in order; `size` is None for a stream."""
     if size is not None and size < SKIPPABLE.size:

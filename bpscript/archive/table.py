@@ -156,3 +156,10 @@ class Signature:
         if algorithm != ED25519:
             raise FormatError(f"archive signature: unknown algorithm {algorithm}")
         return cls(public_key, signature)
+
+    def check(self, root: bytes) -> None:
+        """Raise FormatError unless the signature is one of this root hash by its own key. Whose key that is, is another question."""
+        from ..crypto.signatures import is_valid  # noqa: PLC0415 - few archives are signed
+
+        if not is_valid(self.public_key, SIGNED_TEXT + root, self.signature):
+            raise FormatError("archive signature is damaged: by the key beside it, it is not one of this archive")

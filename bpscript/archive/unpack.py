@@ -16,10 +16,10 @@ from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem
 from .container import Archive
 from .filters import Filters, Selector, select_paths
+from .opening import is_ours
 from .packing import Prefixed
 from .plan import DIRECTORY, HARD_LINK, Planned
 from .positional import JoinedReader, Positional
-from .records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
 from .tar_read import TarEntry
 from .trees import STEP, Summary, TreeWriter
 
@@ -41,7 +41,7 @@ def unpack(
     else:
         source = data
         start = data.read(0, min(_START, data.size))
-    if len(start) >= 12 and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[8:12] == HEADER_TAG:
+    if is_ours(start):
         from .incremental import unpack_incremental  # noqa: PLC0415 - it needs this module
 
         archive = Archive.open_stream(source) if isinstance(source, Prefixed) else Archive.open(source)
