@@ -35,7 +35,17 @@ from ..base.sources import Reader
 from ..blocks.device import Buffer
 from . import records
 from .crew import Crew, default_threads
-from .opening import FoundHeader, Tail, find_end, finish_stream, next_frame, open_section, read_header, read_tail
+from .opening import (
+    FoundHeader,
+    Tail,
+    find_end,
+    finish_stream,
+    next_frame,
+    open_section,
+    read_header,
+    read_tail,
+    seek_table_of,
+)
 from .positional import JoinedBytes, Positional, close, read_exactly
 from .records import (
     CHUNK_FRAME_SIZE,
@@ -322,6 +332,12 @@ class Archive:
             magic, length = SKIPPABLE.unpack(source.read(position, SKIPPABLE.size))
             yield source.read(position, SKIPPABLE.size + length)
             position += SKIPPABLE.size + length
+
+    def signed(self, signature: Signature) -> tuple[int, bytes]:
+        """Where what follows the table begins in an archive with a table, and the bytes that belong there with this signature."""
+        table = self._need_table()
+        position = self._positions[-1] + sum(length for _, length, _ in table.sections) + table.frame_size
+        return position, signature.frame() + seek_table_of(table, self._header, signature)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -131,6 +131,19 @@ class OpenArchive:
         if found.damages:
             raise FormatError(found.damages[0].message)
 
+    @property
+    def is_stream(self) -> bool:
+        """True when it can be read only once, in order."""
+        return self._archive is not None and self._archive.is_stream
+
+    def need_signature(self, key: bytes, asked: str = "a signature is asked for") -> None:
+        """Raise FormatError unless the archive is signed by a public key (32 bytes). A stream must have been read to its end."""
+        from .signing import need_signature  # noqa: PLC0415 - only here
+
+        if self._archive is None:
+            raise FormatError(f"an image of another program cannot be signed, and {asked}")
+        need_signature(self._archive, key, asked)
+
     def compare(self, device: BlockDevice, events: Sink = ignore) -> list[tuple[int, int]]:
         """Half-open ranges of bytes in which a partition differs from the image, in whole sectors where that is known."""
         from .narrowing import differing_ranges  # noqa: PLC0415 - only here

@@ -101,7 +101,7 @@ def finish_stream(stream: Reader, table: Table, header: FoundHeader) -> Signatur
         start = read_exactly(stream, SKIPPABLE.size, "archive")
         magic, length = SKIPPABLE.unpack(start)
         if magic == SEEK_TABLE_MAGIC:
-            expected = _seek_table_of(table, header, signature)
+            expected = seek_table_of(table, header, signature)
             if SKIPPABLE.size + length != len(expected) or start + read_exactly(stream, length, "archive") != expected:
                 raise FormatError("archive: its seek table does not agree with the table of chunks")
             return signature
@@ -149,7 +149,7 @@ def read_tail(source: Positional, header: FoundHeader, end: int) -> Tail:
         if tag == TABLE_TAG:
             table = Table.parse(frame[SKIPPABLE.size :])
             positions = _check_table(table, header, position)
-            if found != _seek_table_of(table, header, signature):
+            if found != seek_table_of(table, header, signature):
                 raise FormatError("archive: its seek table does not agree with the table of chunks")
             return Tail(table, signature, positions)
         if tag != SIGNATURE_TAG or length != SIGNATURE_FRAME_SIZE or signature is not None:
@@ -170,7 +170,7 @@ def _check_table(table: Table, header: FoundHeader, position: int) -> "array[int
     return positions
 
 
-def _seek_table_of(table: Table, header: FoundHeader, signature: Signature | None) -> bytes:
+def seek_table_of(table: Table, header: FoundHeader, signature: Signature | None) -> bytes:
     """The seek table that an archive with this table must have."""
     frames = array("I", [header.end, 0])
     for length, stored in table.lengths():

@@ -11,7 +11,6 @@ from pathlib import Path
 from ..archive.container import Archive
 from ..archive.destinations import Destination, HostDestination, StagedDestination, to_source, to_volume
 from ..archive.positional import JoinedReader, Positional, open_from_source, open_from_volume
-from ..archive.table import SIGNED_TEXT
 from ..base.errors import FormatError, InTheWayError, NotFoundError, StorageError
 from ..filesystems.filesystem import Filesystem
 from ..network.folder import FolderSource
@@ -51,17 +50,13 @@ def require_signature(files: Files, data: Positional | JoinedReader, key_name: s
     """
     if not key_name:
         return
-    from ..crypto.signatures import is_valid, parse_public_key  # noqa: PLC0415 - only with $Image-Key
+    from ..archive.signing import need_signature  # noqa: PLC0415 - only with $Image-Key
+    from ..crypto.signatures import parse_public_key  # noqa: PLC0415
 
     key = parse_public_key(files.read(key_name))
     if isinstance(data, JoinedReader):
         raise FormatError("it can be read only once, so its signature cannot be checked before it is used")
-    archive = Archive.open(data)
-    signature, table = archive.signature, archive.table
-    if signature is None or table is None:
-        raise FormatError(f'it is not signed, and $Image-Key asks for a signature by the key in "{key_name}"')
-    if signature.public_key != key or not is_valid(key, SIGNED_TEXT + table.root, signature.signature):
-        raise FormatError(f'it carries no valid signature by the key in "{key_name}"')
+    need_signature(Archive.open(data), key, f'$Image-Key asks for a signature by the key in "{key_name}"')
 
 
 def archive_destination(files: Files, name: str, fragment_size: int | None, temp_folder: Path) -> Destination:

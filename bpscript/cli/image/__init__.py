@@ -21,11 +21,15 @@ class Action(NamedTuple):
 ACTIONS = (
     Action("info", "info", "say what an archive is and where it comes from"),
     Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
+    Action("keygen", "keys", "make a pair of keys: NAME.key signs, NAME.pub checks"),
+    Action("sign", "keys", "sign an archive"),
 )
 
 _EXAMPLES = """examples:
   bpscript image info linux.imz
   bpscript image verify linux.imz --against disk.img:1
+  bpscript image keygen lab
+  bpscript image sign linux.imz lab.key
 """
 
 Run = Callable[[argparse.Namespace], int]

@@ -48,6 +48,12 @@ def _open(name: str) -> OpenArchive:
     if name == "-":
         found = positional(sys.stdin.buffer, "standard input")
         return OpenArchive(JoinedReader(sys.stdin.buffer) if found is None else found)
+    need_file(name)
+    return OpenArchive(Path(name))
+
+
+def need_file(name: str) -> None:
+    """Raise UsageError unless this names a file that may be read."""
     path = Path(name)
     if not path.exists():
         raise UsageError(f"{name}: no such file")
@@ -55,4 +61,3 @@ def _open(name: str) -> OpenArchive:
         raise UsageError(f"{name} is a directory, not an archive")
     if not os.access(path, os.R_OK):
         raise UsageError(f"{name}: it may not be read")
-    return OpenArchive(path)
