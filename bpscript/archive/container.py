@@ -74,6 +74,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "ArchiveKind", "ArchiveWriter", "Chunk", "ChunkKind", "ChunkRecord", "FrameSink", "Header", "Signature", "Summary"]
 
+_Frame = tuple[int, ChunkRecord, Callable[[], Buffer]]      # index, record, and a way to get the data frame
+
 KNOWN_SECTIONS = (b"NAME", b"BASE")      # sections of incremental archives, see FORMAT.md
 
 
@@ -110,6 +112,7 @@ class Archive:
         self._positions = tail.positions if tail else array("Q")     # of every record, and the end of the last
         self._stream_sections: dict[bytes, bytes] = {}
         self._starts: array[int] | None = None
+        self._rest: Iterator[_Frame] | None = None      # of a stream: what was not read yet
         self._decoder: Decoder | None = None
 
     # --- opening -----------------------------------------------------------------------------------------------------
@@ -248,13 +251,15 @@ class Archive:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def each(
-        self, work: Callable[[Chunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
+        self, work: Callable[[Chunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None,
+        window: tuple[int, int] | None = None,
     ) -> None:
         """Call `work` for every chunk, in several threads, in any order. The first error ends it and is raised.
 
         `tick` is called in this thread, about ten times a second and at the end. In a stream the table is checked at the end.
+        `window` asks for the chunks of a part of the contents only; in a stream one window must follow the other.
         """
-        frames = self._frames()
+        frames = self._frames() if window is None else self._frames_within(*window)
         lock = threading.Lock()
 
         def loop() -> None:
@@ -380,20 +385,41 @@ class Archive:
                 hint="is a fragment of another archive between the others?",
             )
 
-    def _frames(self) -> Iterator[tuple[int, ChunkRecord, Callable[[], Buffer]]]:
+    def _frames(self) -> "Iterator[_Frame]":
         """Index, record and a way to get the data frame, in order."""
         if self._source is None:
             yield from self._stream_frames()
             return
         for index in range(len(self)):
-            record = self.record(index)
+            yield self._frame(index)
 
-            def fetch(index: int = index, record: ChunkRecord = record) -> Buffer:
-                return self._fetch(index, record, _thread_buffer(record.stored))
+    def _frames_within(self, start: int, end: int) -> "Iterator[_Frame]":
+        """The chunks from `start` to `end`, which must be borders of chunks. Raises FormatError where they are not."""
+        border = FormatError(f"archive: no chunk ends where the part from byte {start} to {end} begins or ends")
+        if self._source is not None:
+            first = self.find(start) if start < end else 0
+            last = first if start >= end else len(self) if end == self.size else self.find(end)
+            if start < end and (self.record(first).offset != start or (last < len(self) and self.record(last).offset != end)):
+                raise border
+            for index in range(first, last):
+                yield self._frame(index)
+            return
+        if self._rest is None:
+            self._rest = self._stream_frames()
+        while start < end:
+            found = next(self._rest, None)
+            if found is None or found[1].offset != start or start + found[1].length > end:
+                raise border
+            start += found[1].length
+            yield found
+        if end == self.header.size and next(self._rest, None) is not None:      # this reads and checks the table
+            raise border
 
-            yield index, record, fetch
+    def _frame(self, index: int) -> "_Frame":
+        record = self.record(index)
+        return index, record, lambda: self._fetch(index, record, _thread_buffer(record.stored))
 
-    def _stream_frames(self) -> Iterator[tuple[int, ChunkRecord, Callable[[], Buffer]]]:
+    def _stream_frames(self) -> "Iterator[_Frame]":
         from blake3 import blake3  # noqa: PLC0415 - slow to load
 
         stream = self._stream

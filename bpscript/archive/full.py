@@ -35,6 +35,7 @@ class Facts:
     source: str = ""            # what it was made of: the name of the image and partition, or of the folder
     host: str = ""              # where; not known when the clock was an input
     options: str = ""           # how
+    whole_disk: bool = False    # the file system stood on a disk without a partition table
 
     def to_meta(self) -> dict[str, Json]:
         """As META has it."""
@@ -43,20 +44,22 @@ class Facts:
             "label": self.label, "ident": self.ident, "block_size": self.block_size, "hidden_sectors": self.hidden_sectors,
             "heads": self.heads, "sectors_per_track": self.sectors_per_track, "created_ns": self.created_ns, "writer": self.writer,
             **{key: text for key in ("source", "host", "options") if (text := getattr(self, key))},
+            **({"whole_disk": True} if self.whole_disk else {}),
         }
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Json], size: int) -> "Facts":
         """From META; every value checked. Raises FormatError."""
-        family = _text(meta, "family")
-        volume_size = _number(meta, "volume_size")
+        family = meta_text(meta, "family")
+        volume_size = meta_number(meta, "volume_size")
         if family not in set(Family) or volume_size > size:
             raise FormatError(f"archive header: family {family!r} or volume size {volume_size} of {size} makes no sense")
         return cls(
-            _text(meta, "filesystem"), Family(family), size, volume_size, _number(meta, "used"), _text(meta, "label"),
-            _text(meta, "ident"), _number(meta, "block_size"), _number(meta, "hidden_sectors"), _number(meta, "heads"),
-            _number(meta, "sectors_per_track"), _number(meta, "created_ns"), _text(meta, "writer"),
-            _text(meta, "source"), _text(meta, "host"), _text(meta, "options"),
+            meta_text(meta, "filesystem"), Family(family), size, volume_size, meta_number(meta, "used"), meta_text(meta, "label"),
+            meta_text(meta, "ident"), meta_number(meta, "block_size"), meta_number(meta, "hidden_sectors"), meta_number(meta, "heads"),
+            meta_number(meta, "sectors_per_track"), meta_number(meta, "created_ns"), meta_text(meta, "writer"),
+            meta_text(meta, "source"), meta_text(meta, "host"), meta_text(meta, "options"),
+            meta.get("whole_disk") is True,
         )
 
 
@@ -156,6 +159,11 @@ class FullImage(PartitionImage):
 
     def __init__(self, archive: Archive) -> None:
         header = archive.header
+        if header.kind is ArchiveKind.DISK:
+            raise FormatError(
+                "this is the archive of a whole disk, not of a partition",
+                hint='"bpscript image restore" puts it on a disk; ARCHIVE:2 names the second partition in it',
+            )
         if header.kind is not ArchiveKind.FULL:
             raise FormatError("this is an incremental archive, not the full archive of a partition", hint="IncrUnzip unpacks it")
         if header.size is None:
@@ -171,14 +179,16 @@ class FullImage(PartitionImage):
         return cls(Archive.open_stream(source) if isinstance(source, JoinedReader) else Archive.open(source))
 
 
-def _text(meta: Mapping[str, Json], key: str) -> str:
+def meta_text(meta: Mapping[str, Json], key: str) -> str:
+    """A text of META, "" when it is not there. Raises FormatError."""
     value = meta.get(key, "")
     if not isinstance(value, str) or len(value) > 1024:
         raise FormatError(f"archive header: {key} is not a text")
     return value
 
 
-def _number(meta: Mapping[str, Json], key: str) -> int:
+def meta_number(meta: Mapping[str, Json], key: str) -> int:
+    """A number of META, 0 when it is not there. Raises FormatError."""
     value = meta.get(key, 0)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise FormatError(f"archive header: {key} is not a number that makes sense")

@@ -13,6 +13,7 @@ from ..base.units import KIB
 from ..blocks.device import BlockDevice, Buffer, check_range, data_ranges_of
 
 HEAD = 128 * KIB        # beyond the superblock of btrfs at 64 KiB, the farthest first signature that we know
+FORMER = 8 * KIB        # both places of a GPT header
 _FIRST = 4 * KIB        # written in the very end: boot sectors, and the superblocks of ext, XFS, F2FS and swap
 
 
@@ -22,6 +23,7 @@ class HeldDevice:
     def __init__(self, lower: BlockDevice) -> None:
         self._lower = lower
         self._head = bytearray(min(HEAD, lower.size))
+        self.former = lower.read(0, min(FORMER, lower.size))        # what was there, for those who must know what they replace
         lower.zero(0, len(self._head))
         lower.flush()
 

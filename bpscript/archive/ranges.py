@@ -23,9 +23,10 @@ class Ranges:
         self.starts = array("Q")
         self.ends = array("Q")
         for start, end in ranges:
-            self._append(start, end)
+            self.append(start, end)
 
-    def _append(self, start: int, end: int) -> None:
+    def append(self, start: int, end: int) -> None:
+        """Add a range behind all others, or one that overlaps or touches the last."""
         if end <= start:
             return
         if self.ends and start <= self.ends[-1]:
@@ -66,6 +67,16 @@ class Ranges:
         index = bisect_right(self.ends, position)
         return max(position, self.starts[index]) if index < len(self.starts) else None
 
+    def part(self, start: int, end: int) -> "Ranges":
+        """What lies in a window, counted from its start."""
+        result = Ranges()
+        for index in range(bisect_right(self.ends, start), len(self.starts)):
+            if self.starts[index] >= end:
+                break
+            result.starts.append(max(start, self.starts[index]) - start)
+            result.ends.append(min(end, self.ends[index]) - start)
+        return result
+
     def clipped(self, size: int) -> "Ranges":
         """The parts below `size`."""
         if not self.ends or self.ends[-1] <= size:
@@ -82,7 +93,7 @@ class Ranges:
                 if merged.ends and start - merged.ends[-1] <= gap:
                     merged.ends[-1] = end
                 else:
-                    merged._append(start, end)
+                    merged.append(start, end)
             result = merged
             gap *= 4
         return result

@@ -48,6 +48,7 @@ class ArchiveKind(IntEnum):
 
     FULL = 1            # a partition, byte for byte; unused blocks are zeros
     INCREMENTAL = 2     # a tar stream
+    DISK = 3            # a whole disk, byte for byte; what nobody uses is zeros
 
 
 class ChunkKind(IntEnum):
@@ -135,7 +136,7 @@ _SECTION_FIXED = Struct("<4sIII")      # tag, flags, length unpacked, length sto
 HEADER_LIMIT = SKIPPABLE.size + MAX_HEADER
 FLAG_OPTIONAL = 1                      # a reader that does not know the section may pass over it
 FLAG_ZSTD = 2                          # stored as one Zstandard frame
-META, USED, BOOT = b"META", b"USED", b"BOOT"
+META, USED, BOOT, TABLE_BYTES = b"META", b"USED", b"BOOT", b"TABL"
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
@@ -205,14 +206,14 @@ def parse_header(payload: bytes, known: Iterable[bytes]) -> Header:
         raise FormatError(f"archive has format version {version}, this program reads version {VERSION}")
     if blake3_of(memoryview(payload)[:-32]) != payload[-32:]:
         raise FormatError("archive header is damaged: its hash does not agree")
-    if kind not in {1, 2} or not 0 < chunk_size <= MAX_CHUNK or section_count > MAX_SECTIONS:
+    if kind not in set(ArchiveKind) or not 0 < chunk_size <= MAX_CHUNK or section_count > MAX_SECTIONS:
         raise FormatError(f"archive header: impossible values (kind {kind}, chunk size {chunk_size}, {section_count} sections)")
     if size != UNKNOWN_SIZE and size > MAX_SIZE:
         raise FormatError(f"archive header: impossible size {size}")
     sections: dict[bytes, bytes] = {}
     optional = set()
     rest, room = memoryview(payload)[_HEADER_FIXED.size : -32], MAX_HEADER
-    known = {META, USED, BOOT, *known}
+    known = {META, USED, BOOT, TABLE_BYTES, *known}
     for _ in range(section_count):
         tag, flags, content, taken = unpack_section(rest, room)
         rest, room = rest[taken:], room - len(content)

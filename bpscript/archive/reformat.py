@@ -23,7 +23,7 @@ from .full import PartitionImage
 from .image_device import ArchiveDevice
 from .marking import HeldDevice
 from .placement import Place
-from .plan import planned
+from .plan import Planned, planned
 from .report import Restored
 from .trees import TreeWriter, listing, read_in_steps
 
@@ -74,23 +74,7 @@ def restore_files(
     image: PartitionImage, device: BlockDevice, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink = ignore
 ) -> Restored:
     """Format `device` as the archive's file system is and copy every file. Raises NoSpaceError before the first write."""
-    if image.chunks.is_stream:
-        raise StorageError(
-            f"the archive is of a partition of {image.size} bytes, the target has {device.size}: for that the archive must be"
-            " readable from anywhere, and this one comes in order only"
-        )
-    source = open_volume(ArchiveDevice(image.chunks), clock=clock, code_page=code_page, writable=False)
-    found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
-    plan = [planned(path, facts, link) for path, facts, link in found]
-    trial = OverlayDevice(_Blank(device.size))
-    try:
-        _format(image, source, trial, len(found), place, clock, code_page)
-        TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)
-    except NoSpaceError as error:
-        raise NoSpaceError(
-            f"the archive's files do not fit on this partition of {format_size(device.size)}: {error.message}", hint=error.hint
-        ) from error
-
+    source, found, plan = _checked(image, device.size, place, clock, code_page)
     held = HeldDevice(device)
     _format(image, source, held, len(found), place, clock, code_page)
     target = open_volume(held, clock=clock, code_page=code_page)
@@ -111,6 +95,34 @@ def restore_files(
         compare_files(source, open_volume(held, clock=clock, code_page=code_page, writable=False), found, events)
     held.release()
     return Restored(summary.size, summary.size, 0, "file by file")
+
+
+def check_files(image: PartitionImage, size: int, *, place: Place | None, clock: Clock, code_page: str) -> None:
+    """Raise NoSpaceError when the archive's files do not fit on a partition of `size` bytes, formatted anew."""
+    _checked(image, size, place, clock, code_page)
+
+
+def _checked(
+    image: PartitionImage, size: int, place: Place | None, clock: Clock, code_page: str
+) -> tuple[Filesystem, _Listing, list[Planned]]:
+    """The archive's volume, what is in it, and the plan of copying it, which was tried on a volume in memory."""
+    if image.chunks.is_stream:
+        raise StorageError(
+            f"the archive is of a partition of {image.size} bytes, the target has {size}: for that the archive must be"
+            " readable from anywhere, and this one comes in order only"
+        )
+    source = open_volume(ArchiveDevice(image.chunks), clock=clock, code_page=code_page, writable=False)
+    found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
+    plan = [planned(path, facts, link) for path, facts, link in found]
+    trial = OverlayDevice(_Blank(size))
+    try:
+        _format(image, source, trial, len(found), place, clock, code_page)
+        TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)
+    except NoSpaceError as error:
+        raise NoSpaceError(
+            f"the archive's files do not fit on this partition of {format_size(size)}: {error.message}", hint=error.hint
+        ) from error
+    return source, found, plan
 
 
 def restore_swap(image: PartitionImage, device: BlockDevice) -> Restored:

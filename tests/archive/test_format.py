@@ -147,7 +147,7 @@ def header_frame(sections: list[Section], *, kind: int = 1, chunk_size: int = 40
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: header_frame([], kind=3), "kind 3"),
+        (lambda: header_frame([], kind=4), "kind 4"),
         (lambda: header_frame([], chunk_size=0), "chunk size 0"),
         (lambda: header_frame([], chunk_size=1 << 30), "chunk size 1073741824"),
         (lambda: header_frame([], count=65), "65 sections"),
