@@ -1,90 +1,157 @@
 """Images of partitions, ours and other people's, recognised by their first bytes and never by their name.
 
-    first bytes                  what it is
-    bpscript archive header      ours
-    zstd, gzip, xz               a packed raw image
-    anything else                a raw image
+    first bytes                          what it is
+    bpscript archive header              ours
+    "partclone-image"                    partclone's (partclone.py)
+    zstd, gzip, xz, bzip2, lz4           a packed image: raw or partclone's
+    anything else                        a raw image
 
 A raw image is captured like a partition: its file system's bitmaps say what is used, so restoring, comparing, other sizes work
-as with an archive of ours. What is packed, or comes in order only, is unpacked into a sparse temporary file first.
+as with an archive of ours. What is packed, or comes in order only, is unpacked into a sparse temporary file first; but an image of
+partclone can be restored as it comes.
 """
 
-import tempfile
+import os
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.clock import Clock
 from ..base.errors import FormatError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
-from ..blocks.file import FileDevice
 from ..blocks.readonly import ReadOnlyDevice
 from .adapters import PositionalDevice, Rejoined, Sequential
 from .capture import CHUNK_SIZE, cells, read_used, survey
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
-from .full import BOOT_SIZE, FullImage, PartitionImage
+from .description import START, StartDevice, describe
+from .full import BOOT_SIZE, AnyChunk, FullImage, PartitionImage
 from .opening import ends_like_ours, is_ours
+from .packing import UnpackedReader, packing_of
+from .partclone import MAGIC, PartcloneHeader
+from .partclone_bytes import PartcloneBytes
+from .partclone_stream import PartcloneStream
 from .positional import JoinedReader, Positional, close
 from .ranges import Ranges
 from .records import NO_HASH
-from .unpacking import packing_of, pieces, unpacked, write_sparse
+from .unpacking import TemporaryImage, write_sparse
 
 _START = 32             # bytes that tell what it is
 _SECTOR = 512
 
-_NO_BEGINNING = "this is a damaged archive: its end is there, its beginning is not"
 _REFUSED = (
-    (b"partclone-image", "a partclone image", "partclone.restore writes it to a raw image, which can be used here"),
     (b"PK\x03\x04", "a zip archive", "IncrUnzip unpacks files"),
     (b"QFI\xfb", "a qcow2 image", "qemu-img convert makes a raw image of it"),
     (b"KDMV", "a VMDK image", "qemu-img convert makes a raw image of it"),
     (b"conectix", "a VHD image", "qemu-img convert makes a raw image of it"),
     (b"vhdxfile", "a VHDX image", "qemu-img convert makes a raw image of it"),
+    (b"LZIP", "packed by lzip", "lzip -d unpacks it"),
+    (b"LRZI", "packed by lrzip", "lrzip -d unpacks it"),
+    (b"\x89LZO\0", "packed by lzop", "lzop -d unpacks it"),
 )
 
 
 def open_image(
-    source: Positional | JoinedReader, *, clock: Clock | None = None, code_page: str = "cp850", temp_folder: Path | str | None = None
+    source: Positional | JoinedReader, *, clock: Clock | None = None, code_page: str = "cp850", temp_folder: Path | str | None = None,
+    in_order: bool = False,
 ) -> PartitionImage:
-    """An image of a partition: ours, or a raw one, packed or not.
+    """An image of a partition: ours, a raw one, or partclone's, packed or not.
 
-    Raises FormatError for what is none, NoSpaceError when a packed one does not fit in `temp_folder`; the source is closed then.
+    `in_order`: who calls is content with an image that can be read only once, in order, and then gets one instead of a temporary file
+    where that is possible. Raises FormatError for what is no image, NoSpaceError when a packed one does not fit in `temp_folder`; the source is
+    closed then.
     """
     try:
-        return _open(source, clock, code_page, temp_folder)
+        return _Opener(clock or Clock(), code_page, temp_folder, in_order).open(source)
     except BaseException:
         close(source)
         raise
 
 
-def _open(
-    source: Positional | JoinedReader, clock: Clock | None, code_page: str, temp_folder: Path | str | None
-) -> PartitionImage:
-    if isinstance(source, JoinedReader):
-        start = _read_start(source)
-        rest = Rejoined(start, source)
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    clock: Clock
+    code_page: str
+    temp_folder: Path | str | None
+    in_order: bool
+
+    def open(self, source: Positional | JoinedReader) -> PartitionImage:
+        if isinstance(source, JoinedReader):
+            start = _read_start(source)
+            rest = Rejoined(start, source)
+            if is_ours(start):
+                return FullImage(Archive.open_stream(rest))
+            return self._from_stream(start, rest)
+        start = source.read(0, min(_START, source.size))
         if is_ours(start):
-            return FullImage(Archive.open_stream(rest))
-        return _from_stream(start, rest, clock, code_page, temp_folder)
-    start = source.read(0, min(_START, source.size))
-    if is_ours(start):
-        return FullImage(Archive.open(source))
-    if packing_of(start) is None:
-        _refuse_others(start)
+            return FullImage(Archive.open(source))
+        if packing_of(start) is not None:
+            return self._from_stream(start, Sequential(source))
+        return self._from_anywhere(source, lambda: close(source))
+
+    def _from_stream(self, start: bytes, source: Reader) -> PartitionImage:
+        packing = packing_of(start)
+        reader = UnpackedReader(source, packing, f"the {packing} image" if packing else "the image")
+        if self.in_order and reader.peek(len(MAGIC)) == MAGIC:
+            return self._from_partclone(PartcloneStream(reader))
+        file = TemporaryImage(self.temp_folder)
+        try:
+            device = file.fill(lambda descriptor: write_sparse(descriptor, reader))
+            reader.close()
+            return self._from_anywhere(device, file.close)
+        except BaseException:
+            file.close()
+            raise
+
+    def _from_anywhere(self, source: Positional, let_go: Callable[[], None]) -> PartitionImage:
+        """What is not packed, in bytes that can be read from anywhere."""
+        start = source.read(0, min(_START, source.size))
+        for magic, what, hint in _REFUSED:
+            if start.startswith(magic):
+                raise FormatError(f"this is {what}, not the image of a partition", hint=hint)
+        if start.startswith(MAGIC):
+            blocks = PartcloneBytes(source)
+            return self._described(PositionalDevice(blocks), blocks.used, blocks.header, let_go)
         if ends_like_ours(source):
-            raise FormatError(_NO_BEGINNING)
-        return _from_device(PositionalDevice(source), clock, code_page, lambda: close(source))
-    return _from_stream(start, Sequential(source), clock, code_page, temp_folder)
+            raise FormatError("this is a damaged archive: its end is there, its beginning is not")
+        device: BlockDevice = PositionalDevice(source)
+        if not device.size or device.size % _SECTOR:
+            raise FormatError(f"this is no image of a partition: its {device.size} bytes are not whole sectors")
+        found = survey(ReadOnlyDevice(device, "the image"), clock=self.clock, code_page=self.code_page)
+        boot = device.read(0, min(device.size, BOOT_SIZE))
+        return PartitionImage(RawChunks(device, found.used, let_go), found.facts, found.used, boot)
 
+    def _described(self, device: BlockDevice, used: Ranges, header: PartcloneHeader, let_go: Callable[[], None]) -> PartitionImage:
+        """An image of partclone that can be read from anywhere."""
+        facts = describe(device, used, now_ns=self.clock.now_ns(), writer=header.program, code_page=self.code_page)
+        return PartitionImage(RawChunks(device, used, let_go), facts, used, device.read(0, min(device.size, BOOT_SIZE)))
 
-def _refuse_others(start: bytes) -> None:
-    for magic, what, hint in _REFUSED:
-        if start.startswith(magic):
-            raise FormatError(f"this is {what}, not the image of a partition", hint=hint)
+    def _from_partclone(self, stream: PartcloneStream) -> PartitionImage:
+        start, size = stream.start(START), stream.header.size
+        facts = describe(
+            StartDevice(start, size), stream.used, now_ns=self.clock.now_ns(), writer=stream.header.program, code_page=self.code_page,
+            is_whole=False,
+        )
+        return PartitionImage(stream, facts, stream.used, start[:BOOT_SIZE], lambda: self._unpack(stream))
+
+    def _unpack(self, stream: PartcloneStream) -> PartitionImage:
+        """A stream, from its beginning, as an image that can be read from anywhere."""
+        file = TemporaryImage(self.temp_folder)
+
+        def write(descriptor: int) -> int:
+            for record, data in stream.chunks():
+                os.pwrite(descriptor, data, record.offset)
+            return stream.size
+
+        try:
+            return self._described(file.fill(write), stream.used, stream.header, file.close)
+        except BaseException:
+            file.close()
+            raise
 
 
 def _read_start(reader: Reader) -> bytes:
@@ -95,43 +162,6 @@ def _read_start(reader: Reader) -> bytes:
             break
         start += data
     return start
-
-
-def _from_stream(
-    start: bytes, reader: Reader, clock: Clock | None, code_page: str, temp_folder: Path | str | None
-) -> PartitionImage:
-    packing = packing_of(start)
-    folder = tempfile.TemporaryDirectory(prefix="bpscript-", dir=temp_folder or None)
-    try:
-        path = Path(folder.name) / "image"
-        write_sparse(path, unpacked(reader, packing) if packing else pieces(reader))
-        close(reader)
-        with path.open("rb") as file:
-            _refuse_others(file.read(_START))
-        device = FileDevice(path, writable=False)
-    except BaseException:
-        folder.cleanup()
-        raise
-
-    def let_go() -> None:
-        device.close()
-        folder.cleanup()
-
-    try:
-        if packing is None and ends_like_ours(device):
-            raise FormatError(_NO_BEGINNING)
-        return _from_device(device, clock, code_page, let_go)
-    except BaseException:
-        let_go()
-        raise
-
-
-def _from_device(device: BlockDevice, clock: Clock | None, code_page: str, let_go: Callable[[], None]) -> PartitionImage:
-    if not device.size or device.size % _SECTOR:
-        raise FormatError(f"this is no image of a partition: its {device.size} bytes are not whole sectors")
-    found = survey(ReadOnlyDevice(device, "the image"), clock=clock or Clock(), code_page=code_page)
-    boot = device.read(0, min(device.size, BOOT_SIZE))
-    return PartitionImage(RawChunks(device, found.used, let_go), found.facts, found.used, boot)
 
 
 class RawChunks:
@@ -188,7 +218,7 @@ class RawChunks:
         return bool(bytes(self._read(record)) == bytes(data))
 
     def each(
-        self, work: Callable[["RawChunk"], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
+        self, work: Callable[[AnyChunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
     ) -> None:
         """Call `work` for every chunk, in several threads."""
         numbers = iter(range(len(self)))
@@ -205,6 +235,13 @@ class RawChunks:
 
         crew = Crew(loop, threads or default_threads())
         crew.run(tick)
+
+    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+        """Every chunk of data in order; a view is valid until the next step. What lies between are zeros."""
+        for index in range(len(self)):
+            record = self.record(index)
+            if record.kind is ChunkKind.DATA:
+                yield record, self._read(record)
 
     def close(self) -> None:
         """Close the image; a temporary file is removed."""

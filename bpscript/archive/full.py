@@ -1,6 +1,6 @@
 """The image of a partition: its facts, and which bytes are used. FORMAT.md, chapter "Full archives"."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -124,6 +124,10 @@ class Chunks(Protocol):
         """Call `work` for every chunk, in several threads, in any order."""
         ...
 
+    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+        """Chunks in order with their contents, which are valid until the next step. Those of zeros come in pieces, or not at all."""
+        ...
+
     def close(self) -> None:
         """Close what it is read from."""
         ...
@@ -132,11 +136,15 @@ class Chunks(Protocol):
 class PartitionImage:
     """The image of a partition: `chunks` with the bytes, `facts`, `used` and `boot` for what they mean."""
 
-    def __init__(self, chunks: Chunks, facts: Facts, used: Ranges, boot: bytes) -> None:
+    def __init__(
+        self, chunks: Chunks, facts: Facts, used: Ranges, boot: bytes, unpack: Callable[[], "PartitionImage"] | None = None
+    ) -> None:
         self.chunks = chunks
         self.facts = facts
         self.used = used
         self.boot = boot
+        # Of a stream that was not read yet, where it is possible: the same image in a temporary file, to be closed for itself.
+        self.unpack = unpack
 
     @property
     def size(self) -> int:

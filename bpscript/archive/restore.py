@@ -43,6 +43,11 @@ def restore(
     if rewrite not in MODES:
         raise StorageError(f'Rewrite is "{rewrite}"; expected AUTO, ALL or DIFF')
     if not blocks_fit(image, device.size, place):
+        if image.unpack is not None:
+            with image.unpack() as whole:
+                return restore(
+                    whole, device, rewrite=rewrite, verify=verify, place=place, clock=clock, code_page=code_page, threads=threads, events=events
+                )
         from .reformat import restore_files, restore_swap  # noqa: PLC0415 - few restores need a formatter
 
         if image.facts.filesystem == "SWAP":

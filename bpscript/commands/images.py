@@ -43,7 +43,9 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     folder = temp_folder(run.machine)
     with about_archive(archive):
         require_signature(run.machine.files, data, run.variables.get("Image-Key"))
-    with about_archive(archive), open_image(data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder) as image:
+    with about_archive(archive), open_image(
+        data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder, in_order=True
+    ) as image:
         kind = image.facts.filesystem
         if entry.is_extended or not belongs_on(kind, entry):
             raise StorageError(

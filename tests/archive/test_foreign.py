@@ -31,6 +31,8 @@ PACKERS = {
     "pzst": [["pzstd", "-q", "--rm", "-f"]],
     "gz": [["gzip", "-f"]],
     "xz": [["xz", "-0", "-f"]],
+    "bz2": [["bzip2", "-1", "-f"]],
+    "lz4": [["lz4", "-q", "--rm", "-f", "-m"]],
 }
 
 
@@ -113,8 +115,9 @@ def test_a_packed_image_that_is_cut_short_is_refused(how: str, cut: int, partiti
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (b"partclone-image", "partclone image"), (b"PK\3\4", "zip archive"), (b"QFI\xfb", "qcow2"), (b"KDMV", "VMDK"),
+        (b"PK\3\4", "zip archive"), (b"QFI\xfb", "qcow2"), (b"KDMV", "VMDK"),
         (b"conectix", "VHD"), (b"vhdxfile", "VHDX"),
+        (b"LZIP", "lzip"), (b"LRZI", "lrzip"), (b"\x89LZO\0", "lzop"),
     ],
 )
 def test_other_formats_are_named(start: bytes, words: str) -> None:
