@@ -1,4 +1,4 @@
-"""What we use of libext2fs and libcom_err, in C; `bindings.py` is made of it.
+"""What we use of libext2fs, in C; `bindings.py` is made of it.
 
 Source: e2fsprogs 1.47 `lib/ext2fs/ext2fs.h` and `ext2_io.h`, `lib/et/com_err.h`. The functions and the heads of the structures below
 have kept their shape since 1.43; only the heads are declared, and the library itself allocates them.
@@ -107,8 +107,12 @@ errcode_t ext2fs_xattrs_close(void **handle);
 errcode_t ext2fs_free_ext_attr(ext2_filsys fs, ext2_ino_t ino, void *inode);
 void ext2fs_free_mem(void *pointer);
 
-const char *error_message(long code);
-void initialize_ext2_error_table(void);
+struct error_table {
+    const char *const *msgs;
+    long base;
+    unsigned int n_msgs;
+};
+extern const struct error_table et_ext2_error_table;
 
 errcode_t ext2fs_inline_data_size(ext2_filsys fs, ext2_ino_t ino, size_t *size);
 errcode_t ext2fs_inline_data_expand(ext2_filsys fs, ext2_ino_t ino);
