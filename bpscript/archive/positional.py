@@ -8,6 +8,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -291,12 +292,17 @@ def open_pieces(name: str, open_one: Callable[[str], Reader], exists: Callable[[
     while count <= MAX_FRAGMENTS and exists(fragment_name(name, count)):
         count += 1
     if whole is not None:
-        parts = [whole]
-        for number in range(1, count):
-            part = positional(open_one(fragment_name(name, number)), fragment_name(name, number))
-            if part is None:
-                raise StorageError(f"{fragment_name(name, number)} can be read in order only, unlike {name}")
-            parts.append(part)
+        with ExitStack() as failing:
+            failing.callback(close, whole)
+            parts = [whole]
+            for number in range(1, count):
+                reader = open_one(fragment_name(name, number))
+                failing.callback(close, reader)
+                part = positional(reader, fragment_name(name, number))
+                if part is None:
+                    raise StorageError(f"{fragment_name(name, number)} can be read in order only, unlike {name}")
+                parts.append(part)
+            failing.pop_all()
         return JoinedBytes(parts, fragment_name(name, count))
     return JoinedReader(first, (open_one(fragment_name(name, number)) for number in range(1, count)))
 

@@ -41,8 +41,10 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
         raise StorageError(f'the archive "{archive}" lies on the partition that it would replace')
     data = open_archive_bytes(run.machine.files, archive)
     folder = temp_folder(run.machine)
-    with about_archive(archive):
+    with ExitStack() as refused, about_archive(archive):
+        refused.callback(close, data)
         require_signature(run.machine.files, data, run.variables.get("Image-Key"))
+        refused.pop_all()
     with about_archive(archive), open_image(
         data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder, in_order=True
     ) as image:

@@ -1,8 +1,11 @@
 """What tests of archives share: a sink in memory, small archives, sources that cut and flip."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from bpscript.archive.container import Archive, ArchiveKind, ArchiveWriter, Header
+from bpscript.archive.positional import JoinedReader, Positional, close, open_from_host
 from bpscript.blocks.memory import MemoryDevice
 
 
@@ -31,6 +34,16 @@ def pack(chunks: Iterable[bytes | int], *, chunk_size: int = 4096, threads: int 
                 writer.add(chunk)
         writer.finish()
     return sink.data
+
+
+@contextmanager
+def host_file(path: Path) -> Iterator[Positional | JoinedReader]:
+    """An archive of the host with its fragments, closed at the end."""
+    data = open_from_host(path)
+    try:
+        yield data
+    finally:
+        close(data)
 
 
 def opened(data: bytes) -> Archive:

@@ -9,7 +9,14 @@ import pytest
 
 from bpscript.archive.container import Archive, ArchiveWriter, Header
 from bpscript.archive.destinations import HostDestination, StagedDestination, parse_fragment_size, to_source, to_volume
-from bpscript.archive.positional import JoinedReader, fragment_name, open_from_host, open_from_source, open_from_volume
+from bpscript.archive.positional import (
+    JoinedReader,
+    close,
+    fragment_name,
+    open_from_host,
+    open_from_source,
+    open_from_volume,
+)
 from bpscript.archive.records import ArchiveKind
 from bpscript.archive.recut import copy_frames
 from bpscript.base.errors import FormatError, InTheWayError, NoSpaceError, StorageError
@@ -39,7 +46,11 @@ def contents(archive: Archive) -> bytes:
 def opened(path: Path) -> Archive:
     source = open_from_host(path)
     assert not isinstance(source, JoinedReader)
-    return Archive.open(source)
+    try:
+        return Archive.open(source)
+    except FormatError:
+        close(source)
+        raise
 
 
 def test_fragments_are_cut_at_frame_borders_and_zstd_reads_them_together(tmp_path: Path) -> None:
@@ -146,7 +157,8 @@ def test_a_server_gets_the_archive_when_it_is_complete(tmp_path: Path) -> None:
         sink.commit()
     found = open_from_source(source, "x.imz")
     assert not isinstance(found, JoinedReader)
-    assert contents(Archive.open(found)) == expected
+    with Archive.open(found) as archive:
+        assert contents(archive) == expected
     assert not list(staging.iterdir())
 
 

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 
 from bpscript.archive.filters import Filters
 from bpscript.archive.packing import Prefixed, packing_of, unpacked
-from bpscript.archive.positional import JoinedReader, SeekingBytes, open_from_host
+from bpscript.archive.positional import JoinedReader, SeekingBytes
 from bpscript.archive.unpack import unpack
 from bpscript.base.errors import FormatError, NoSpaceError, StorageError
 from bpscript.base.events import Event, Kind
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.fat import FatVolume, format_fat
 from bpscript.filesystems.filesystem import FileKind, Filesystem, walk
+from tests.archive.archives import host_file
 from tests.archive.memory_tree import MemoryTree
 from tests.oracles import run_tool
 
@@ -89,7 +90,8 @@ def test_what_gnu_tar_makes_is_unpacked(options: list[str], tmp_path: Path) -> N
     os.link(tree / "x", tree / "y")
     run_tool(["tar", *options, "-C", tree, "-cf", tmp_path / "t", "."])
     target = MemoryTree()
-    unpack(open_from_host(tmp_path / "t"), "t", target)
+    with host_file(tmp_path / "t") as data:
+        unpack(data, "t", target)
     assert contents(target) == {
         "sub dir": None, "sub dir/big": (tree / "sub dir" / "big").read_bytes(), "x": b"x", "y": b"x",
     }
@@ -100,7 +102,8 @@ def test_an_incremental_dump_of_gnu_tar_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "tree" / "a").write_bytes(b"1")
     run_tool(["tar", "-C", tmp_path / "tree", "-g", tmp_path / "state", "-V", "label", "-cf", tmp_path / "t", "."])
     target = MemoryTree()
-    unpack(open_from_host(tmp_path / "t"), "t", target)
+    with host_file(tmp_path / "t") as data:
+        unpack(data, "t", target)
     assert contents(target) == {"a": b"1"}
 
 
@@ -271,7 +274,8 @@ def test_what_the_zip_program_of_python_makes_is_unpacked(tmp_path: Path) -> Non
     (tmp_path / "tree" / "sub" / "a").write_bytes(b"1" * 9999)
     run_tool(["python3", "-m", "zipfile", "-c", tmp_path / "t.zip", tmp_path / "tree"])
     target = MemoryTree()
-    unpack(open_from_host(tmp_path / "t.zip"), "t.zip", target)
+    with host_file(tmp_path / "t.zip") as data:
+        unpack(data, "t.zip", target)
     assert contents(target) == {"tree": None, "tree/sub": None, "tree/sub/a": b"1" * 9999}
 
 

@@ -376,5 +376,5 @@ def test_open_image_takes_a_full_archive(tmp_path: Path, tree: Path) -> None:
     pack(make(CASES[0], tmp_path / "s.img", tree), tmp_path / "a.imz")
     with open_image(open_from_host(tmp_path / "a.imz")) as image:
         assert isinstance(image, FullImage)
-    with pytest.raises(NoSpaceError):
-        restore(FullImage.open(open_from_host(tmp_path / "a.imz")), MemoryDevice(2 * MIB), clock=CLOCK)
+    with FullImage.open(open_from_host(tmp_path / "a.imz")) as same, pytest.raises(NoSpaceError):
+        restore(same, MemoryDevice(2 * MIB), clock=CLOCK)

@@ -1,11 +1,11 @@
-import ctypes
 import io
 import os
 import random
 import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,28 +179,36 @@ def test_a_host_tree_comes_back_on_the_host(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
+# Everything is loaded before it becomes somebody else, who may not be able to read it.
+AS_NOBODY = """
+import ctypes, os, sys
+from pathlib import Path
+from bpscript.base.events import Kind
+from bpscript.filesystems.folder import FolderVolume
+from tests.archive.memory_tree import MemoryTree
+from tests.archive.test_incremental import opened, unpack_incremental
+
+data = Path(sys.argv[1]).read_bytes()
+unpack_incremental(opened(data), MemoryTree())
+os.chdir(sys.argv[2])
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+ctypes.CDLL(None).prctl(4, 1)       # PR_SET_DUMPABLE: /proc/self is ours again
+unpack_incremental(opened(data), FolderVolume("."), sink=lambda event: print(event.data["text"]) if event.kind is Kind.WARNING else None)
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_an_ordinary_user_is_told_what_was_skipped(tmp_path: Path) -> None:
-    data = packed(linux_tree())
-    unpack_incremental(opened(data), MemoryTree())      # loads what the child may not be able to read
-    os.chown(tmp_path, 65534, 65534)
-    child = os.fork()
-    if not child:
-        try:
-            os.chdir(tmp_path)
-            os.setgroups([])
-            os.setresgid(65534, 65534, 65534)
-            os.setresuid(65534, 65534, 65534)
-            ctypes.CDLL(None).prctl(4, 1)       # PR_SET_DUMPABLE: /proc/self is ours again
-            told: list[Event] = []
-            unpack_incremental(opened(data), FolderVolume("."), sink=told.append)
-            Path("told").write_text("\n".join(str(event.data["text"]) for event in told if event.kind is Kind.WARNING))
-        finally:
-            os._exit(0)     # nothing of this process may reach pytest
-    os.waitpid(child, 0)
-    assert (tmp_path / "told").read_text() == "1 device and 10 owners skipped: this host cannot hold them"
-    assert (tmp_path / "usr/bin/ex").read_bytes() == b"editor" * 1000
-    assert not (tmp_path / "null").exists()
+    (tmp_path / "t.imi").write_bytes(packed(linux_tree()))
+    target = tmp_path / "target"
+    target.mkdir()
+    os.chown(target, 65534, 65534)
+    told = run_tool([sys.executable, "-c", AS_NOBODY, tmp_path / "t.imi", target]).stdout
+    assert told == "1 device and 10 owners skipped: this host cannot hold them\n"
+    assert (target / "usr/bin/ex").read_bytes() == b"editor" * 1000
+    assert not (target / "null").exists()
 
 
 def test_the_same_tree_makes_the_same_bytes_whatever_the_threads() -> None:
@@ -325,8 +333,9 @@ def test_a_replaced_file_does_not_change_its_former_hard_links(tmp_path: Path) -
         for target in (volume, FolderVolume(tmp_path / "folder"), MemoryTree()):
             unpack_incremental(opened(packed(linux_tree())), target)
             unpack_incremental(opened(packed(tree_of({"usr/bin/vi": b"better"}))), target)
-            assert target.open("usr/bin/ex").read() == b"editor" * 1000
-            assert target.open("usr/bin/vi").read() == b"better"
+            for path, expected in (("usr/bin/ex", b"editor" * 1000), ("usr/bin/vi", b"better")):
+                with closing(target.open(path)) as reader:
+                    assert reader.read() == expected
         volume.close()
     e2fsck(image)
 

@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -12,10 +13,12 @@ from bpscript.archive.positional import (
     JoinedBytes,
     JoinedReader,
     SeekingBytes,
+    close,
     fragment_name,
     open_from_host,
     open_from_source,
     open_from_volume,
+    open_pieces,
     positional,
     read_exactly,
 )
@@ -79,8 +82,25 @@ def test_files_of_the_host_and_of_a_folder_server_are_read_from_anywhere_in_frag
     for number, start in enumerate((0, 100_000, 100_001)):
         end = (100_000, 100_001, len(DATA))[number]
         (tmp_path / fragment_name("x", number)).write_bytes(DATA[start:end])
-    check_everywhere(open_from_host(tmp_path / "x"))
-    check_everywhere(open_from_source(FolderSource(tmp_path), "x"))
+    for found in (open_from_host(tmp_path / "x"), open_from_source(FolderSource(tmp_path), "x")):
+        check_everywhere(found)
+        close(found)
+
+
+def test_nothing_stays_open_when_a_fragment_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(DATA)
+    (tmp_path / "x.001").write_bytes(DATA)
+    opened: list[IO[bytes]] = []
+
+    def open_one(name: str) -> IO[bytes]:
+        if name.endswith("2"):
+            raise StorageError("gone")
+        opened.append((tmp_path / name).open("rb", buffering=0))
+        return opened[-1]
+
+    with pytest.raises(StorageError, match="gone"):
+        open_pieces("x", open_one, lambda name: name <= "x.002")
+    assert [file.closed for file in opened] == [True, True]
 
 
 def test_a_pipe_is_read_in_order() -> None:

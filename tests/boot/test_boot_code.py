@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,16 +68,17 @@ def lines_until(process: "subprocess.Popen[str]", pattern: str) -> str:
     """The first line of output that matches; fails with all of the output at its end or after a minute."""
     assert process.stdout is not None
     seen: list[str] = []
-    killer = subprocess.Popen(["sh", "-c", f"sleep {TIMEOUT_S}; kill {process.pid} 2>/dev/null"], start_new_session=True)
+    killer = threading.Timer(TIMEOUT_S, process.kill)
+    killer.start()
     try:
         for line in process.stdout:
             seen.append(line)
             if re.search(pattern, line):
                 return line.strip()
     finally:
-        killer.kill()
+        killer.cancel()
         process.kill()
-        process.wait()
+        process.communicate()       # closes its pipes
     raise AssertionError(f"no {pattern!r} in:\n{''.join(seen)}")
 
 
@@ -102,7 +104,7 @@ def screen(image: Path, *options: str, message: str = "No active partition|Read 
                 return text
     finally:
         process.kill()
-        process.wait()
+        process.communicate()       # closes its pipes
     raise AssertionError(f"no message on the screen:\n{text}")
 
 

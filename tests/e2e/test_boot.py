@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def switch_on(image: Path) -> str:
     """What the machine says on COM1 within a minute."""
     command = [need("qemu-system-x86_64"), "-accel", "tcg", "-m", "16", "-display", "none", "-serial", "stdio", "-drive", f"file={image},format=raw,if=ide"]
     machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    killer = subprocess.Popen(["sh", "-c", f"sleep 60; kill {machine.pid} 2>/dev/null"], start_new_session=True)
+    killer = threading.Timer(60, machine.kill)
+    killer.start()
     assert machine.stdout is not None
     seen = []
     try:
@@ -53,7 +55,7 @@ def switch_on(image: Path) -> str:
             if re.search("BOOTED", line):
                 break
     finally:
-        killer.kill()
+        killer.cancel()
         machine.kill()
-        machine.wait()
+        machine.communicate()       # closes its pipe
     return "".join(seen)
