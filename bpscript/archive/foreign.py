@@ -236,7 +236,7 @@ class RawChunks:
         crew = Crew(loop, threads or default_threads())
         crew.run(tick)
 
-    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+    def chunks(self) -> Iterator[tuple[ChunkRecord, memoryview]]:
         """Every chunk of data in order; a view is valid until the next step. What lies between are zeros."""
         for index in range(len(self)):
             record = self.record(index)

@@ -1,6 +1,6 @@
 """The image of a partition: its facts, and which bytes are used. FORMAT.md, chapter "Full archives"."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -122,10 +122,6 @@ class Chunks(Protocol):
         self, work: Callable[[AnyChunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
     ) -> None:
         """Call `work` for every chunk, in several threads, in any order."""
-        ...
-
-    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
-        """Chunks in order with their contents, which are valid until the next step. Those of zeros come in pieces, or not at all."""
         ...
 
     def close(self) -> None:

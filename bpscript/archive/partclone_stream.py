@@ -101,6 +101,8 @@ class PartcloneStream:
         self, work: Callable[[AnyChunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None
     ) -> None:
         """Call `work` for every chunk, in several threads. Raises FormatError when the image is damaged or cut short."""
+        if self._is_complete:
+            raise FormatError("this image can be read only once")
         lock = threading.Lock()
 
         def loop() -> None:
@@ -119,8 +121,10 @@ class PartcloneStream:
         crew.run(tick)
         self._ended = True
 
-    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+    def chunks(self) -> Iterator[tuple[ChunkRecord, memoryview]]:
         """Every chunk of data in order; a view is valid until the next step. What lies between is not used."""
+        if self._is_complete:
+            raise FormatError("this image can be read only once")
         worker = _Worker(self._strips)
         while (batch := self._next(worker.room)) is not None:
             for chunk in worker.chunks(batch):

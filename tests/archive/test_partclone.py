@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bpscript.archive import partclone
 from bpscript.archive.compare import compare
-from bpscript.archive.container import ChunkKind
+from bpscript.archive.contents import contents
 from bpscript.archive.foreign import open_image
 from bpscript.archive.full import PartitionImage
 from bpscript.archive.image_device import ArchiveDevice
@@ -177,13 +177,16 @@ def test_the_data_come_in_order_too(images: dict[str, Path], partitions: dict[st
             found = bytearray(size)
             with open_as(how, images[kind]) as image:
                 last = 0
-                for record, data in image.chunks.chunks():
-                    assert record.kind is ChunkKind.DATA
-                    assert record.offset >= last
-                    last = record.offset + record.length
-                    found[record.offset : last] = data
+                for offset, data in contents(image.chunks):
+                    assert offset >= last
+                    last = offset + len(data)
+                    found[offset:last] = data
                 expected = partitions[kind].read_bytes()
                 assert all(found[start:end] == expected[start:end] for start, end in image.used)
+                assert len(found) - found.count(0) <= image.used.total
+                if how == "in order":
+                    with pytest.raises(FormatError, match="only once"):
+                        next(contents(image.chunks))
 
 
 def test_file_systems_whose_blocks_only_partclone_knows(tmp_path: Path) -> None:
@@ -217,8 +220,8 @@ class _Forgetful(MemoryDevice):
 def test_verify_finds_what_the_disk_did_not_keep(images: dict[str, Path]) -> None:
     with open_as("in order", images["ext4"]) as image:
         restore(image, _Forgetful(SIZES["ext4"]))
-        device = _Forgetful(SIZES["ext4"])
-        device.lost = image.chunks.record(len(image.chunks) - 1).offset
+        device = _Forgetful(b"\xa5" * SIZES["ext4"])
+        device.lost = max(image.chunks.record(index).offset for index in range(len(image.chunks)))
     with open_as("in order", images["ext4"]) as image, pytest.raises(StorageError, match="read back differ"):
         restore(image, device, verify=True)
 
