@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from .base.clock import Clock
 from .base.entropy import Entropy
@@ -22,9 +22,14 @@ from .machine.disks import Disks
 from .machine.settings import LateSettings, NoSettings
 
 if TYPE_CHECKING:
+    from .archive.destinations import Destination
     from .archive.opened import OpenArchive
+    from .archive.report import Restored
+    from .base.sources import Reader
+    from .machine.capturing import Captured, CaptureOptions
     from .machine.disk import Disk
     from .machine.machine import Machine
+    from .machine.restoring import RestoreOptions
     from .screen.keyboard import Keyboard
 
 PathLike = str | os.PathLike[str]
@@ -137,6 +142,86 @@ def open_archive(path: PathLike) -> "OpenArchive":
     from .archive.opened import OpenArchive  # noqa: PLC0415 - not needed to run a script
 
     return OpenArchive(Path(path))
+
+
+def capture(
+    source: PathLike, archive: "PathLike | BinaryIO", options: "CaptureOptions | None" = None, *, events: Sink = ignore
+) -> "Captured":
+    """Make an archive of a partition (`disk.img:1`), a directory on it, or a folder, as `bpscript image capture` does.
+
+    What is written is read back and compared with its source before it gets its name, and replaces an older archive only then; an
+    open file or pipe is only written to. Raises UsageError for options that make no sense, StorageError for what cannot be
+    captured, or changed meanwhile.
+    """
+    from .archive.destinations import Destination, HostDestination, StreamDestination  # noqa: PLC0415
+    from .machine.capturing import CaptureOptions, check_target  # noqa: PLC0415
+
+    chosen = options or CaptureOptions()
+    chosen.check()
+    sink: Destination
+    if isinstance(archive, str | os.PathLike):
+        check_target(Path(source), Path(archive))
+        sink = HostDestination(Path(archive), chosen.fragment_size)
+    else:
+        sink = StreamDestination(archive)
+    with sink:
+        done = _capture(os.fspath(source), sink, chosen, events)
+        sink.commit()
+    return done
+
+
+def _capture(source: str, sink: "Destination", options: "CaptureOptions", events: Sink) -> "Captured":
+    from .archive.destinations import HostDestination  # noqa: PLC0415
+    from .blocks.busy import refuse_writers  # noqa: PLC0415
+    from .machine.capturing import Capturer, refuse_inside  # noqa: PLC0415
+    from .machine.image_places import DiskImagePlace  # noqa: PLC0415
+
+    capturer = Capturer(sink, os.path.abspath(source), options, Clock.from_environment(), events)
+    if Path(source).is_dir():
+        if isinstance(sink, HostDestination):
+            refuse_inside(sink.path, Path(source), options.filters)
+        return capturer.folder(Path(source))
+    if options.kind is not None or options.size is not None or options.owner_map is not None:
+        raise UsageError(f"{source} is no folder of this host: a type, a size and an owner map are for those")
+    place = DiskImagePlace.parse(source)
+    refuse_writers(place.image, place.partition)
+    with open_disk(place.image) as disk:
+        return capturer.place(disk, place)
+
+
+def restore(
+    archive: "PathLike | Reader", place: PathLike, options: "RestoreOptions | None" = None, *, events: Sink = ignore
+) -> "Restored":
+    """Put an archive, or an image of another program, onto a partition, a disk or a directory, as `bpscript image restore` does.
+
+    Files go into a directory (`disk.img:1/etc`, a folder of this host). Raises UsageError, FormatError, StorageError; a partition on
+    which the work was cut off is not formatted.
+    """
+    from .archive.positional import JoinedReader, close, open_from_host, positional  # noqa: PLC0415
+    from .blocks.busy import refuse_writers  # noqa: PLC0415
+    from .machine.image_places import DiskImagePlace  # noqa: PLC0415
+    from .machine.restoring import RestoreOptions, Restorer  # noqa: PLC0415
+
+    chosen = options or RestoreOptions()
+    chosen.check()
+    target = os.fspath(place)
+    with ExitStack() as stack:
+        if isinstance(archive, str | os.PathLike):
+            path, name = Path(archive), os.fspath(archive)
+            data = open_from_host(path)
+        else:
+            path, name = None, "archive"
+            data = positional(archive, name) or JoinedReader(archive)
+        stack.callback(close, data)
+        restorer = Restorer(data, name, chosen, Clock.from_environment(), events)
+        if Path(target).is_dir():
+            return restorer.to_folder(Path(target))
+        parsed = DiskImagePlace.parse(target)
+        if path is not None and parsed.image.exists() and parsed.image.samefile(path):
+            raise UsageError(f"{target} is where the archive itself lies")
+        refuse_writers(parsed.image, parsed.partition)
+        with open_disk(parsed.image, writable=True, write_real_disks=chosen.write_real_disks) as disk:
+            return restorer.to_place(disk, parsed, is_directory=target.endswith("/"))
 
 
 def create_disk(

@@ -42,7 +42,7 @@ class Survey:
 
 
 def survey(
-    device: BlockDevice, *, clock: Clock, code_page: str = "cp850", remove: Callable[[Filesystem], None] | None = None
+    device: BlockDevice, *, clock: Clock, code_page: str = "cp850", remove: Callable[[Filesystem], object] | None = None
 ) -> Survey:
     """Find out what is on a partition. Nothing is written to it.
 
@@ -59,7 +59,7 @@ def survey(
 
 
 def _survey_filtered(
-    device: BlockDevice, kind: str, remove: Callable[[Filesystem], None], *, clock: Clock, code_page: str
+    device: BlockDevice, kind: str, remove: Callable[[Filesystem], object], *, clock: Clock, code_page: str
 ) -> Survey:
     overlay = OverlayDevice(device)
     volume = open_volume(overlay, clock=clock, code_page=code_page)

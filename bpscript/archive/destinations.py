@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from io import FileIO
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from ..base.errors import InTheWayError, NoSpaceError, StorageError, UsageError
 from ..base.sources import FileSource
@@ -26,7 +26,7 @@ SMALLEST_FRAGMENT = 64 * KIB        # language.md 6, FragmentSize
 _COPY_STEP = 1 << 20
 _serial = count()
 
-__all__ = ["Destination", "HostDestination", "StagedDestination", "parse_fragment_size", "to_source", "to_volume"]
+__all__ = ["Destination", "HostDestination", "StagedDestination", "StreamDestination", "parse_fragment_size", "to_source", "to_volume"]
 
 
 def parse_fragment_size(text: str) -> int:
@@ -45,6 +45,11 @@ class Destination(Protocol):
 
     def write(self, frame: bytes, /) -> object:
         """Append one whole frame."""
+        ...
+
+    @property
+    def can_reopen(self) -> bool:
+        """False for what is written in order only."""
         ...
 
     def reopen(self) -> JoinedBytes:
@@ -68,8 +73,40 @@ class Destination(Protocol):
         ...
 
 
+class StreamDestination:
+    """An open file, pipe or socket: written in order, and gone as soon as it is written."""
+
+    can_reopen = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, frame: bytes, /) -> None:
+        """Append a frame."""
+        self._stream.write(frame)
+
+    def reopen(self) -> JoinedBytes:
+        """Not possible."""
+        raise StorageError("what went into a pipe cannot be read back")
+
+    def commit(self) -> None:
+        """Flush."""
+        self._stream.flush()
+
+    def discard(self) -> None:
+        """What is written is written: without its table nobody takes it for complete."""
+
+    def __enter__(self) -> "StreamDestination":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
 class HostDestination:
     """Files of the host: written under temporary names in the same folder, then renamed, the first fragment last."""
+
+    can_reopen = True
 
     def __init__(self, path: Path | str, fragment_size: int | None = None) -> None:
         self.path = Path(path)
@@ -115,6 +152,8 @@ Publish = Callable[[list[Path]], None]
 
 class StagedDestination:
     """Written to temporary files first; `publish` gets their paths, in order, when all is there."""
+
+    can_reopen = True
 
     def __init__(self, publish: Publish, fragment_size: int | None = None, folder: Path | str | None = None) -> None:
         self._publish = publish

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..base.errors import StorageError
-from ..filesystems.filesystem import Facts, FileKind, Filesystem
+from ..filesystems.filesystem import Facts, FileKind, Filesystem, remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,22 @@ def select_paths(paths: Iterable[str], selector: Selector) -> set[str]:
                 kept.add(path)
                 path = path.rpartition("/")[0]  # noqa: PLW2901 - up to the root
     return kept
+
+
+def keep_selected(volume: Filesystem, filters: Filters) -> set[str]:
+    """Remove from a volume what the filters leave out, and tell what stays: for one that keeps its changes in memory."""
+    kept = {path for path, _ in select(volume, "", filters.selector(ignore_case=volume.ignores_case))}
+    _remove_others(volume, "", kept)
+    return kept
+
+
+def _remove_others(volume: Filesystem, folder: str, kept: set[str]) -> None:
+    for name, facts in volume.entries(folder):
+        path = f"{folder}/{name}" if folder else name
+        if path not in kept:
+            remove_tree(volume, path)
+        elif facts.kind is FileKind.DIRECTORY:
+            _remove_others(volume, path, kept)
 
 
 def _walk(volume: Filesystem, root: str, selector: Selector) -> Iterator[tuple[str, Facts]]:

@@ -13,6 +13,7 @@ from ..base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageError
 from ..base.events import Sink, ignore
 from ..base.units import format_size
 from ..blocks.device import BlockDevice, Buffer, check_range
+from ..blocks.medium import drop_caches
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.fat.geometry import Geometry
@@ -92,6 +93,7 @@ def restore_files(
     if image.facts.filesystem.startswith("FAT"):
         _keep_boot_code(image, held)
     if verify:
+        drop_caches(device)
         compare_files(source, open_volume(held, clock=clock, code_page=code_page, writable=False), found, events)
     held.release()
     return Restored(summary.size, summary.size, 0, "file by file")

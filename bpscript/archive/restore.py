@@ -17,6 +17,7 @@ from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
 from ..blocks.device import BlockDevice
+from ..blocks.medium import drop_caches
 from ..filesystems.signatures import SIGNATURES, position, wipe_signatures
 from .compare import Comparer
 from .container import ChunkKind
@@ -99,6 +100,7 @@ class _BlockRestore:
         held.flush()
         if verify:
             # Before anything that makes the target differ from the archive on purpose.
+            drop_caches(self._lower)
             expect_equal(Comparer(self._image, held, self._placed).differences(threads=threads, events=events))
         self._placed.finish(held)
         for patch in self._placed.patches:

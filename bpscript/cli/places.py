@@ -1,43 +1,12 @@
-"""How the command line names a place on a disk: `disk.img:1/etc/fstab`, `disk.img:1`, `disk.img`.
+"""How the command line names a place on a disk (`machine/image_places.py`), and a disk for a script."""
 
-An existing file of the whole name wins; else the first `:` that is followed by digits and then `/` or the end separates.
-"""
-
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import UsageError
 from ..base.units import parse_size
-from ..filesystems.filesystem import clean_path
+from ..machine.image_places import DiskImagePlace
 
-_SEPARATOR = re.compile(r":(\d+)(?=/|\Z)")
-
-
-@dataclass(frozen=True, slots=True)
-class DiskImagePlace:
-    """An image, a partition of it or None for the whole disk, and a clean path ("" is the root)."""
-
-    image: Path
-    partition: int | None
-    path: str
-
-    @classmethod
-    def parse(cls, text: str) -> "DiskImagePlace":
-        """The place a text names. The image need not exist."""
-        match = None if Path(text).exists() else _SEPARATOR.search(text)
-        if match is None:
-            return cls(Path(text), None, "")
-        return cls(Path(text[: match.start()]), int(match[1]), clean_path(text[match.end() :]))
-
-    def need_partition(self) -> int:
-        """The partition. Raises UsageError when the place names the whole disk."""
-        if self.partition is None:
-            raise UsageError(f"{self.image}: no partition given", hint=f"write {self.image}:1 or {self.image}:1/path")
-        return self.partition
-
-    def __str__(self) -> str:
-        return str(self.image) + ("" if self.partition is None else f":{self.partition}") + (f"/{self.path}" if self.path else "")
+__all__ = ["DiskImagePlace", "parse_disk_option"]
 
 
 def parse_disk_option(text: str) -> tuple[Path, int | None]:

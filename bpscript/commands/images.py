@@ -27,14 +27,11 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     """
     # Late: IncrUnzip needs none of this, and every millisecond counts when a workstation starts.
     from ..archive.foreign import open_image  # noqa: PLC0415
-    from ..archive.placement import Place  # noqa: PLC0415
-    from ..archive.restore import restore  # noqa: PLC0415
-    from ..machine.disk import belongs_on  # noqa: PLC0415
-    from ..machine.formatting import geometry_of, hidden_sectors  # noqa: PLC0415
+    from ..machine.formatting import geometry_of  # noqa: PLC0415
+    from ..machine.restoring import RestoreOptions, restore_partition  # noqa: PLC0415
 
     target = run.machine.disks[disk]
-    entry = target.entry(partition)
-    device = target.partition(partition)
+    target.partition(partition)
     geometry = geometry_of(target, run.variables.get("Disk-Geometry"))
     place = run.machine.files.place(archive)
     if isinstance(place, DiskPlace) and (place.disk_number, place.partition) == (disk, partition):
@@ -48,21 +45,14 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     with about_archive(archive), open_image(
         data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder, in_order=True
     ) as image:
-        kind = image.facts.filesystem
-        if entry.is_extended or not belongs_on(kind, entry):
-            raise StorageError(
-                f"the archive \"{archive}\" holds {kind}, which does not belong on partition {partition} of type {entry.word()}",
-                hint="SetPartitions gives the partition another type",
-            )
-        target.forget(partition)
-        restore(
+        restore_partition(
             image,
-            device,
-            rewrite=run.variables.get("Rewrite").upper() or "AUTO",
-            verify=run.variables.is_on("Verify"),
-            place=Place(hidden_sectors(target, partition), geometry.heads, geometry.sectors, target.sector_size),
+            target,
+            partition,
+            RestoreOptions(rewrite=run.variables.get("Rewrite") or "AUTO", verify=run.variables.is_on("Verify")),
+            name=f'"{archive}"',
+            geometry=geometry,
             clock=run.machine.clock,
-            code_page=target.code_page,
             events=run.machine.events,
         )
 

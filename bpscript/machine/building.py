@@ -14,7 +14,7 @@ from ..archive.capture import Survey, capture, survey
 from ..archive.container import Archive, ArchiveKind
 from ..archive.destinations import Destination, parse_fragment_size
 from ..archive.difference import BaseTree
-from ..archive.filters import Filters, select
+from ..archive.filters import Filters, keep_selected, select
 from ..archive.full import FullImage
 from ..archive.image_device import ArchiveDevice
 from ..archive.incremental import base_tree, filter_incremental, write_incremental
@@ -30,7 +30,7 @@ from ..blocks.device import BlockDevice
 from ..blocks.file import FileDevice
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
-from ..filesystems.filesystem import Facts, FileKind, Filesystem, remove_tree
+from ..filesystems.filesystem import Facts, Filesystem
 from .archives import about_archive, archive_destination, open_archive_bytes, open_tree, temp_folder
 from .job import End, Form
 from .machine import Machine
@@ -113,11 +113,10 @@ class ArchiveCopy:
 
     def _remove_filtered(self, volume: Filesystem, filters: Filters) -> None:
         """Remove from a volume that keeps its changes in memory what the filters leave out."""
-        kept = {path for path, _ in select(volume, "", filters.selector(ignore_case=volume.ignores_case))}
+        kept = keep_selected(volume, filters)
         if self._trace:
             for path in sorted(kept):
                 self._log_line(path)
-        _remove_others(volume, "", kept)
 
     def _log_files(self, device: BlockDevice) -> None:
         volume = open_volume(OverlayDevice(device), clock=self._machine.clock, writable=False)
@@ -253,12 +252,3 @@ class ArchiveCopy:
 
     def _log_file(self, path: str, facts: Facts) -> None:
         self._log_line(path)
-
-
-def _remove_others(volume: Filesystem, folder: str, kept: set[str]) -> None:
-    for name, facts in volume.entries(folder):
-        path = f"{folder}/{name}" if folder else name
-        if path not in kept:
-            remove_tree(volume, path)
-        elif facts.kind is FileKind.DIRECTORY:
-            _remove_others(volume, path, kept)

@@ -19,6 +19,8 @@ class Action(NamedTuple):
 
 
 ACTIONS = (
+    Action("capture", "making", "make an archive of a partition, a disk or a folder"),
+    Action("restore", "making", "put an archive onto a partition, a disk or into a folder"),
     Action("info", "info", "say what an archive is and where it comes from"),
     Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
     Action("keygen", "keys", "make a pair of keys: NAME.key signs, NAME.pub checks"),
@@ -26,6 +28,8 @@ ACTIONS = (
 )
 
 _EXAMPLES = """examples:
+  bpscript image capture disk.img:1 linux.imz
+  bpscript image restore linux.imz disk.img:1
   bpscript image info linux.imz
   bpscript image verify linux.imz --against disk.img:1
   bpscript image keygen lab

@@ -1,0 +1,207 @@
+"""From a partition, a directory or a folder of the host to an archive: `image capture`.
+
+What is written is read back and compared with its source before it gets its name, unless that is not wanted.
+"""
+
+import shlex
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..archive.capture import Survey, capture, survey
+from ..archive.compare import compare_files
+from ..archive.destinations import Destination
+from ..archive.filters import Filters, keep_selected
+from ..archive.incremental import write_incremental
+from ..archive.positional import Positional
+from ..archive.provenance import Provenance
+from ..archive.readback import check_full, check_incremental
+from ..archive.records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
+from ..archive.table import Signature
+from ..archive.trees import listing
+from ..archive.writer import Summary, check_level
+from ..base.clock import Clock
+from ..base.entropy import Entropy
+from ..base.errors import StorageError, UsageError
+from ..base.events import Sink, ignore
+from ..blocks.device import BlockDevice
+from ..filesystems.detect import open_volume
+from ..filesystems.filesystem import Filesystem
+from .disk import Disk
+from .files import follow_links
+from .image_places import DiskImagePlace
+
+Sign = Callable[[bytes], Signature]      # what `archive.signing.signer` makes of a private key
+_START = SKIPPABLE.pack(OUR_MAGIC, 0) + HEADER_TAG       # of every archive, but for the length in the middle
+FOLDER_KINDS = ("EXT4", "EXT3", "EXT2", "FAT32", "FAT16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureOptions:
+    """How to capture; the fields are the options of `bpscript image capture` (see the manual).
+
+    `kind`, `size` (bytes), `seed` and `temp_folder` are for a full archive of a folder. `fragment_size` is in bytes.
+    """
+
+    incremental: bool = False
+    filters: Filters = field(default_factory=Filters)
+    level: int = 3
+    long: bool = False
+    threads: int | None = None
+    fragment_size: int | None = None
+    owner_map: Path | None = None
+    sign: Sign | None = None
+    verify: bool = True
+    kind: str | None = None
+    size: int | None = None
+    seed: str | None = None
+    temp_folder: Path | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for values that make no sense."""
+        check_level(self.level)
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise UsageError(f"{self.threads} threads: expected 1 to 1024")
+        if self.kind is not None and self.kind not in FOLDER_KINDS:
+            raise UsageError(f'"{self.kind}" cannot be made from files; expected {", ".join(FOLDER_KINDS)}')
+
+    def words(self) -> str:
+        """What goes into the header: the options that decide about the contents, as on the command line."""
+        words = [f"--level={self.level}"]
+        words += ["--incremental"] * self.incremental + ["--long"] * self.long
+        for rule in self.filters.rules:
+            words += [f"--exclude={rule.pattern}", *(f"--include={pattern}" for pattern in rule.exceptions)]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a capture made: kind of file system (FOLDER for files), bytes of it in use, bytes of the archive, its root hash."""
+
+    filesystem: str
+    used: int
+    stored: int
+    root: bytes
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Capturer:
+    """What all captures have in common. `name` is that of the source, for the header of the archive."""
+
+    sink: Destination
+    name: str
+    options: CaptureOptions
+    clock: Clock
+    events: Sink = ignore
+
+    def partition(self, device: BlockDevice, code_page: str = "cp850") -> Captured:
+        """A full archive of a partition."""
+        filters = self.options.filters
+        found = survey(
+            device, clock=self.clock, code_page=code_page, remove=(lambda volume: keep_selected(volume, filters)) if filters.rules else None
+        )
+        return self._full(found)
+
+    def tree(self, volume: Filesystem, path: str) -> Captured:
+        """An incremental archive of what is below a directory, or of one file."""
+        options = self.options
+        done = write_incremental(
+            self.sink, volume, path, filters=options.filters, sink=self.events, level=options.level, threads=options.threads,
+            long=options.long, clock=self.clock, sign=options.sign, origin=self._origin(),
+        )
+        self._read_back(lambda data: check_incremental(data, volume, path, filters=options.filters, events=self.events))
+        return self._done(volume.kind, done.size, done)
+
+    def place(self, disk: Disk, place: DiskImagePlace) -> Captured:
+        """What a place on a disk asks for: the whole disk, a partition, or what is below a directory."""
+        number = place.partition
+        if number is None and disk.table().scheme is not None:
+            raise UsageError(f"{place} is a whole disk", hint=f"name a partition, for example {place}:1")
+        if self.options.incremental:
+            with ExitStack() as stack:
+                if number is None:
+                    volume = stack.enter_context(closing(open_volume(disk.device, clock=self.clock, writable=False)))
+                else:
+                    volume = disk.volume(number)
+                return self.tree(volume, follow_links(volume, place.path))
+        if place.path:
+            raise UsageError(f"{place} is a directory, and a full archive holds all of a partition", hint="--incremental packs directories")
+        if number is not None:
+            return self.partition(disk.partition(number), disk.code_page)
+        return self.partition(disk.device, disk.code_page)
+
+    def folder(self, path: Path) -> Captured:
+        """A folder of this host: its files, or with a volume of its own made for them."""
+        from ..filesystems.folder import FolderVolume  # noqa: PLC0415 - disks are what is captured mostly
+
+        with closing(FolderVolume(path)) as source:
+            return self.tree(source, "") if self.options.incremental else self.new_volume(source)
+
+    def new_volume(self, source: Filesystem) -> Captured:
+        """A full archive of files: they are put on a volume of their own in a temporary image."""
+        from ..archive.build import build_volume  # noqa: PLC0415 - only for folders
+
+        options = self.options
+        with build_volume(
+            source, options.kind or FOLDER_KINDS[0], options.size, filters=options.filters, temp_folder=options.temp_folder,
+            entropy=Entropy(options.seed), clock=self.clock, events=self.events,
+        ) as device:
+            if options.verify:
+                with closing(open_volume(device, clock=self.clock, writable=False)) as volume:
+                    compare_files(source, volume, listing(source, "", options.filters), self.events)
+            return self._full(survey(device, clock=self.clock))
+
+    def _full(self, found: Survey) -> Captured:
+        options = self.options
+        done = capture(
+            found, self.sink, level=options.level, threads=options.threads, long=options.long, events=self.events, sign=options.sign,
+            origin=self._origin(),
+        )
+        self._read_back(lambda data: check_full(data, found, threads=options.threads, events=self.events))
+        return self._done(found.facts.filesystem, found.facts.used, done)
+
+    def _origin(self) -> Provenance:
+        return Provenance.of(self.name, self.options.words(), self.clock)
+
+    def _read_back(self, check: Callable[[Positional], None]) -> None:
+        if self._verifies:
+            with closing(self.sink.reopen()) as data:
+                check(data)
+
+    @property
+    def _verifies(self) -> bool:
+        return self.options.verify and self.sink.can_reopen
+
+    def _done(self, filesystem: str, used: int, summary: Summary) -> Captured:
+        return Captured(filesystem, used, summary.stored, summary.root, self._verifies)
+
+
+def check_target(source: Path, archive: Path) -> None:
+    """Raise UsageError or StorageError when an archive may not be written there: an older archive is replaced, nothing else is."""
+    if not archive.parent.is_dir():
+        raise UsageError(f"{archive.parent}: no such directory")
+    if not archive.exists() or archive.is_dir():
+        return
+    if source.exists() and archive.samefile(source):
+        raise UsageError(f"{archive} cannot be the archive of itself")
+    if not archive.is_file():
+        raise UsageError(f"{archive} is no file; - is standard output")
+    with archive.open("rb") as file:
+        start = file.read(len(_START))
+    if start and (start[:4] != _START[:4] or start[8:] != _START[8:]):
+        raise StorageError(f"{archive} exists and is no archive", hint="only an older archive is replaced; remove it first if you mean it")
+
+
+def refuse_inside(archive: Path, folder: Path, filters: Filters) -> None:
+    """Raise StorageError when the archive would lie among the files that it takes in."""
+    target, root = archive.resolve(), folder.resolve()
+    if not target.is_relative_to(root):
+        return
+    selector = filters.selector(ignore_case=False)
+    inside = target.relative_to(root)
+    if not all(selector.leaves_out(str(inside.with_name(name))) for name in (inside.name, f".{inside.name}.0-0.part")):
+        raise StorageError(
+            f"{archive} lies in {folder}, the folder that it would be made of", hint="write it elsewhere, or leave its folder out with --exclude"
+        )
