@@ -172,7 +172,7 @@ def capture(
 
 def _capture(source: str, sink: "Destination", options: "CaptureOptions", events: Sink) -> "Captured":
     from .archive.destinations import HostDestination  # noqa: PLC0415
-    from .blocks.busy import refuse_writers  # noqa: PLC0415
+    from .blocks.busy import refuse_users  # noqa: PLC0415
     from .machine.capturing import Capturer, refuse_inside  # noqa: PLC0415
     from .machine.image_places import DiskImagePlace  # noqa: PLC0415
 
@@ -184,7 +184,7 @@ def _capture(source: str, sink: "Destination", options: "CaptureOptions", events
     if options.kind is not None or options.size is not None or options.owner_map is not None:
         raise UsageError(f"{source} is no folder of this host: a type, a size and an owner map are for those")
     place = DiskImagePlace.parse(source)
-    refuse_writers(place.image, place.partition)
+    refuse_users(place.image, place.partition, writing=False)
     with open_disk(place.image) as disk:
         return capturer.place(disk, place)
 
@@ -198,7 +198,7 @@ def restore(
     which the work was cut off is not formatted.
     """
     from .archive.positional import JoinedReader, close, open_from_host, positional  # noqa: PLC0415
-    from .blocks.busy import refuse_writers  # noqa: PLC0415
+    from .blocks.busy import refuse_users  # noqa: PLC0415
     from .machine.image_places import DiskImagePlace  # noqa: PLC0415
     from .machine.restoring import RestoreOptions, Restorer  # noqa: PLC0415
 
@@ -219,7 +219,7 @@ def restore(
         parsed = DiskImagePlace.parse(target)
         if path is not None and parsed.image.exists() and parsed.image.samefile(path):
             raise UsageError(f"{target} is where the archive itself lies")
-        refuse_writers(parsed.image, parsed.partition)
+        refuse_users(parsed.image, parsed.partition, writing=True)
         with open_disk(parsed.image, writable=True, write_real_disks=chosen.write_real_disks) as disk:
             return restorer.to_place(disk, parsed, is_directory=target.endswith("/"))
 

@@ -24,6 +24,7 @@ from .positional import MAX_FRAGMENTS, DescriptorBytes, JoinedBytes, close, frag
 
 SMALLEST_FRAGMENT = 64 * KIB        # language.md 6, FragmentSize
 _COPY_STEP = 1 << 20
+_TEMPORARY = re.compile(r"(\A|/)\.[^/]+\.\d+-\d+\.part\Z")      # see `_Pieces`
 _serial = count()
 
 __all__ = ["Destination", "HostDestination", "StagedDestination", "StreamDestination", "parse_fragment_size", "to_source", "to_volume"]
@@ -38,6 +39,11 @@ def parse_fragment_size(text: str) -> int:
     if size < SMALLEST_FRAGMENT:
         raise StorageError(f'FragmentSize: "{text}" is less than 64 KB')
     return size
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a file has a name that archives have before they are complete."""
+    return _TEMPORARY.search(path) is not None
 
 
 class Destination(Protocol):

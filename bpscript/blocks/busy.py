@@ -1,4 +1,4 @@
-"""Who may write to a disk while we read it: mounted file systems and swap, also of an image behind a loop device.
+"""Who uses a disk that we read or write: mounted file systems and swap, also of an image behind a loop device.
 
 What the kernel says: proc(5), /proc/self/mounts (device, mount point, type, options; blanks as \\040) and /proc/swaps;
 loop(4), /sys/block/loopN/loop/backing_file.
@@ -14,10 +14,12 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 _PROC, _BLOCKS = Path("/proc"), Path("/sys/block")
 
 
-def writers(disk: Path, partition: int | None = None, *, proc: Path = _PROC, blocks: Path = _BLOCKS) -> list[str]:
+def users(
+    disk: Path, partition: int | None = None, *, readers: bool = False, proc: Path = _PROC, blocks: Path = _BLOCKS
+) -> list[str]:
     """What may write to a disk, image or partition: "/dev/sda1 mounted on /home", ... With `partition`, only to that one.
 
-    File systems that are mounted read-only do not count.
+    File systems that are mounted read-only count with `readers` only.
     """
     devices = [str(disk.resolve()), *(str(Path("/dev") / name) for name in _loops(disk, blocks))]
     number = r"(p?\d+)?" if partition is None else rf"p?{partition}"
@@ -25,24 +27,25 @@ def writers(disk: Path, partition: int | None = None, *, proc: Path = _PROC, blo
     # A loop device may show a partition by its offset alone: then it counts for all of the image.
     whole = re.compile("|".join(map(re.escape, devices[1:]))) if devices[1:] else None
     found = []
-    for device, use in _uses(proc):
+    for device, use in _uses(proc, readers=readers):
         if wanted.fullmatch(device) or (whole is not None and whole.fullmatch(device)):
             found.append(f"{device} {use}")
     return found
 
 
-def refuse_writers(disk: Path, partition: int | None = None) -> None:
-    """Raise StorageError when somebody else may write to a disk, image or partition that is to stay as it is meanwhile."""
-    found = writers(disk, partition)
+def refuse_users(disk: Path, partition: int | None = None, *, writing: bool) -> None:
+    """Raise StorageError when somebody else may write to what is read, or uses what is written."""
+    found = users(disk, partition, readers=writing)
     if found:
-        raise StorageError(f"{disk} is in use: {', '.join(found)}", hint="unmount it first, or mount it read-only")
+        hint = "unmount it first" if writing else "unmount it first, or mount it read-only"
+        raise StorageError(f"{disk} is in use: {', '.join(found)}", hint=hint)
 
 
-def _uses(proc: Path) -> Iterator[tuple[str, str]]:
-    """Devices and what uses them for writing."""
+def _uses(proc: Path, *, readers: bool) -> Iterator[tuple[str, str]]:
+    """Devices and what uses them."""
     for line in _lines(proc / "self" / "mounts"):
         fields = [_ESCAPE.sub(lambda match: chr(int(match[1], 8)), field) for field in line.split(" ")]
-        if len(fields) >= 4 and fields[0].startswith("/") and "ro" not in fields[3].split(","):
+        if len(fields) >= 4 and fields[0].startswith("/") and (readers or "ro" not in fields[3].split(",")):
             yield str(Path(fields[0]).resolve()), f"mounted on {fields[1]}"
     for line in _lines(proc / "swaps")[1:]:
         yield str(Path(line.split(" ")[0]).resolve()), "in use for swapping"

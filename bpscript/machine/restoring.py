@@ -103,6 +103,8 @@ class Restorer:
                 raise UsageError("--discard is for partitions, not for files in a directory")
             with self._volume(disk, number) as volume:
                 return self._files(volume, follow_links(volume, place.path))
+        if self._options.resize_last:
+            raise UsageError(f"{self._name} is no archive of a whole disk: there is no last partition to resize")
         geometry = geometry_of(disk, "")
         with self._image(disk.code_page) as image:
             if number is None:

@@ -142,6 +142,12 @@ def test_an_incremental_archive_that_is_right_is_accepted(folder: Path) -> None:
     check_incremental(MemoryDevice(packed(folder)), FolderVolume(folder), "")
 
 
+def test_an_archive_may_lie_in_the_tree_that_it_is_made_of(folder: Path) -> None:
+    with HostDestination(folder / "b" / "a.imi") as sink:
+        write_incremental(sink, FolderVolume(folder), clock=CLOCK)
+        check_incremental(sink.reopen(), FolderVolume(folder), "")
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_tree_that_changed_is_named(folder: Path, name: str) -> None:
     data = packed(folder)
