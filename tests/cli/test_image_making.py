@@ -289,7 +289,7 @@ def test_signatures(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_the_same_source_and_clock_give_the_same_bytes(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    cases = ((f"{made / 'disk.img'}:2", []), (made / "tree", ["--incremental"]), (made / "tree", ["--seed", "s"]))
+    cases: tuple[tuple[object, list[str]], ...] = ((f"{made / 'disk.img'}:2", []), (made / "tree", ["--incremental"]), (made / "tree", ["--seed", "s"]))
     for number, (source, words) in enumerate(cases):
         for threads in (1, 3):
             assert image("capture", source, tmp_path / f"{number}.{threads}", "--threads", threads, *words) == 0
