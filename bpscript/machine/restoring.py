@@ -132,7 +132,7 @@ class Restorer:
             return FullImage(self._archive)
         from ..archive.foreign import open_image  # noqa: PLC0415 - few images are of others
 
-        return open_image(self._data, clock=self._clock, code_page=code_page, temp_folder=self._options.temp_folder)
+        return open_image(self._data, clock=self._clock, code_page=code_page, temp_folder=self._options.temp_folder, in_order=True)
 
     def _files(self, volume: Filesystem, path: str) -> Restored:
         options = self._options
