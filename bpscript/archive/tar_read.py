@@ -10,7 +10,7 @@ number of the stream except extended headers, at most 4 MiB.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from zlib import adler32
 
 from ..base.errors import FormatError
@@ -69,6 +69,8 @@ _DOS_XATTR_KEY = XATTR + DOS_XATTR.encode()
 _DOS_VALUE = re.compile(rb"(\d{1,3}) (-?\d{1,20}) ([^\0]{0,64})\Z", re.DOTALL).match
 # Nothing to clean: not absolute, no empty part, no part that begins with a dot.
 _PLAIN_PATH = re.compile(r"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*\Z").match
+# A pax header that says nothing but a time with a fraction.
+_FRACTION = re.compile(rb"(\d\d) mtime=(\d{1,11})\.(\d{1,9})\n").match
 _SPARSE = b"GNU.sparse."
 _REPEATED = {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}
 _ENDS = b"\0 "           # what stands after octal digits
@@ -108,6 +110,9 @@ class TarReader:
         while True:
             if self._owed:
                 self._skip(self._owed)
+            if not extension and (usual := self._usual_file()) is not None:
+                yield usual
+                continue
             header = self._header()
             if header is None:
                 if extension:
@@ -121,6 +126,44 @@ class TarReader:
             extension = {}
             if entry is not None:
                 yield entry
+
+    def _usual_file(self) -> TarEntry | None:
+        """Nearly every entry of an archive of ours: a file with a plain path, perhaps a fraction of its time, contents in this buffer.
+
+        None for anything else, with nothing taken: then the long way finds out what it is, and what is wrong with it.
+        """
+        view, start = self._view, self._position
+        if len(view) - start < 3 * BLOCK or self._globals:
+            return None
+        mtime_ns = -1
+        fields = HEADER.unpack_from(view, start)
+        if fields[5] == PAX:
+            if not _sum_is_right(view[start : start + BLOCK], fields[4]):
+                return None
+            found = _FRACTION(view, start + BLOCK, start + 2 * BLOCK)
+            if found is None or not int(found[1]) == found.end() - found.start() == int(fields[2][:11], 8):
+                return None
+            mtime_ns = int(found[2]) * 1_000_000_000 + int(found[3].ljust(9, b"0"))
+            start += 2 * BLOCK
+            fields = HEADER.unpack_from(view, start)
+        raw_name, owner, raw_size, raw_time, checksum, kind, _, _, _, _, prefix = fields
+        if kind != FILE or prefix[0] or raw_size[11] not in _ENDS or not _sum_is_right(view[start : start + BLOCK], checksum):
+            return None
+        unix = self._owners.get(owner)
+        try:
+            path = raw_name.partition(b"\0")[0].decode()
+            size = int(raw_size[:11], 8)
+            if mtime_ns < 0:
+                mtime_ns = int(raw_time[:11], 8) * 1_000_000_000
+        except ValueError:
+            return None
+        start += BLOCK
+        end = start + size
+        if unix is None or size < 0 or mtime_ns < 0 or end > len(view) or not _PLAIN_PATH(path):
+            return None
+        self._position = start
+        self._owed = size + (-size % BLOCK)
+        return TarEntry(path, Facts(FileKind.FILE, size, mtime_ns, "", unix), None, (view[start:end],) if size else ())
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 
@@ -184,11 +227,7 @@ class TarReader:
         self._block = block
         fields = HEADER.unpack(block)
         checksum = fields[4]
-        try:
-            stored = int(checksum[:6], 8)       # "012345\0 ", as nearly everybody writes it
-        except ValueError:
-            stored = -1
-        if adler32(block) & 0xFFFF != (stored + sum(checksum) - 255) % _MODULUS:
+        if not _sum_is_right(block, checksum):
             data = bytes(block)
             if data == ZERO_BLOCK:
                 return None
@@ -285,7 +324,7 @@ class TarReader:
         unix = self._owners.get(owner) or self._owner(owner, name)
         dos = None
         if file_kind in _DEVICES:
-            unix = replace(unix, device=(self._number(major, "device", name), self._number(minor, "device", name)))
+            unix = unix._replace(device=(self._number(major, "device", name), self._number(minor, "device", name)))
         if len(extension) > (b"mtime" in extension) + (b"path" in extension):
             unix, dos = self._more_facts(extension, unix, name)
         chunks: Iterable[memoryview] = ()
@@ -371,14 +410,14 @@ class TarReader:
             elif key.startswith(XATTR):
                 xattrs[key[len(XATTR) :].decode(errors="surrogateescape")] = value
             elif key == b"uid":
-                unix = replace(unix, uid=self._decimal(value, "owner", name))
+                unix = unix._replace(uid=self._decimal(value, "owner", name))
             elif key == b"gid":
-                unix = replace(unix, gid=self._decimal(value, "group", name))
+                unix = unix._replace(gid=self._decimal(value, "group", name))
             elif key == b"RHT.security.selinux":
                 xattrs["security.selinux"] = value
             elif key.startswith(b"SCHILY.acl."):
                 self.left_behind["access control list"] = self.left_behind.get("access control list", 0) + 1
-        return (replace(unix, xattrs=xattrs) if xattrs else unix), dos
+        return (unix._replace(xattrs=xattrs) if xattrs else unix), dos
 
     # --- numbers -----------------------------------------------------------------------------------------------------
 
@@ -419,6 +458,16 @@ class TarReader:
             raise FormatError(f'{self._what}: "{_shown(name)}" has an impossible time, {text[:40]!r}')
         value = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
         return -value if digits is not text else value
+
+
+def _sum_is_right(block: Buffer, checksum: bytes) -> bool:
+    """Whether a header has the sum that it says, "012345\\0 ", as nearly everybody writes it."""
+    try:
+        stored = int(checksum[:6], 8)
+    except ValueError:
+        return False
+    # 255: the field counts as eight blanks in the stored sum, and Adler-32 begins with 1.
+    return bool(adler32(block) & 0xFFFF == (stored + sum(checksum) - 255) % _MODULUS)
 
 
 def _shown(name: bytes) -> str:

@@ -9,7 +9,7 @@ first write (`plan.py`).
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol, runtime_checkable
 
@@ -79,7 +79,7 @@ def to_unix(facts: Facts) -> Facts:
         mode = 0o755
     else:
         mode = 0o444 if facts.dos is not None and facts.dos.attributes & READ_ONLY else 0o644
-    return replace(facts, unix=UnixFacts(mode, atime_ns=facts.mtime_ns, ctime_ns=facts.mtime_ns))
+    return facts._replace(unix=UnixFacts(mode, atime_ns=facts.mtime_ns, ctime_ns=facts.mtime_ns))
 
 
 def to_dos(facts: Facts) -> Facts:
@@ -228,7 +228,7 @@ class TreeWriter:
         if self._target.kind == "FOLDER" and converted.unix is not None and os.geteuid():
             # The host asks its own user for write permission while files go in; owners are set, or given up, at the end.
             mine = UnixFacts(converted.unix.mode | 0o700, os.geteuid(), os.getegid())
-            self._target.make_dir(place, replace(converted, unix=mine))
+            self._target.make_dir(place, converted._replace(unix=mine))
         else:
             self._target.make_dir(place, converted)
         if self._unix is not None:
@@ -256,7 +256,7 @@ class TreeWriter:
         start = f"{self._root}/" if self._root else ""
         self._clear(copy.path, start + copy.path, keep=FileKind.DIRECTORY if copy.is_directory else FileKind.FILE)
         facts = self._target.stat(start + copy.source) if copy.source or self._root else Facts(FileKind.DIRECTORY)
-        facts = self._convert(facts if facts.dos is None else replace(facts, dos=replace(facts.dos, short_name="")))
+        facts = self._convert(facts if facts.dos is None else facts._replace(dos=facts.dos._replace(short_name="")))
         if copy.is_directory:
             self._target.make_dir(start + copy.path, facts)
             self._made.add(self._fold(copy.path))

@@ -9,9 +9,10 @@ cannot hold). After a refused or failed write the volume is as consistent as bef
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..base.errors import StorageError
 from ..base.sources import Reader
@@ -40,8 +41,11 @@ class Family(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFacts:
+_NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
+
+
+# Facts are named tuples, not dataclasses: one is made for every file, and a frozen dataclass costs four times as much.
+class UnixFacts(NamedTuple):
     """What a Unix file system keeps of a file. `mode` holds the permission bits only (07777); times are nanoseconds since 1970."""
 
     mode: int = 0o644
@@ -52,11 +56,10 @@ class UnixFacts:
     device: tuple[int, int] = (0, 0)                # major and minor, for devices
     inode: int = 0                                  # equal for hard links of one file
     links: int = 1
-    xattrs: Mapping[str, bytes] = field(default_factory=dict)    # full names: "user.comment", "security.capability"
+    xattrs: Mapping[str, bytes] = _NO_XATTRS        # full names: "user.comment", "security.capability"
 
 
-@dataclass(frozen=True, slots=True)
-class DosFacts:
+class DosFacts(NamedTuple):
     """What a FAT file system keeps of a file: attribute bits (READ_ONLY 1, HIDDEN 2, SYSTEM 4, ARCHIVE 0x20) and creation time."""
 
     attributes: int = 0x20
@@ -64,8 +67,7 @@ class DosFacts:
     short_name: str = ""                            # 8.3 name; "" lets the volume choose
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of one file or directory. `size` is bytes (0 for anything but files); `target` is a symlink's text."""
 
     kind: FileKind

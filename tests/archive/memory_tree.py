@@ -1,7 +1,7 @@
 """A volume that is a dict: the plain model that trees and archives are compared with."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
 
 from bpscript.base.errors import InTheWayError, NotFoundError
@@ -35,8 +35,8 @@ class MemoryTree:
         facts, data = self._found(path)
         if facts.unix is not None:
             links = sum(other.unix is not None and other.unix.inode == facts.unix.inode for other, _ in self.files.values())
-            facts = replace(facts, unix=replace(facts.unix, links=links))
-        return replace(facts, size=len(data)) if facts.kind is FileKind.FILE else facts
+            facts = facts._replace(unix=facts.unix._replace(links=links))
+        return facts._replace(size=len(data)) if facts.kind is FileKind.FILE else facts
 
     def exists(self, path: str) -> bool:
         return path in self.files
@@ -78,7 +78,7 @@ class MemoryTree:
         inode = old.unix.inode if old.unix is not None else 0
         unix = facts.unix if facts.unix is not None else old.unix
         self.files[path] = (
-            replace(old, mtime_ns=facts.mtime_ns, unix=None if unix is None else replace(unix, inode=inode), dos=facts.dos or old.dos), data
+            old._replace(mtime_ns=facts.mtime_ns, unix=None if unix is None else unix._replace(inode=inode), dos=facts.dos or old.dos), data
         )
 
     def remove(self, path: str) -> None:
@@ -94,7 +94,7 @@ class MemoryTree:
 
     def make_symlink(self, path: str, target: str, facts: Facts | None = None) -> None:
         self._new(path)
-        self._put(path, replace(facts, target=target) if facts else Facts(FileKind.SYMLINK, target=target), bytearray())
+        self._put(path, facts._replace(target=target) if facts else Facts(FileKind.SYMLINK, target=target), bytearray())
 
     def make_hard_link(self, path: str, existing: str) -> None:
         self._new(path)
@@ -126,7 +126,7 @@ class MemoryTree:
     def _put(self, path: str, facts: Facts, data: bytearray) -> None:
         self.inodes += 1
         unix = facts.unix or UnixFacts(mode=0o755 if facts.kind is FileKind.DIRECTORY else 0o644)
-        self.files[path] = (replace(facts, unix=replace(unix, inode=self.inodes)), data)
+        self.files[path] = (facts._replace(unix=unix._replace(inode=self.inodes)), data)
 
 
 def tree_of(files: Mapping[str, bytes | None], *, dos: bool = False) -> MemoryTree:

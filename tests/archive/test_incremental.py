@@ -6,7 +6,6 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,7 +71,7 @@ def contents(volume: Filesystem) -> dict[str, bytes | None]:
 
 def bare(facts: Facts) -> Facts:
     """Without what no archive keeps."""
-    return replace(facts, unix=facts.unix and replace(facts.unix, inode=0, atime_ns=0, ctime_ns=0))
+    return facts._replace(unix=facts.unix and facts.unix._replace(inode=0, atime_ns=0, ctime_ns=0))
 
 
 def linux_tree() -> MemoryTree:
@@ -117,10 +116,10 @@ def test_a_fat_tree_comes_back_on_fat_with_its_attributes(tmp_path: Path) -> Non
     source = fat()
     source.make_dir("DOS")
     source.write_file("DOS/Edit long name.com", [b"x" * 5000], facts=Facts(FileKind.FILE, 5000, 10**18))
-    source.write_file("IO.SYS", [b"io"], facts=replace(source.stat("DOS/Edit long name.com"), size=2))
+    source.write_file("IO.SYS", [b"io"], facts=source.stat("DOS/Edit long name.com")._replace(size=2))
     attributes = source.stat("IO.SYS").dos
     assert attributes is not None
-    source.set_facts("IO.SYS", replace(source.stat("IO.SYS"), dos=replace(attributes, attributes=0x27)))
+    source.set_facts("IO.SYS", source.stat("IO.SYS")._replace(dos=attributes._replace(attributes=0x27)))
     target = fat()
     unpack_incremental(opened(packed(source)), target, verify=True)
     assert dict(walk(target)) == dict(walk(source))
@@ -561,7 +560,7 @@ def test_a_large_file_is_never_in_memory() -> None:
             return Zeros()
 
         def stat(self, path: str) -> Facts:
-            return replace(super().stat(path), size=200 << 20) if path == "a" else super().stat(path)
+            return super().stat(path)._replace(size=200 << 20) if path == "a" else super().stat(path)
 
         def entries(self, path: str) -> list[tuple[str, Facts]]:
             return [("a", self.stat("a"))]

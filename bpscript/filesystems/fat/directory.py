@@ -131,7 +131,7 @@ class Directory:
 
     def missing_slots(self, count: int) -> int:
         """How many slots the directory has to grow by before an entry of `count` slots fits. Raises NoSpaceError at 65,536."""
-        if self._gap(count) is not None or self._end + count <= len(self._marks):
+        if self._end + count <= len(self._marks) or self._gap(count) is not None:
             return 0
         if self._end + count > layout.MAX_DIRECTORY_SLOTS:
             raise NoSpaceError(f'directory "/{self.where}" is full: {layout.MAX_DIRECTORY_SLOTS} slots is the most a FAT directory can have')

@@ -18,7 +18,7 @@ from collections.abc import Container
 from functools import lru_cache
 
 from ...base.errors import StorageError
-from .layout import LAST_LONG_SLOT, LONG_NAME, LONG_SLOT, LOWER_BASE, LOWER_EXTENSION, MAX_NAME_UNITS, UNITS_PER_SLOT
+from .layout import LAST_LONG_SLOT, LONG_NAME, LOWER_BASE, LOWER_EXTENSION, MAX_NAME_UNITS, UNITS_PER_SLOT
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f"*/:<>?\\|]')             # fatgen103, "Naming Conventions"
 _PLAIN = re.compile(r'[^\x00-\x1f"*/:<>?\\|]+')
@@ -28,6 +28,10 @@ _NOT_IN_SHORT = re.compile(rb"[\x00-\x20\x22\x2a-\x2c\x2e\x2f\x3a-\x3f\x5b-\x5d\
 
 # Upper-cased bytes of a name to those of its short name; spaces and dots are deleted beside it.
 _TO_SHORT = bytes(ord("_") if _NOT_IN_SHORT.match(bytes([code])) else code for code in range(256))
+# The constant parts of long-name slots: ordinal, by the place of the slot's part in the name; attributes, type and checksum; cluster.
+_ORDINALS = {26 * number - 26: bytes((number,)) for number in range(1, 21)}
+_MIDDLES = [bytes((LONG_NAME, 0, total)) for total in range(256)]
+_NO_CLUSTER = bytes(2)
 _ROTATED = bytes((value >> 1 | value << 7) & 0xFF for value in range(256))
 
 
@@ -210,14 +214,12 @@ def long_slots(name: str, short: bytes) -> bytes:
     count = -(-len(units) // (2 * UNITS_PER_SLOT))
     if len(units) < 2 * UNITS_PER_SLOT * count:
         units = (units + b"\0\0").ljust(2 * UNITS_PER_SLOT * count, b"\xff")
-    total = checksum(short)
-    pack = LONG_SLOT.pack
-    slots = []
-    for number in range(count, 0, -1):
-        part = units[26 * number - 26 : 26 * number]
-        ordinal = number | LAST_LONG_SLOT if number == count else number
-        slots.append(pack(ordinal, part[:10], LONG_NAME, 0, total, part[10:22], 0, part[22:]))
-    return b"".join(slots)
+    middle = _MIDDLES[checksum(short)]
+    parts = []
+    for at in range(26 * count - 26, -1, -26):
+        parts += (_ORDINALS[at], units[at : at + 10], middle, units[at + 10 : at + 22], _NO_CLUSTER, units[at + 22 : at + 26])
+    parts[0] = bytes((count | LAST_LONG_SLOT,))
+    return b"".join(parts)
 
 
 def decode_long(units: bytes) -> str | None:

@@ -24,9 +24,17 @@ class Storing:
 
     def store(self, path: str, chunks: Iterable[Buffer], runs: list[Run], size: int) -> None:
         """Write exactly `size` bytes. Raises StorageError when `chunks` give more or less."""
+        if not size:
+            if any(len(chunk) for chunk in chunks):
+                raise StorageError(f'"/{path}": more than the announced 0 bytes were given')
+            return
         cluster_size = self._geometry.cluster_size
-        if size:
-            runs += self._table.allocate(-(-size // cluster_size))
+        runs += self._table.allocate(-(-size // cluster_size))
+        if len(runs) == 1 and isinstance(chunks, tuple) and len(chunks) == 1:       # nearly always
+            whole = memoryview(chunks[0])
+            if whole.nbytes == size and whole.ndim == whole.itemsize == 1:
+                self._writer.put_file(self._geometry.cluster_offset(runs[0][0]), whole, runs[0][1] * cluster_size)
+                return
         put = self._writer.put
         coming = iter(runs)
         offset = room = total = 0

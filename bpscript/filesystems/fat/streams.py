@@ -39,6 +39,20 @@ class WriteBehind:
         self._fill = fill + length
         self._end += length
 
+    def put_file(self, offset: int, data: Buffer, room: int) -> None:
+        """All bytes of a file, and zeros behind them as `pad` puts them, into `room` bytes."""
+        length, fill = len(data), self._fill
+        padded = min(length + -(offset + length) % _PAGE, room)
+        if offset != self._end or fill + padded > GATHER or length >= DIRECT:
+            self.put(offset, data)
+            self.pad(offset + length, room - length)
+            return
+        self._buffer[fill : fill + length] = data
+        if padded > length:
+            self._buffer[fill + length : fill + padded] = _ZEROS[: padded - length]
+        self._fill = fill + padded
+        self._end += padded
+
     def pad(self, offset: int, room: int) -> None:
         """Zeros from `offset` to the end of its 4 KiB, `room` bytes at most, if they join what waits to be written."""
         length = min(-offset % _PAGE, room)

@@ -196,6 +196,9 @@ class FatVolume:
         self._trim()
         directory, name = self._tree.parent(path)
         old = directory.find(name)
+        if old is None and size is not None:
+            self._write_new(path, directory, name, chunks, size, facts)
+            return
         fields = None
         slots = 0
         if old is None:
@@ -244,6 +247,36 @@ class FatVolume:
             directory.update(old.slot, stamped)
             if old_first:
                 self._table.free_chain(old_first, f'file "/{path}"')
+
+    def _write_new(  # noqa: PLR0917 - those of write_file
+        self, path: str, directory: Directory, name: str, chunks: Iterable[Buffer], size: int, facts: Facts | None
+    ) -> None:
+        """A new file of known size: what nearly every call is."""
+        if size > MAX_FILE_SIZE:
+            raise too_large(path)
+        slots = directory.slots_for(name)
+        growth = self._tree.clusters_to_grow(directory, slots, path)
+        count = -(-size // self.geometry.cluster_size)
+        if count + growth > self._table.free_clusters:
+            self._check_room(path, count + growth)
+        if not self._changed:
+            self._begin()
+        if growth:
+            self._tree.grow(directory, slots, path)
+        runs: list[Run] = []
+        self._waiting += 1
+        try:
+            self._storing.store(path, chunks, runs, size)
+            if directory.missing_slots(slots):      # whoever gives the chunks may have used the volume meanwhile
+                self._tree.grow(directory, slots, path)
+        except BaseException:
+            for start, length in runs:
+                self._table.free_run(start, length)
+            raise
+        finally:
+            self._waiting -= 1
+        stamped = self._stamp(facts, None, runs[0][0] if runs else 0, size)
+        directory.add(name, stamped, facts.dos.short_name if facts is not None and facts.dos is not None else "")
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; an existing one gets the facts only."""

@@ -3,7 +3,7 @@
 The model: path → inode number of its own, inode number → what it is. e2fsck judges after each sequence.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -172,7 +172,7 @@ def compare(volume: ExtVolume, model: Model) -> None:
                 other.rpartition("/")[0] == path and model.nodes[model.paths[other]].kind is FileKind.DIRECTORY for other in model.paths
             )
         if node.unix is not None:
-            wanted = replace(node.unix, inode=unix.inode, links=unix.links, atime_ns=unix.atime_ns, ctime_ns=unix.ctime_ns, device=unix.device)
+            wanted = node.unix._replace(inode=unix.inode, links=unix.links, atime_ns=unix.atime_ns, ctime_ns=unix.ctime_ns, device=unix.device)
             assert unix == wanted
     assert len(set(inodes.values())) == len(inodes)
 
