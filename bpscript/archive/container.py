@@ -26,7 +26,6 @@ Nothing is handed out before its length, checksum and BLAKE3 were found right. D
 import threading
 from array import array
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,7 @@ from ..base.errors import FormatError
 from ..base.sources import Reader
 from ..blocks.device import Buffer
 from . import records
+from .ahead import decode_ahead
 from .crew import Crew, default_threads
 from .opening import (
     FoundHeader,
@@ -68,8 +68,6 @@ from .table import Signature, Table
 from .writer import ArchiveWriter, FrameSink, Summary
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from .frames import Decoder
 
 __all__ = ["Archive", "ArchiveKind", "ArchiveWriter", "Chunk", "ChunkKind", "ChunkRecord", "FrameSink", "Header", "Signature", "Summary"]
@@ -213,42 +211,7 @@ class Archive:
 
         A view is valid until the next step. In a stream the table is checked before the iteration ends.
         """
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 15 ms
-
-        from .frames import check_zero_frame  # noqa: PLC0415 - zstandard is slow to load
-
-        count = threads or default_threads()
-        decoders = deque(self._new_decoder() for _ in range(count + 1))     # each with a buffer: one more than runs
-        zeros = memoryview(bytes(self.header.chunk_size))
-        pending: deque[tuple[ChunkRecord, Decoder | None, Future[memoryview] | None]] = deque()
-        frames = self._frames()
-        with ThreadPoolExecutor(count, "decode") as pool:
-            try:
-                while True:
-                    while decoders:
-                        found = next(frames, None)
-                        if found is None:
-                            break
-                        _, record, fetch = found
-                        if record.kind is ChunkKind.DATA:
-                            decoder = decoders.popleft()
-                            pending.append((record, decoder, pool.submit(_decode, decoder, record, fetch)))
-                        else:
-                            check_zero_frame(record, fetch())
-                            pending.append((record, None, None))
-                            if len(pending) > count:
-                                break
-                    if not pending:
-                        return
-                    record, used, future = pending.popleft()
-                    if future is not None and used is not None:
-                        yield record, future.result()
-                        decoders.append(used)
-                    else:
-                        for start in range(0, record.length, len(zeros)):
-                            yield record, zeros[: min(len(zeros), record.length - start)]
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        return decode_ahead(self._frames(), self._new_decoder, self.header.chunk_size, threads or default_threads())
 
     def each(
         self, work: Callable[[Chunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None,
@@ -468,7 +431,3 @@ def _thread_buffer(size: int) -> bytearray:
     if buffer is None or len(buffer) < size:
         buffer = _buffers.buffer = bytearray(max(size, 1 << 16))
     return buffer
-
-
-def _decode(decoder: "Decoder", record: ChunkRecord, fetch: Callable[[], Buffer]) -> memoryview:
-    return decoder.decode(record, fetch())

@@ -61,6 +61,19 @@ class Allocator:
             taken.append((start, length))
         return taken
 
+    def take_run(self, count: int) -> int | None:
+        """The first of `count` blocks in one run near the goal; None, with nothing taken, when they are not the next that are free."""
+        if count > self.free:
+            return None
+        piece = self._free_run(self._goal, self._last, count) if self._goal <= self._last else None
+        if piece is None or piece[1] < count:
+            return None
+        start = piece[0]
+        self._library.ext2fs_block_alloc_stats_range(self._filesystem, start, count, 1)
+        self._channel.forget(start, count)
+        self._goal = start + count
+        return start
+
     def take_one(self) -> int:
         """One block."""
         return self.take(1)[0][0]

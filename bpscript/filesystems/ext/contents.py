@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...base.errors import StorageError
 from ...blocks.device import BlockDevice, Buffer
+from ..write_behind import WriteBehind
 from .allocator import Allocator
 from .blockmap import Run, append_run, cut_holes
 
@@ -15,38 +16,6 @@ _ZEROS = bytes(_HOLE)
 _GATHER = 1 << 20           # small chunks are written together up to this size
 _DIRECT = 64 << 10          # chunks from this size on are written as they are
 _GROWTH = 8 << 20           # room taken at once while the size is unknown
-
-
-class WriteBehind:
-    """Small file data waits here until more that lies next to it has come, or somebody wants to read or flush."""
-
-    def __init__(self, device: BlockDevice) -> None:
-        self._device = device
-        self._start = 0
-        self._buffers: list[Buffer] = []
-        self._length = 0
-
-    def write(self, offset: int, buffers: Sequence[Buffer], length: int) -> None:
-        """Write buffers one after the other; small ones are kept and must not change."""
-        if length < _DIRECT:
-            if offset != self._start + self._length or self._length >= _GATHER:
-                self.write_back()
-                self._start = offset
-            self._buffers += buffers
-            self._length += length
-            return
-        self.write_back()
-        if len(buffers) == 1:
-            self._device.write(offset, buffers[0])
-        else:
-            self._device.writev(offset, buffers)
-
-    def write_back(self) -> None:
-        """Write what waits."""
-        if self._buffers:
-            buffers, self._buffers = self._buffers, []
-            self._length = 0
-            self._device.writev(self._start, buffers)
 
 
 class FileWriter:
@@ -109,7 +78,7 @@ class FileWriter:
 
     def abort(self) -> None:
         """Give back every block."""
-        self._data.write_back()
+        self._data.flush()
         self._allocator.give_back([(run.start, run.blocks) for run in self.runs])
         self.runs = []
 
@@ -163,11 +132,13 @@ class FileWriter:
                 continue
             target = run.start * self._block_size + into
             if length <= room:
-                self._data.write(target, buffers, length)
+                for buffer in buffers:
+                    self._data.put(target, buffer)
+                    target += len(buffer)
                 self._written += length
                 return
             whole = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers)).cast("B")
-            self._data.write(target, [whole[:room]], room)
+            self._data.put(target, whole[:room])
             self._written += room
             buffers, length = [whole[room:]], length - room
 

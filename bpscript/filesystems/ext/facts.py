@@ -44,7 +44,7 @@ def _target(store: Store, number: int, inode: Inode) -> str:
     if not store.has_blocks(inode):
         return name_text(inode.block[: inode.size])
     runs = store.map_of(number, inode).runs
-    store.data.write_back()
+    store.data.flush()
     return name_text(FileReader(store.device, runs, store.block_size, inode.size).read())
 
 

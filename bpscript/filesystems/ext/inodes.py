@@ -175,6 +175,28 @@ class Inode:
         return new >> 8 & 0xFFF, new & 0xFF | new >> 12 & 0xFFF00
 
 
+def new_file_record(
+    inode_size: int, extra_size: int, *, mode: int, owner: tuple[int, int], size: int, sectors: int, flags: int, block: bytes,
+    times_ns: tuple[int, int, int, int],
+) -> bytes:
+    """The record of a file with one name, without an `Inode`. `times_ns` are atime, ctime, mtime and crtime."""
+    wide = inode_size > _EXTRA_START and extra_size >= _TIMES_EXTRA
+    atime, atime_extra = _on_disk(times_ns[0], wide)
+    ctime, ctime_extra = _on_disk(times_ns[1], wide)
+    mtime, mtime_extra = _on_disk(times_ns[2], wide)
+    uid, gid = owner
+    base = _BASE.pack(
+        mode, uid & 0xFFFF, size & 0xFFFF_FFFF, atime, ctime, mtime, 0, gid & 0xFFFF, 1, sectors & 0xFFFF_FFFF, flags, 0, block, 0, 0,
+        size >> 32, 0, sectors >> 32, 0, uid >> 16, gid >> 16, 0, 0,
+    )  # fmt: skip
+    if inode_size <= _EXTRA_START:
+        return base
+    if not wide:
+        return (base + _EXTRA.pack(extra_size, *_NO_EXTRA[1:])).ljust(inode_size, b"\0")
+    crtime, crtime_extra = _on_disk(times_ns[3], wide)
+    return (base + _EXTRA.pack(extra_size, 0, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra)).ljust(inode_size, b"\0")
+
+
 def new_extra_size(inode_size: int, wanted: int) -> int:
     """i_extra_isize of a new inode: what the volume wants, at least up to i_projid."""
     return min(max(wanted, _FULL_EXTRA_SIZE), inode_size - _EXTRA_START) if inode_size > _EXTRA_START else 0

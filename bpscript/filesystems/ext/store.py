@@ -10,10 +10,10 @@ from typing import Any
 from ...base.clock import Clock
 from ...base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageError
 from ...blocks.device import BlockDevice
+from ..write_behind import WriteBehind
 from .allocator import Allocator
 from .blockmap import Map, Run, Walker, build_extents, build_indirect
 from .channel import Channel
-from .contents import WriteBehind
 from .directory import Shape
 from .inodes import EXTENTS_FLAG, INLINE_DATA_FLAG, Inode
 from .library import (
@@ -168,7 +168,7 @@ class Store:
         else:
             self._handle.flags = self._handle.flags & ~FLAG_MASTER_SB_ONLY | FLAG_DIRTY | FLAG_CHANGED
         self._handle.now = self.clock.now_ns() // 1_000_000_000
-        self.data.write_back()
+        self.data.flush()
         self.check(self._library.ext2fs_flush2(self._handle, FLUSH_NO_SYNC), "writing metadata")
         self.channel.write_back()
         self.device.flush()
@@ -194,8 +194,13 @@ class Store:
 
     def write_inode(self, number: int, inode: Inode) -> None:
         """Store an inode."""
-        size = self.superblock.inode_size
-        self.check(self._library.ext2fs_write_inode_full(self._handle, number, inode.pack(size), size), f"inode {number}")
+        self.write_record(number, inode.pack(self.superblock.inode_size))
+
+    def write_record(self, number: int, record: bytes) -> None:
+        """Store the record of an inode; the library adds the checksum."""
+        code = self._library.ext2fs_write_inode_full(self._handle, number, record, len(record))
+        if code:
+            self.check(code, f"inode {number}")
 
     def new_inode(self, parent: int, mode: int) -> int:
         """A free inode near the parent's, not yet marked as used."""
@@ -256,7 +261,7 @@ class Store:
 
     def release_map(self, old: Map) -> None:
         """Free the data and tree blocks of a map."""
-        self.data.write_back()      # what waits for these blocks must not come after what they are used for next
+        self.data.flush()      # what waits for these blocks must not come after what they are used for next
         self.allocator.give_back([(run.start, run.blocks) for run in old.runs])
         self.allocator.give_back([(block, 1) for block in old.tree])
 

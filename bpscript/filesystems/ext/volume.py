@@ -17,6 +17,7 @@ from .contents import FileReader, FileWriter
 from .directory import Directory
 from .facts import DEVICES, apply_facts, facts_of, fresh_inode
 from .inodes import ENCRYPT_FLAG, ENTRY_TYPES, EXTENTS_FLAG, FAST_SYMLINK_SIZE, INLINE_DATA_FLAG, Inode, device_block
+from .new_files import NewFiles
 from .programs import check_ext, repair_ext
 from .store import Store
 from .superblock import Superblock
@@ -37,6 +38,7 @@ class ExtVolume:
         self._superblock = superblock
         self._clock = clock
         self._tree = Tree(self._store, clock)
+        self._new_files = NewFiles(self._store)
         self._closed = False
 
     @classmethod
@@ -152,7 +154,7 @@ class ExtVolume:
         if inode.flags & INLINE_DATA_FLAG:
             return _Bytes(self._store.inline_data(number)[: inode.size])
         runs = self._store.map_of(number, inode).runs
-        self._store.data.write_back()
+        self._store.data.flush()
         return FileReader(self._store.device, runs, self._store.block_size, inode.size)
 
     def filled_ranges(self, path: str) -> list[tuple[int, int]]:
@@ -196,6 +198,11 @@ class ExtVolume:
                 old_inode = store.read_inode(old[0])
         else:
             self._tree.make_room(directory, name)
+            if self._new_files.possible and facts is not None and isinstance(chunks, tuple) and len(chunks) == 1:
+                whole = memoryview(chunks[0])
+                if whole.itemsize == whole.ndim == 1 and len(whole) == size and self._new_files.make(directory, name, whole, facts):
+                    self._tree.touch(directory)
+                    return
         if size is not None and old_inode is not None and old is not None:
             self._free_old_if_short(old[0], old_inode, size)
         writer = FileWriter(store.data, store.allocator, store.block_size)

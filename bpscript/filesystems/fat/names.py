@@ -215,7 +215,7 @@ def long_slots(name: str, short: bytes) -> bytes:
     if len(units) < 2 * UNITS_PER_SLOT * count:
         units = (units + b"\0\0").ljust(2 * UNITS_PER_SLOT * count, b"\xff")
     middle = _MIDDLES[checksum(short)]
-    parts = []
+    parts: list[bytes] = []
     for at in range(26 * count - 26, -1, -26):
         parts += (_ORDINALS[at], units[at : at + 10], middle, units[at + 10 : at + 22], _NO_CLUSTER, units[at + 22 : at + 26])
     parts[0] = bytes((count | LAST_LONG_SLOT,))

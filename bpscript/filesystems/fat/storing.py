@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from ...base.errors import NoSpaceError, StorageError
 from ...blocks.device import Buffer
+from ..write_behind import WriteBehind
 from .geometry import Geometry
 from .layout import MAX_FILE_SIZE, Cluster
-from .streams import WriteBehind
 from .table import FatTable
 
 AHEAD = 8 << 20                 # bytes; most that is allocated ahead for a file of unknown size

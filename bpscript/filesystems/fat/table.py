@@ -40,11 +40,12 @@ _SMALL = bytes(range(16))
 class _Page:
     """A part of the table: raw entries, the used bytes, and the range of entries changed since it was read."""
 
-    __slots__ = ("entries", "first", "has_high_bits", "high", "low", "used")
+    __slots__ = ("entries", "first", "following", "has_high_bits", "high", "low", "used")
 
     def __init__(self, first: int, entries: "array[int]", used: bytearray, has_high_bits: bool) -> None:
         self.first = first              # cluster number of entries[0]
         self.entries = entries
+        self.following: array[int] | None = None        # the number after each entry's own: links within a run; made when needed
         self.used = used
         self.has_high_bits = has_high_bits      # some FAT32 entry has bits outside the 28: they are to be kept
         self.low = len(entries)         # changed: [low, high)
@@ -295,7 +296,9 @@ class FatTable:
             self._set(start + count - 1, following)
             return
         if count > 1:
-            page.entries[low:high] = array(self._typecode, range(start + 1, start + count + 1))
+            if page.following is None:
+                page.following = array(self._typecode, range(page.first + 1, page.first + len(page.entries) + 1))
+            page.entries[low:high] = page.following[low:high]
         page.entries[high - 1] = following
         page.used[low:high] = _ONES[:count]
         page.low, page.high = min(page.low, low), max(page.high, high)

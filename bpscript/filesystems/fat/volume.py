@@ -20,13 +20,14 @@ from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ...blocks.device import BlockDevice, Buffer
 from ..filesystem import DosFacts, Facts, Family, FileKind, Problem, Usage, split_path
+from ..write_behind import WriteBehind
 from . import names, times
 from .directory import Directory, Fields, dot_entries
 from .geometry import Geometry
 from .layout import ARCHIVE, DIRECTORY, MAX_FILE_SIZE, SETTABLE_ATTRIBUTES
 from .state import VolumeState
 from .storing import Run, Storing, too_large
-from .streams import FatReader, WriteBehind
+from .streams import FatReader
 from .table import FatTable
 from .tree import Tree
 
@@ -426,7 +427,7 @@ class FatVolume:
     def _stamp(self, facts: Facts | None, old: Fields | None, cluster: int, size: int) -> Fields:
         """A short slot with cluster, size, times and attributes; name and case flags are those of `old`."""
         utc = self._utc
-        now = self._clock.now_ns()
+        now = self._clock.now_ns() if facts is None or facts.dos is None else 0
         date, time = times.to_dos((now if facts is None else facts.mtime_ns) // times.NANOSECONDS, utc)
         if facts is not None and facts.dos is not None:
             attributes = facts.dos.attributes & SETTABLE_ATTRIBUTES | (old.attributes & ~SETTABLE_ATTRIBUTES if old is not None else 0)

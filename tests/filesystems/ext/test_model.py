@@ -24,8 +24,9 @@ DATA = st.lists(
 )  # fmt: skip
 XATTRS = st.dictionaries(st.sampled_from(["user.a", "user.b", "security.c", "trusted.d"]), st.binary(max_size=120), max_size=3)
 FACTS = st.builds(
-    UnixFacts, mode=st.integers(0, 0o7777), uid=st.sampled_from([0, 1000, 100_000]), gid=st.sampled_from([0, 5, 70_000]),
-    atime_ns=st.integers(1, 2**60), ctime_ns=st.integers(1, 2**60), xattrs=XATTRS,
+    lambda mode, uid, gid, atime_ns, ctime_ns, xattrs: UnixFacts(mode, uid, gid, atime_ns, ctime_ns, xattrs=xattrs),
+    st.integers(0, 0o7777), st.sampled_from([0, 1000, 100_000]), st.sampled_from([0, 5, 70_000]),
+    st.integers(1, 2**60), st.integers(1, 2**60), XATTRS,
 )  # fmt: skip
 STEPS = st.one_of(
     st.tuples(st.just("write"), PATHS, DATA, st.none() | FACTS),
