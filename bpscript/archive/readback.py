@@ -10,7 +10,6 @@ gets its name. Memory is that of a restore, whatever the size.
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
@@ -81,7 +80,7 @@ def check_incremental(
         for entry in checked_entries(archive, plan):
             name, facts, link = next(now, ("", entry.facts, None))
             if facts.kind is FileKind.DIRECTORY:    # its time changes with the names in it, and those are compared
-                facts = replace(facts, mtime_ns=entry.facts.mtime_ns)
+                facts = facts._replace(mtime_ns=entry.facts.mtime_ns)
             if name != entry.path or tar_header(name, facts, link) != tar_header(entry.path, entry.facts, entry.link):
                 raise StorageError(f'the archive differs from its source at "{entry.path}"', hint=_HINT)
             if facts.kind is FileKind.FILE and link is None:
