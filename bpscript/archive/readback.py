@@ -10,40 +10,56 @@ gets its name. Memory is that of a restore, whatever the size.
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
 from ..base.sources import Reader
-from ..blocks.device import Buffer
-from ..filesystems.filesystem import Facts, FileKind, Filesystem
+from ..blocks.device import BlockDevice, Buffer
+from ..filesystems.filesystem import Facts as FileFacts
+from ..filesystems.filesystem import FileKind, Filesystem
 from .capture import Survey
 from .compare import Comparer, read_some
-from .container import Archive, ChunkKind, ChunkRecord
+from .container import Archive, ArchiveKind, ChunkKind, ChunkRecord
 from .destinations import is_temporary
 from .filters import Filters
-from .full import FullImage
+from .full import Facts, FullImage, PartitionImage
 from .incremental import checked_entries, read_names
 from .placement import Placement
 from .positional import Positional
 from .tar_write import tar_header
 from .trees import listing
 
+if TYPE_CHECKING:
+    from .disk_capture import DiskSurvey
+
 _HINT = "the source was changed while it was captured, or a disk is failing; the archive was not kept"
 
 
-def check_full(source: Positional, found: Survey, *, threads: int | None = None, events: Sink = ignore) -> None:
-    """Compare a full archive with the partition it was made of. Raises StorageError naming the first place that differs."""
+def check_full(source: Positional, found: "Survey | DiskSurvey", *, threads: int | None = None, events: Sink = ignore) -> None:
+    """Compare the archive of a partition or disk with what it was made of. Raises StorageError naming the first place that differs."""
     try:
-        image = FullImage(Archive.open(source))
+        archive = Archive.open(source)
+        image = _image_of(archive)
         if image.used != found.used or image.size != found.facts.size:
             raise FormatError("archive: its header does not describe the partition")
-        _compare_chunks(image, found, threads, events)
+        _compare_chunks(archive, image, found.device, threads, events)
     except FormatError as error:
         raise _damaged(error) from error
 
 
-def _compare_chunks(image: FullImage, found: Survey, threads: int | None, events: Sink) -> None:
-    comparer = Comparer(image, found.device, Placement())
+def _image_of(archive: Archive) -> PartitionImage:
+    """A disk is compared like a partition: all that is used is in its place."""
+    if archive.header.kind is not ArchiveKind.DISK:
+        return FullImage(archive)
+    from .disk_image import DiskImage  # noqa: PLC0415 - only for disks
+
+    disk = DiskImage.of(archive)
+    return PartitionImage(archive, Facts(size=disk.facts.size), disk.used, b"")
+
+
+def _compare_chunks(archive: Archive, image: PartitionImage, device: BlockDevice, threads: int | None, events: Sink) -> None:
+    comparer = Comparer(image, device, Placement())
     state = Progress(events, "verify", image.size)
     state.report()
 
@@ -53,7 +69,7 @@ def _compare_chunks(image: FullImage, found: Survey, threads: int | None, events
                 f"the archive differs from its source at bytes {record.offset} to {record.offset + record.length}", hint=_HINT
             )
 
-    image.archive.verify(lambda done: state.advance(done - state.done), threads=threads, also=compare)
+    archive.verify(lambda done: state.advance(done - state.done), threads=threads, also=compare)
     state.report()
 
 
@@ -68,7 +84,7 @@ def check_incremental(
         raise _damaged(error) from error
     is_folder = volume.stat(path).kind is FileKind.DIRECTORY
     start = f"{path}/" if is_folder and path else "" if is_folder else path[: path.rfind("/") + 1]
-    names: Iterable[tuple[str, Facts, str | None]]
+    names: Iterable[tuple[str, FileFacts, str | None]]
     if is_difference:
         names = ((entry.path, volume.stat(start + entry.path), entry.link if entry.code == "h" else None) for entry in plan)
     else:

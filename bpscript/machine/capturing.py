@@ -24,7 +24,7 @@ from ..archive.writer import Summary, check_level
 from ..base.clock import Clock
 from ..base.entropy import Entropy
 from ..base.errors import StorageError, UsageError
-from ..base.events import Sink, ignore
+from ..base.events import Event, Kind, Sink, ignore
 from ..blocks.device import BlockDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Filesystem
@@ -118,7 +118,7 @@ class Capturer:
         """What a place on a disk asks for: the whole disk, a partition, or what is below a directory."""
         number = place.partition
         if number is None and disk.table().scheme is not None:
-            raise UsageError(f"{place} is a whole disk", hint=f"name a partition, for example {place}:1")
+            return self.whole_disk(disk)
         if self.options.incremental:
             with ExitStack() as stack:
                 if number is None:
@@ -131,6 +131,25 @@ class Capturer:
         if number is not None:
             return self.partition(disk.partition(number), disk.code_page)
         return self.partition(disk.device, disk.code_page)
+
+    def whole_disk(self, disk: Disk) -> Captured:
+        """Table, boot track and every partition."""
+        from ..archive.disk_capture import survey_disk, write_disk  # noqa: PLC0415 - only for disks
+
+        options = self.options
+        if options.incremental or options.filters.rules:
+            raise UsageError(f"{disk.name} is a whole disk: files are chosen on a partition", hint=f"name one, for example {disk.name}:1")
+        found = survey_disk(disk.device, clock=self.clock, code_page=disk.code_page)
+        if isinstance(found, Survey):
+            return self._full(found)
+        for text in found.warnings:
+            self.events(Event(Kind.WARNING, {"text": text}))
+        done = write_disk(
+            found, self.sink, level=options.level, threads=options.threads, long=options.long, events=self.events, sign=options.sign,
+            origin=self._origin(),
+        )
+        self._read_back(lambda data: check_full(data, found, threads=options.threads, events=self.events))
+        return self._done("a disk", found.used.total, done)
 
     def folder(self, path: Path) -> Captured:
         """A folder of this host: its files, or with a volume of its own made for them."""

@@ -15,7 +15,7 @@ from ..archive.adapters import Rejoined
 from ..archive.capture import survey
 from ..archive.compare import read_some
 from ..archive.container import Archive, ArchiveKind
-from ..archive.full import FullImage, PartitionImage
+from ..archive.full import PartitionImage
 from ..archive.incremental import unpack_incremental
 from ..archive.placement import Place
 from ..archive.positional import JoinedReader, Positional
@@ -45,7 +45,7 @@ _UNIT = 4096        # bytes; what image files and disks give back
 class RestoreOptions:
     """How to restore; the fields are the options of `bpscript image restore` (see the manual).
 
-    `key` is the file of a public key: an archive that it did not sign is refused. `temp_folder` is for images of other
+    `partition` takes one partition out of the archive of a disk. `key` is the file of a public key: an archive that it did not sign is refused. `temp_folder` is for images of other
     programs that cannot be read in place.
     """
 
@@ -53,6 +53,7 @@ class RestoreOptions:
     verify: bool = False
     resize_last: bool = False
     discard: bool = False
+    partition: int | None = None
     key: Path | None = None
     write_real_disks: bool = False
     temp_folder: Path | None = None
@@ -103,6 +104,8 @@ class Restorer:
                 raise UsageError("--discard is for partitions, not for files in a directory")
             with self._volume(disk, number) as volume:
                 return self._files(volume, follow_links(volume, place.path))
+        if number is None and self._is_disk and self._options.partition is None:
+            return self._disk(disk)
         if self._options.resize_last:
             raise UsageError(f"{self._name} is no archive of a whole disk: there is no last partition to resize")
         geometry = geometry_of(disk, "")
@@ -123,13 +126,40 @@ class Restorer:
         with closing(open_volume(disk.device, clock=self._clock, code_page=disk.code_page)) as volume:
             yield volume
 
+    def _disk(self, disk: Disk) -> Restored:
+        from ..archive.disk_image import DiskImage  # noqa: PLC0415 - only for disks
+        from ..archive.disk_restore import restore_disk  # noqa: PLC0415
+
+        assert self._archive is not None        # it is a disk's
+        options = self._options
+        disk.forget()
+        done = restore_disk(
+            DiskImage.of(self._archive), disk.device, resize_last=options.resize_last, rewrite=options.rewrite.upper(), verify=options.verify,
+            clock=self._clock, code_page=disk.code_page, events=self._events,
+        )
+        if options.discard:
+            for entry in disk.table().partitions:
+                if not entry.is_extended:
+                    discard_free(disk.partition(entry.number), clock=self._clock, code_page=disk.code_page, events=self._events)
+        return done
+
+    @property
+    def _is_disk(self) -> bool:
+        return self._archive is not None and self._archive.header.kind is ArchiveKind.DISK
+
     @property
     def _holds_files(self) -> bool:
         return self._archive is not None and self._archive.header.kind is ArchiveKind.INCREMENTAL
 
     def _image(self, code_page: str) -> PartitionImage:
+        if self._is_disk and self._options.partition is None:
+            raise UsageError(f"{self._name} is the archive of a whole disk", hint=f"name one of its partitions, for example {self._name}:1")
         if self._archive is not None:
-            return FullImage(self._archive)
+            from ..archive.disk_image import open_partition_image  # noqa: PLC0415 - only for disks
+
+            return open_partition_image(self._archive, self._options.partition)
+        if self._options.partition is not None:
+            raise UsageError(f"{self._name} is an image of another program: it is restored as a whole")
         from ..archive.foreign import open_image  # noqa: PLC0415 - few images are of others
 
         return open_image(self._data, clock=self._clock, code_page=code_page, temp_folder=self._options.temp_folder, in_order=True)

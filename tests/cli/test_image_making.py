@@ -18,7 +18,7 @@ from bpscript.base.events import Event
 from bpscript.cli.main import main
 from bpscript.machine.capturing import CaptureOptions
 from tests.cli.images import ext_image, fat_image, flip, make_tree
-from tests.oracles import e2fsck, fsck_fat, mtools, run_tool
+from tests.oracles import e2fsck, fsck_fat, mtools, run_tool, sfdisk_table, sfdisk_verify
 
 MIB = 1 << 20
 FAT_AT, EXT_AT = 1 * MIB, 41 * MIB
@@ -165,6 +165,35 @@ def test_filters_leave_files_out_of_the_volume(made: Path, tmp_path: Path) -> No
     names = subprocess.run(["debugfs", "-R", "ls -p /etc", target], capture_output=True, text=True, check=True).stdout
     assert "deep" in names
     assert "fstab" not in names
+
+
+# --- whole disks -----------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_disk_goes_to_a_larger_one(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert image("capture", made / "disk.img", tmp_path / "d.imz") == 0
+    assert "of a disk in" in capsys.readouterr().out
+    target = new_disk(tmp_path / "new.img", "LINUX-EXT2:20", "120M")
+    assert image("restore", tmp_path / "d.imz", target, "--resize-last", "--verify", "--discard") == 0
+    sfdisk_verify(target)
+    assert [row["size"] // 2048 for row in sfdisk_table(target)["partitions"]] == [40, 79]     # MB
+    fsck_fat(target, FAT_AT)
+    e2fsck(target, EXT_AT)
+    assert ext_file(target, "/etc/fstab").decode() == TEXT
+    assert filesystem(target, 2, capsys) == "EXT4"
+
+
+def test_one_partition_out_of_the_archive_of_a_disk(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert image("capture", made / "disk.img", tmp_path / "d.imz", "--no-verify") == 0
+    target = new_disk(tmp_path / "new.img")
+    assert image("restore", f"{tmp_path / 'd.imz'}:2", f"{target}:2") == 0
+    e2fsck(target, EXT_AT)
+    assert image("restore", tmp_path / "d.imz", f"{target}:2") == 2
+    assert "name one of its partitions" in capsys.readouterr().err
+    assert image("restore", f"{tmp_path / 'd.imz'}:3", f"{target}:2") == 1
+    assert "no partition 3" in capsys.readouterr().err
+    assert image("capture", target, tmp_path / "e.imz", "--exclude", "x") == 2
+    assert "files are chosen on a partition" in capsys.readouterr().err
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

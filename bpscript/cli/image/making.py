@@ -45,7 +45,7 @@ def add_to(declare: Declare) -> None:
     sub.add_argument("--temp", metavar="DIR", help="where it is made")
 
     sub = declare("restore", restore, "restore linux.imz disk.img:1")
-    sub.add_argument("archive", metavar="ARCHIVE", help="ours, or an image of another program; - is standard input")
+    sub.add_argument("archive", metavar="ARCHIVE", help="ours, or an image of another program; ARCHIVE:N is one partition out of the archive of a disk; - is standard input")
     sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION, a disk or partition without a number; files go into IMG:PARTITION/path or a folder of this host")
     sub.add_argument("--rewrite", choices=("auto", "all", "diff"), default="auto", help="write what differs (diff), everything (all), or see what pays (auto, the default)")
     sub.add_argument("--verify", action="store_true", help="read everything back, from the medium where the host lets us")
@@ -78,16 +78,17 @@ def capture(options: argparse.Namespace) -> int:
 
 def restore(options: argparse.Namespace) -> int:
     """`image restore`."""
+    name, partition = split_partition(options.archive)
     chosen = RestoreOptions(
-        rewrite=options.rewrite, verify=options.verify, resize_last=options.resize_last, discard=options.discard,
+        rewrite=options.rewrite, verify=options.verify, resize_last=options.resize_last, discard=options.discard, partition=partition,
         key=_readable(options.key), write_real_disks=options.write_real_disk, temp_folder=_folder(options.temp),
     )
-    with about(options.archive):
-        if options.archive == "-":
+    with about(name):
+        if name == "-":
             done = restore_archive(sys.stdin.buffer, options.place, chosen, events=events())
         else:
-            need_archive(options.archive)
-            done = restore_archive(options.archive, options.place, chosen, events=events())
+            need_archive(name)
+            done = restore_archive(name, options.place, chosen, events=events())
     print(restored_line(options.place, done))
     return DONE
 
@@ -104,6 +105,14 @@ def filters_of(pairs: list[tuple[str, str]]) -> Filters:
         except StorageError as error:
             raise UsageError(f'--include "{pattern}" has no --exclude before it', hint='for example --exclude "tmp/*" --include "tmp/keep"') from error
     return filters
+
+
+def split_partition(text: str) -> tuple[str, int | None]:
+    """`disk.imz:2`: the archive, and a partition of the disk in it. An existing file of the whole name wins."""
+    name, colon, number = text.rpartition(":")
+    if not colon or not number.isdecimal() or Path(text).exists() or not Path(name).exists():
+        return text, None
+    return name, int(number)
 
 
 def need_archive(name: str) -> None:
@@ -126,7 +135,7 @@ def events() -> Sink:
 
 def captured_line(name: str, done: "Captured") -> str:
     """What a capture made, in a line."""
-    what = "files" if done.filesystem == "FOLDER" else done.filesystem
+    what = {"FOLDER": "files", "RAW": "contents"}.get(done.filesystem, done.filesystem)
     checked = "read back and compared" if done.verified else "not read back"
     return f"{name}: {format_size(done.used)} of {what} in {format_size(done.stored)}, {checked}"
 
