@@ -36,14 +36,17 @@ from . import records
 from .ahead import decode_ahead
 from .crew import Crew, default_threads
 from .opening import (
+    SECTION_START,
     FoundHeader,
     Tail,
+    check_tag,
     find_end,
     finish_stream,
     next_frame,
     open_section,
     read_header,
     read_tail,
+    section_flags,
     seek_table_of,
 )
 from .positional import JoinedBytes, Positional, close, read_exactly
@@ -100,11 +103,14 @@ class Chunk:
 class Archive:
     """An archive that was opened. See the top of this module."""
 
-    def __init__(self, header: FoundHeader, tail: Tail | None, source: Positional | None, stream: Reader | None) -> None:
+    def __init__(
+        self, header: FoundHeader, tail: Tail | None, source: Positional | None, stream: Reader | None, known: Iterable[bytes]
+    ) -> None:
         self.header = header.header
         self.table = tail.table if tail else None       # None until a stream has ended
         self.signature = tail.signature if tail else None
         self._header = header
+        self._known = frozenset(known)
         self._source = source
         self._stream = stream
         self._positions = tail.positions if tail else array("Q")     # of every record, and the end of the last
@@ -119,14 +125,15 @@ class Archive:
     def open(cls, source: Positional, known: Iterable[bytes] = KNOWN_SECTIONS) -> "Archive":
         """Check header, table and fragments. Raises FormatError."""
         header = read_header(source.read, source.size, known)
-        archive = cls(header, read_tail(source, header, find_end(source)), source, None)
+        archive = cls(header, read_tail(source, header, find_end(source)), source, None, known)
         archive._check_borders()
+        archive._check_tags()
         return archive
 
     @classmethod
     def open_stream(cls, reader: Reader, known: Iterable[bytes] = KNOWN_SECTIONS) -> "Archive":
         """Check the header. Raises FormatError."""
-        return cls(read_header(lambda _, length: read_exactly(reader, length, "archive"), None, known), None, None, reader)
+        return cls(read_header(lambda _, length: read_exactly(reader, length, "archive"), None, known), None, None, reader, known)
 
     def close(self) -> None:
         """Close what the archive is read from."""
@@ -177,7 +184,10 @@ class Archive:
         return bisect_right(self._starts, offset) - 1
 
     def section(self, tag: bytes) -> bytes | None:
-        """A section of the header or of those after the chunks; None when there is none. Raises FormatError."""
+        """A section of the header or of those after the chunks; None when there is none. Raises FormatError.
+
+        Of a section that is not known and larger than 1 MiB there are no contents.
+        """
         if tag in self.header.sections:
             return self.header.sections[tag]
         if self._source is None:
@@ -187,7 +197,7 @@ class Archive:
             if name == tag:
                 if length > MAX_HEADER:
                     raise FormatError(f"archive section {repr(tag)[1:]} has {length} bytes, at most {MAX_HEADER} are allowed")
-                return open_section(self._source.read(position, length), tag, digest)
+                return open_section(self._source.read(position, length), tag, digest, self._known)
             position += length
         return None
 
@@ -340,6 +350,15 @@ class Archive:
             if self.signature is not None:
                 self.signature.check(self.table.root)
 
+    def _check_tags(self) -> None:
+        """Sections after the chunks are known or optional, and there once."""
+        position, seen = self._positions[-1], {records.META, *self.header.sections}
+        for tag, length, _ in self._need_table().sections:
+            start = self._source.read(position, min(length, SECTION_START)) if self._source is not None else b""
+            check_tag(tag, section_flags(start), seen, self._known)
+            seen.add(tag)
+            position += length
+
     def _check_record(self, index: int, record: ChunkRecord) -> None:
         """The record before a chunk must be the table's: those who can read in order only have nothing else."""
         if self._source is not None and self._source.read(self._positions[index], CHUNK_FRAME_SIZE) != record.frame():
@@ -392,6 +411,7 @@ class Archive:
         entries = blake3()
         offset = index = 0
         sections: list[tuple[bytes, int, bytes]] = []
+        room = MAX_HEADER
         while True:
             tag, payload = next_frame(stream)
             if tag == CHUNK_TAG and not sections:
@@ -405,7 +425,9 @@ class Archive:
                 index += 1
             elif tag == SECTION_TAG and len(sections) < records.MAX_SECTIONS:
                 whole = skippable(payload)
-                name, _, content, _ = records.unpack_section(memoryview(payload)[4:], MAX_HEADER)
+                name, flags, content, _ = records.unpack_section(memoryview(payload)[4:], room, self._known)
+                room -= len(content)
+                check_tag(name, flags, {records.META, *self.header.sections, *self._stream_sections}, self._known)
                 self._stream_sections[name] = content
                 sections.append((name, len(whole), blake3_of(whole)))
             elif tag == TABLE_TAG:

@@ -19,8 +19,10 @@ from typing import IO, Protocol, cast
 
 from ..base.errors import FormatError, NoSpaceError
 from ..base.sources import Reader
+from ..base.units import format_size
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import DosFacts, Facts, FileKind, UnixFacts
+from . import zip_packed
 from .packing import STEP, Prefixed, packing_of, unpacked
 from .plan import DIRECTORY, HARD_LINK, MAX_ENTRIES, Planned, planned
 from .positional import Positional, positional
@@ -40,8 +42,8 @@ class ForeignFiles(Protocol):
         """Whether its names come from where case makes no difference."""
         ...
 
-    def plan(self) -> list[Planned]:
-        """Every entry. Raises FormatError."""
+    def plan(self, room: int | None = None) -> list[Planned]:
+        """Every entry. Raises FormatError; NoSpaceError as soon as the files have more than `room` bytes."""
         ...
 
     def entries(self) -> Iterator[TarEntry]:
@@ -107,15 +109,24 @@ class TarFiles:
         self._reader: TarReader | None = None
         self._last: dict[str, int] = {}     # path → number of the entry that counts
 
-    def plan(self) -> list[Planned]:
-        """Reads the whole tar. Raises FormatError."""
+    def plan(self, room: int | None = None) -> list[Planned]:
+        """Reads the whole tar. Raises FormatError, NoSpaceError."""
         found: list[Planned] = []
         repeated = False
+        total = 0       # bytes of files; those that are there again count once
         for entry in self._read():
             if len(found) >= MAX_ENTRIES:
                 raise FormatError(f"{self._name} has more than {MAX_ENTRIES} entries")
             item = planned(entry.path, entry.facts, entry.link)
-            repeated = repeated or item.path in self._last
+            if item.path in self._last:
+                repeated = True
+                total -= found[self._last[item.path]].size
+            total += item.size
+            if room is not None and total > room:       # now, and not when gigabytes of nothing are unpacked
+                raise NoSpaceError(
+                    f"the files of {self._name} need {format_size(total)} or more, the target has {format_size(room)} in all:"
+                    f" {total - room} bytes too few"
+                )
             self._last[item.path] = len(found)
             found.append(item)
         check_links(found, self._name)
@@ -152,9 +163,9 @@ class ZipFiles:
     def __init__(self, source: Positional, name: str, stack: ExitStack) -> None:
         """Raises FormatError."""
         self._name = name
-        file = cast("IO[bytes]", stack.enter_context(closing(_Cursor(source))))
+        self._file = cast("IO[bytes]", stack.enter_context(closing(_Cursor(source))))
         try:
-            self._zip = stack.enter_context(zipfile.ZipFile(file))
+            self._zip = stack.enter_context(zipfile.ZipFile(self._file))
         except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, OSError, EOFError, NotImplementedError, IndexError, struct.error) as error:
             raise FormatError(f"{name} is a damaged zip archive: {error}") from error
         self._infos = self._zip.infolist()
@@ -162,7 +173,7 @@ class ZipFiles:
             raise FormatError(f"{name} has more than {MAX_ENTRIES} entries")
         self.ignores_case = bool(self._infos) and all(info.create_system in _DOS_SYSTEMS for info in self._infos)
 
-    def plan(self) -> list[Planned]:
+    def plan(self, room: int | None = None) -> list[Planned]:
         """From the directory at the end; symbolic links are read for their targets. Raises FormatError."""
         found = []
         seen: set[str] = set()
@@ -210,12 +221,19 @@ class ZipFiles:
     def _contents(self, info: zipfile.ZipInfo, path: str) -> Iterator[memoryview]:
         """Exactly `file_size` bytes whose CRC-32 is right. Raises FormatError."""
         size = 0
+        import lzma  # noqa: PLC0415 - only for zip
+
         try:
-            with self._zip.open(info) as reader:
-                while data := reader.read(STEP):
+            if info.compress_type in zip_packed.METHODS and not info.flag_bits & 1:
+                for data in zip_packed.contents(self._file, info, f'{self._name}: "{path}"'):
                     size += len(data)
                     yield memoryview(data)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error) as error:
+            else:
+                with self._zip.open(info) as reader:
+                    while data := reader.read(STEP):
+                        size += len(data)
+                        yield memoryview(data)
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error) as error:
             raise FormatError(f'{self._name}: "{path}" is damaged: {error}') from error
         if size != info.file_size:
             raise FormatError(f'{self._name}: "{path}" has {size} bytes, expected {info.file_size}')

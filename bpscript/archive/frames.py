@@ -79,11 +79,7 @@ def check_zero_frame(chunk: ChunkRecord, frame: Buffer) -> None:
 def decode_into(decompressor: zstandard.ZstdDecompressor, frame: Buffer, target: memoryview, what: str) -> None:
     """Decode exactly one frame that fills `target` exactly. Raises FormatError."""
     try:
-        found = zstandard.get_frame_parameters(frame)
-        if found.content_size != len(target) or found.window_size > _MAX_WINDOW:
-            raise FormatError(f"{what}: its frame holds {found.content_size} bytes, expected {len(target)}")
-        if not found.has_checksum or memoryview(frame)[4] & _NEVER_SET:
-            raise FormatError(f"{what} is damaged: its frame has no checksum, or an impossible descriptor")
+        _check_parameters(zstandard.get_frame_parameters(frame), frame, len(target), what)
         # One call that has the whole frame and the whole room takes the direct way, without a window of its own.
         with decompressor.stream_reader(frame, read_size=len(memoryview(frame)), read_across_frames=False) as reader:
             count = reader.readinto(target)
@@ -92,25 +88,38 @@ def decode_into(decompressor: zstandard.ZstdDecompressor, frame: Buffer, target:
         raise FormatError(f"{what} is damaged: {error}") from error
     if not ended:
         raise FormatError(f"{what}: its frame gave {count} bytes, expected {len(target)}")
-    if _frame_end(frame) != len(memoryview(frame)):
-        raise FormatError(f"{what} is damaged: there are bytes behind its frame")
+    _check_end(frame, what)
 
 
-def _frame_end(frame: Buffer) -> int:
-    """Where a frame that was decoded ends (RFC 8878 3.1.1): the decoder does not tell, and takes no notice of what follows."""
+def _check_parameters(found: zstandard.FrameParameters, frame: Buffer, length: int, what: str) -> None:
+    if found.content_size != length or found.window_size > _MAX_WINDOW:
+        raise FormatError(f"{what}: its frame holds {found.content_size} bytes, expected {length}")
+    if not found.has_checksum or memoryview(frame)[4] & _NEVER_SET:
+        raise FormatError(f"{what} is damaged: its frame has no checksum, or an impossible descriptor")
+
+
+def _check_end(frame: Buffer, what: str) -> None:
+    """A frame that was decoded ends where it should (RFC 8878 3.1.1): the decoder takes no notice of what follows."""
     position, last = zstandard.frame_header_size(frame), 0
     view = memoryview(frame)
     while not last:     # ends: the decoder came to the last block
         block = view[position] | view[position + 1] << 8 | view[position + 2] << 16
         last = block & 1
         position += 4 if block & 6 == _RLE_BLOCK else 3 + (block >> 3)
-    return position + _CHECKSUM_SIZE
+    if position + _CHECKSUM_SIZE != len(view):
+        raise FormatError(f"{what} is damaged: there are bytes behind its frame")
 
 
 def decode_small(frame: bytes, length: int, what: str) -> bytes:
     """A frame of known length, as fresh bytes. Raises FormatError."""
     if length > _MAX_SMALL:
         raise FormatError(f"archive {what}: {length} bytes are more than the {_MAX_SMALL} allowed")
-    target = bytearray(length)
-    decode_into(zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW), frame, memoryview(target), f"archive {what}")
-    return bytes(target)
+    what = f"archive {what}"
+    try:
+        found = zstandard.get_frame_parameters(frame)
+        _check_parameters(found, frame, length, what)
+        content = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompress(frame)     # of one frame, of this size
+    except zstandard.ZstdError as error:
+        raise FormatError(f"{what} is damaged: {error}") from error
+    _check_end(frame, what)
+    return content

@@ -11,6 +11,7 @@ from .positional import JoinedReader, Positional
 from .ranges import Ranges
 from .records import BOOT, USED, ArchiveKind, Json
 
+_MAX_TEXT = 256         # characters of a label and the like
 RAW = "RAW"             # no file system we know: everything is used
 BOOT_SIZE = 8192        # bytes of the section BOOT: all boot sectors of a FAT32 volume, with 512-byte sectors
 
@@ -186,7 +187,7 @@ class FullImage(PartitionImage):
 def meta_text(meta: Mapping[str, Json], key: str) -> str:
     """A text of META, "" when it is not there. Raises FormatError."""
     value = meta.get(key, "")
-    if not isinstance(value, str) or len(value) > 1024:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
         raise FormatError(f"archive header: {key} is not a text")
     return value
 

@@ -178,8 +178,10 @@ def read_names(archive: Archive) -> list[Planned]:
     section = archive.section(NAME)
     if section is None:
         raise FormatError("archive: the table of names is missing")
+    if section.count(0) > 3 * MAX_ENTRIES:      # before it becomes that many texts
+        raise FormatError(f"archive: the table of names has more than {MAX_ENTRIES} entries")
     fields = section.decode(errors="surrogateescape").split("\0")
-    if fields.pop() or len(fields) % 3 or len(fields) // 3 > MAX_ENTRIES:
+    if fields.pop() or len(fields) % 3:
         raise FormatError("archive: the table of names is damaged")
     plan: list[Planned] = []
     for head, path, link in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
@@ -206,8 +208,10 @@ def read_removals(archive: Archive) -> list[str] | None:
     section = archive.section(BASE)
     if section is None:
         return None
+    if section.count(0) > MAX_ENTRIES:
+        raise FormatError(f"archive: the list of removed files has more than {MAX_ENTRIES} entries")
     paths = section.decode(errors="surrogateescape").split("\0")
-    if paths.pop() or len(paths) > MAX_ENTRIES or not all(map(is_clean_path, paths)):
+    if paths.pop() or not all(map(is_clean_path, paths)):
         raise FormatError("archive: the list of removed files is damaged")
     return paths
 

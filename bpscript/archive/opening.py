@@ -4,7 +4,7 @@ Everything a hostile archive can get wrong is refused here, with allocations bou
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from ..base.errors import FormatError
@@ -15,7 +15,9 @@ from .records import (
     CHUNK_FRAME_SIZE,
     CHUNK_TAG,
     HEADER_TAG,
+    MAX_CHUNKS,
     MAX_HEADER,
+    MAX_SECTIONS,
     OUR_MAGIC,
     SECTION_TAG,
     SEEK_TABLE_MAGIC,
@@ -25,9 +27,18 @@ from .records import (
     Header,
     blake3_of,
 )
-from .table import SEEK_FOOTER_SIZE, SIGNATURE_FRAME_SIZE, Signature, Table, seek_table, seek_table_size
+from .table import (
+    SEEK_ENTRY_SIZE,
+    SEEK_FOOTER_SIZE,
+    SIGNATURE_FRAME_SIZE,
+    Signature,
+    Table,
+    seek_table,
+    seek_table_size,
+)
 
-_MAX_TABLE = 1 << 30        # bytes of a table or seek table
+_MAX_TABLE = 1 << 30        # bytes of a table
+_MAX_SEEK_TABLE = 64 + SEEK_ENTRY_SIZE * (2 * MAX_CHUNKS + MAX_SECTIONS + 3)    # bytes: header, records, frames, sections, table, signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,10 @@ def next_frame(stream: Reader) -> tuple[bytes, bytes]:
     magic, length = SKIPPABLE.unpack(read_exactly(stream, SKIPPABLE.size, "archive"))
     if magic != OUR_MAGIC or length > _MAX_TABLE:
         raise FormatError(f"archive: unexpected frame (magic {magic:08X}, {length} bytes)")
-    payload = read_exactly(stream, length, "archive")
+    tag = read_exactly(stream, min(length, 4), "archive")
+    if length > MAX_HEADER and tag != TABLE_TAG:
+        raise FormatError(f"archive: frame {repr(tag)[1:]} has {length} bytes, at most {MAX_HEADER} are allowed")
+    payload = tag + read_exactly(stream, length - len(tag), "archive")
     if payload[:4] == CHUNK_TAG and length != CHUNK_FRAME_SIZE - SKIPPABLE.size:
         raise FormatError(f"archive: a chunk record has {length} bytes")
     return payload[:4], payload
@@ -116,7 +130,7 @@ def find_end(source: Positional) -> int:
         if end < SEEK_FOOTER_SIZE:
             continue
         length = seek_table_size(source.read(end - SEEK_FOOTER_SIZE, SEEK_FOOTER_SIZE))
-        if length is None or length > end:
+        if length is None or length > min(end, _MAX_SEEK_TABLE):
             continue
         # The frames that the table counts must reach exactly to the table itself.
         frames = array("I")
@@ -183,11 +197,27 @@ def seek_table_of(table: Table, header: FoundHeader, signature: Signature | None
     return seek_table(frames)
 
 
-def open_section(frame: bytes, tag: bytes, digest: bytes) -> bytes:
+SECTION_START = SKIPPABLE.size + 12     # bytes: frame header, tag of the frame, tag and flags of the section
+
+
+def section_flags(start: bytes) -> int:
+    """The flags of a section, from the beginning of its frame."""
+    return int.from_bytes(start[SECTION_START - 4 :], "little")
+
+
+def check_tag(tag: bytes, flags: int, seen: Collection[bytes], known: Collection[bytes]) -> None:
+    """Raise FormatError for a section after the chunks that is there twice, or neither known nor optional."""
+    if tag in seen:
+        raise FormatError(f"archive: section {repr(tag)[1:]} stands twice")
+    if tag not in known and not flags & records.FLAG_OPTIONAL:
+        raise FormatError(f"archive needs section {repr(tag)[1:]}, which this program does not know")
+
+
+def open_section(frame: bytes, tag: bytes, digest: bytes, known: Collection[bytes]) -> bytes:
     """The contents of a section frame. Raises FormatError when it is not the one that the table names."""
     if blake3_of(frame) != digest or frame[SKIPPABLE.size : SKIPPABLE.size + 4] != SECTION_TAG:
         raise FormatError(f"archive section {repr(tag)[1:]} is damaged: its hash does not agree")
-    name, _, content, _ = records.unpack_section(memoryview(frame)[SKIPPABLE.size + 4 :], MAX_HEADER)
+    name, _, content, _ = records.unpack_section(memoryview(frame)[SKIPPABLE.size + 4 :], MAX_HEADER, known)
     if name != tag:
         raise FormatError(f"archive section {repr(tag)[1:]} is named {repr(name)[1:]} inside")
     return content

@@ -15,7 +15,7 @@ STEP = 1 << 20
 _MORSEL = 1 << 10           # bytes given to zstd at once: they stand for at most 44 MiB (4 bytes for a 128 KiB block)
 _ZSTD_STEP = 256 << 10      # bytes that `UnpackedReader` reads at once
 _MAX_WINDOW = 1 << 27       # what `zstd -d` takes without asking
-_MAX_MEMORY = 256 << 20     # for xz; `xz -9` needs 65 MiB
+MAX_MEMORY = 256 << 20     # for xz; `xz -9` needs 65 MiB
 
 
 def packing_of(start: bytes) -> str | None:
@@ -272,7 +272,15 @@ class _Library:
 def _xz() -> _Unpacker:
     import lzma  # noqa: PLC0415
 
-    return _Library(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_MEMORY))
+    return _Library(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_MEMORY))
+
+
+def raw_lzma(dictionary: int, *, lc: int, lp: int, pb: int) -> _Unpacker:
+    """LZMA without any header; `dictionary` in bytes, at most MAX_MEMORY. Raises lzma.LZMAError from `feed`."""
+    import lzma  # noqa: PLC0415
+
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}]
+    return _Library(lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters))
 
 
 def _bzip2() -> _Unpacker:

@@ -17,6 +17,7 @@ FILE, DIRECTORY, SYMLINK, HARD_LINK = "f", "d", "l", "h"
 OTHERS = {"c": FileKind.CHARACTER_DEVICE, "b": FileKind.BLOCK_DEVICE, "p": FileKind.FIFO}
 CODES = {FileKind.FILE: FILE, FileKind.DIRECTORY: DIRECTORY, FileKind.SYMLINK: SYMLINK} | {kind: code for code, kind in OTHERS.items()}
 _WORDS = {SYMLINK: "link", HARD_LINK: "link"}
+MAX_DEPTH = 400                 # directories inside each other; a path of the kernel has 4096 bytes
 MAX_ENTRIES = 1 << 21           # of one archive: 2 million, ten times a full Linux system
 
 
@@ -124,6 +125,8 @@ class _Check:
         folded_parent = (self._fold(parent) if self._folds else parent) if parent else ""
         before = self._kinds.get(folded_parent)
         if before is None:
+            if path.count("/") > MAX_DEPTH:
+                raise StorageError(f'"{path[:60]}..." has {path.count("/")} directories inside each other, at most {MAX_DEPTH} are possible')
             if folded_parent in self._left_out:
                 raise FormatError(f'"{path}" lies in "{parent}", which is not a directory in this archive')
             self._entry(parent, 0, is_directory=True, is_file=False)    # archives of others leave parents out
@@ -138,6 +141,8 @@ class _Check:
                 raise FormatError(f'"{path}" is both a directory and something else in this archive')
             return
         self._kinds[folded] = is_directory
+        if len(self._kinds) > 2 * MAX_ENTRIES:
+            raise StorageError(f"more than {2 * MAX_ENTRIES} files and directories")
         if self._folds:
             self._seen[folded] = path
         self._check_name(name, path)

@@ -18,6 +18,7 @@ from ..blocks.device import HasDataRanges
 from ..filesystems.filesystem import Filesystem
 
 MAX_FRAGMENTS = 999_999
+_AT_ONCE = 17 << 20     # bytes asked for in one call: any chunk; what is longer may be a lie, and a reader may take the room beforehand
 
 
 class Positional(Protocol):
@@ -235,7 +236,7 @@ class JoinedReader:
 
 def read_exactly(reader: Reader | _Seekable, length: int, what: str) -> bytes:
     """`length` bytes in order. Raises FormatError when the end comes before."""
-    data = reader.read(length)
+    data = reader.read(min(length, _AT_ONCE))
     if len(data) == length:
         return data
     pieces, missing = [data], length - len(data)

@@ -130,13 +130,14 @@ class Ranges:
         if not 0 < unit <= 1 << 20 or unit & (unit - 1) or count > MAX_RANGES or len(data) != _FIXED.size + 8 * count:
             raise FormatError(f"archive header: list of used ranges is damaged (unit {unit}, {count} ranges, {len(data)} bytes)")
         numbers = array("I")
-        numbers.frombytes(data[_FIXED.size :])
+        numbers.frombytes(memoryview(data)[_FIXED.size :])
         _little(numbers)
+        view = memoryview(numbers)      # without copies: there may be millions
         result = cls()
         position = 0
         starts = result.starts
         ends = result.ends
-        for gap, length in zip(numbers[:count], numbers[count:], strict=True):
+        for gap, length in zip(view[:count], view[count:], strict=True):
             start = position + gap * unit
             position = start + length * unit
             if position > size:

@@ -11,9 +11,10 @@ An archive is a sequence of Zstandard frames (RFC 8878). Ours stand in skippable
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 
 from ..base.errors import FormatError
@@ -114,6 +115,7 @@ def zero_frame_size(length: int) -> int:
     return _ZERO_HEADER.size + 4 * -(-length // _BLOCK)
 
 
+@lru_cache(maxsize=4)
 def zero_frame(length: int) -> bytes:
     """The one Zstandard frame that stands for `length` zeros: blocks of one repeated byte (RFC 8878 3.1.1.2, RLE_Block).
 
@@ -137,6 +139,8 @@ HEADER_LIMIT = SKIPPABLE.size + MAX_HEADER
 FLAG_OPTIONAL = 1                      # a reader that does not know the section may pass over it
 FLAG_ZSTD = 2                          # stored as one Zstandard frame
 META, USED, BOOT, TABLE_BYTES = b"META", b"USED", b"BOOT", b"TABL"
+_MAX_UNKNOWN = 1 * MIB
+_SECTION_LIMITS = {META: MAX_META, USED: 8 + 8 * (4 << 20), BOOT: 64 * KIB}     # bytes; USED: see `ranges.py`
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
@@ -180,8 +184,11 @@ def pack_section(tag: bytes, content: bytes, *, optional: bool = False) -> bytes
     return _SECTION_FIXED.pack(tag, flags, len(content), len(stored)) + stored
 
 
-def unpack_section(data: memoryview, room: int) -> tuple[bytes, int, bytes, int]:
-    """Tag, flags, contents and how many bytes of `data` it took; at most `room` bytes of contents. Raises FormatError."""
+def unpack_section(data: memoryview, room: int, known: Collection[bytes]) -> tuple[bytes, int, bytes, int]:
+    """Tag, flags, contents and how many bytes of `data` it took; at most `room` bytes of contents. Raises FormatError.
+
+    A few KiB can stand for all that `room` allows: what is not known and larger than a MiB is passed over, its contents are b"".
+    """
     if len(data) < _SECTION_FIXED.size:
         raise FormatError("archive: a section is cut short")
     tag, flags, length, stored = _SECTION_FIXED.unpack_from(data)
@@ -189,6 +196,10 @@ def unpack_section(data: memoryview, room: int) -> tuple[bytes, int, bytes, int]
     name = repr(tag)[1:]
     if end > len(data) or length > room or (stored != length and not flags & FLAG_ZSTD):
         raise FormatError(f"archive: section {name} has impossible lengths ({length} bytes in {stored}, {len(data)} there)")
+    if length > _SECTION_LIMITS.get(tag, MAX_HEADER):
+        raise FormatError(f"archive: section {name} has {length} bytes, at most {_SECTION_LIMITS[tag]} are allowed")
+    if length > _MAX_UNKNOWN and flags & FLAG_OPTIONAL and tag not in known:
+        return tag, flags, b"", end
     content = bytes(data[_SECTION_FIXED.size : end])
     if flags & FLAG_ZSTD:
         from .frames import decode_small  # noqa: PLC0415 - frames needs this module
@@ -215,7 +226,7 @@ def parse_header(payload: bytes, known: Iterable[bytes]) -> Header:
     rest, room = memoryview(payload)[_HEADER_FIXED.size : -32], MAX_HEADER
     known = {META, USED, BOOT, TABLE_BYTES, *known}
     for _ in range(section_count):
-        tag, flags, content, taken = unpack_section(rest, room)
+        tag, flags, content, taken = unpack_section(rest, room, known)
         rest, room = rest[taken:], room - len(content)
         if flags & FLAG_OPTIONAL:
             optional.add(tag)
@@ -231,8 +242,6 @@ def parse_header(payload: bytes, known: Iterable[bytes]) -> Header:
 
 
 def _parse_meta(data: bytes) -> dict[str, Json]:
-    if len(data) > MAX_META:
-        raise FormatError(f"archive header: section META has {len(data)} bytes, at most {MAX_META} are allowed")
     try:
         meta = json.loads(data.decode())
     except (ValueError, RecursionError) as error:       # UnicodeDecodeError is a ValueError

@@ -73,6 +73,9 @@ _PLAIN_PATH = re.compile(r"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*\Z").match
 _FRACTION = re.compile(rb"(\d\d) mtime=(\d{1,11})\.(\d{1,9})\n").match
 _SPARSE = b"GNU.sparse."
 _REPEATED = {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}
+_MAX_GLOBALS = 1 << 10   # things that global headers say: every entry is asked for all of them
+_MAX_EXTENDED = 16       # extended headers of one entry: tar writes at most three
+_MAX_PADDING = 64 << 20  # bytes behind the end mark; tar fills up to its blocking factor, a tape to its blocks
 _ENDS = b"\0 "           # what stands after octal digits
 _Extension = dict[bytes, bytes]
 
@@ -107,6 +110,7 @@ class TarReader:
 
     def __iter__(self) -> Iterator[TarEntry]:
         extension: _Extension = {}
+        extended = 0        # extended headers before this entry
         while True:
             if self._owed:
                 self._skip(self._owed)
@@ -121,9 +125,12 @@ class TarReader:
                 return
             if header[5] in _EXTENSIONS:
                 extension = self._read_extension(header, extension)
+                extended += header[5] != PAX_GLOBAL
+                if extended > _MAX_EXTENDED:
+                    raise FormatError(f"{self._what}: more than {_MAX_EXTENDED} extended headers for one entry at byte {self._at()}")
                 continue
             entry = self._entry(header, {**self._globals, **extension} if self._globals else extension)
-            extension = {}
+            extension, extended = {}, 0
             if entry is not None:
                 yield entry
 
@@ -213,8 +220,10 @@ class TarReader:
 
     def _drain(self) -> None:
         """Read what follows the end mark (padding), so that whoever gives the buffers sees the end of the stream."""
+        end = self._at() + _MAX_PADDING
         while self._next_buffer():
-            pass
+            if self._offset > end:
+                raise FormatError(f"{self._what} goes on for more than {_MAX_PADDING} bytes behind its end mark")
 
     def _header(self) -> tuple[bytes, ...] | None:
         """The fields of the next header; None at the end mark."""
@@ -252,6 +261,8 @@ class TarReader:
             self._globals |= self._records(data, where)
             if sum(map(len, self._globals)) + sum(map(len, self._globals.values())) > MAX_EXTENSION:
                 raise FormatError(f"{self._what}: its global headers have more than {MAX_EXTENSION} bytes")
+            if len(self._globals) > _MAX_GLOBALS:
+                raise FormatError(f"{self._what}: its global headers have more than {_MAX_GLOBALS} keys")
             return extension
         if kind == GNU_VOLUME:
             return extension
@@ -263,6 +274,7 @@ class TarReader:
     def _records(self, data: bytes, where: str) -> _Extension:
         """The records of a pax header: "length key=value\\n"."""
         found: _Extension = {}
+        repeated: list[bytes] = []
         position, end = 0, len(data)
         while position < end:
             space = data.find(b" ", position, position + 20)
@@ -275,11 +287,13 @@ class TarReader:
             key, equals, value = data[space + 1 : stop - 1].partition(b"=")
             if not equals or not key:
                 raise FormatError(f"{self._what}: {where} has a record without a name at its byte {position}")
-            if key in _REPEATED:        # the oldest pax way of sparse files says each of these again and again
-                key = b"GNU.sparse.map"
-                value = found[key] + b"," + value if key in found else value
-            found[key] = value
             position = stop
+            if key in _REPEATED:        # the oldest pax way of sparse files says each of these again and again
+                repeated.append(value)
+            else:
+                found[key] = value
+        if repeated:
+            found[b"GNU.sparse.map"] = b",".join(repeated)
         return found
 
     # --- entries -----------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def unpack(
 
     with ExitStack() as stack:
         foreign = open_foreign(source, name, stack, temp_folder)
-        plan = foreign.plan()
+        plan = foreign.plan(target.usage().total if filters is None else None)
         selector = (filters or Filters()).selector(ignore_case=foreign.ignores_case)
         summary = unpack_entries(plan, foreign.entries(), target, path, selector=selector, sink=events, verify=verify)
         for what, count in sorted(foreign.left_behind().items()):
