@@ -16,7 +16,7 @@ from ..base.errors import NoSpaceError, StorageError
 from ..base.events import Sink, ignore
 from ..base.units import MIB, format_size, round_up
 from ..blocks.file import FileDevice
-from ..filesystems.filesystem import Facts, Filesystem
+from ..filesystems.filesystem import Facts, FileKind, Filesystem
 from .filters import Filters
 from .plan import Planned, planned
 from .trees import copy_planned, listing
@@ -57,6 +57,8 @@ def build_volume(
                 try:
                     with closing(volume):
                         copy_planned(source, source_path, volume, "", found, plan, sink=events, on_file=on_file)
+                        if source.stat(source_path).kind is FileKind.DIRECTORY and kind in EXT_KINDS:
+                            volume.set_facts("", source.stat(source_path))
                 except NoSpaceError as error:
                     if size is not None:
                         raise NoSpaceError(

@@ -143,6 +143,11 @@ def _listing(volume: Filesystem, root: str, below: str) -> Iterator[tuple[str, F
     return ((f"{below}/{name}" if below else name, facts) for name, facts in names)
 
 
+def compiled_pattern(pattern: str) -> re.Pattern[str]:
+    """One pattern as a regular expression for whole paths; case counts."""
+    return re.compile(_expression(_clean(pattern)), re.DOTALL)
+
+
 def _clean(pattern: str) -> str:
     r"""`\` is a separator too (language.md 4); a leading one is dropped, as in "full path below the source"."""
     return pattern.replace("\\", "/").lstrip("/")

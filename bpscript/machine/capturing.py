@@ -155,7 +155,12 @@ class Capturer:
         """A folder of this host: its files, or with a volume of its own made for them."""
         from ..filesystems.folder import FolderVolume  # noqa: PLC0415 - disks are what is captured mostly
 
-        with closing(FolderVolume(path)) as source:
+        with closing(FolderVolume(path)) as folder:
+            source: Filesystem = folder
+            if self.options.owner_map is not None:
+                from ..archive.owner_map import MappedTree, OwnerMap  # noqa: PLC0415 - few captures have one
+
+                source = MappedTree(folder, OwnerMap.read(self.options.owner_map))
             return self.tree(source, "") if self.options.incremental else self.new_volume(source)
 
     def new_volume(self, source: Filesystem) -> Captured:
