@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .base.clock import Clock
 from .base.entropy import Entropy
-from .base.errors import NotFoundError, ReadOnlyError, ScriptError, StorageError, UsageError
+from .base.errors import FormatError, NotFoundError, ReadOnlyError, ScriptError, StorageError, UsageError
 from .base.events import Sink, ignore
 from .base.units import SECTOR
 from .blocks.device import BlockDevice
@@ -22,10 +22,12 @@ from .machine.disks import Disks
 from .machine.settings import LateSettings, NoSettings
 
 if TYPE_CHECKING:
+    from .archive.container import Summary
     from .archive.destinations import Destination
     from .archive.opened import OpenArchive
     from .archive.report import Restored
     from .base.sources import Reader
+    from .crypto.signatures import PrivateKey
     from .machine.capturing import Captured, CaptureOptions
     from .machine.disk import Disk
     from .machine.machine import Machine
@@ -222,6 +224,49 @@ def restore(
         refuse_users(parsed.image, parsed.partition, writing=True)
         with open_disk(parsed.image, writable=True, write_real_disks=chosen.write_real_disks) as disk:
             return restorer.to_place(disk, parsed, is_directory=target.endswith("/"))
+
+
+def squash(
+    base: PathLike,
+    differences: Sequence[PathLike],
+    out: PathLike,
+    *,
+    level: int = 3,
+    threads: int | None = None,
+    fragment_size: int | None = None,
+    sign: "PrivateKey | None" = None,
+    events: Sink = ignore,
+) -> "Summary":
+    """Make one archive of a full or incremental archive and differences made against it (IncrZip with `$Base-Archive`).
+
+    It holds what applying them one after the other would leave; the same archives always give the same bytes. `fragment_size`
+    is bytes. Raises StorageError for archives that do not belong together; an older archive at `out` is then as it was.
+    """
+    from .archive.container import Archive  # noqa: PLC0415 - not needed to run a script
+    from .archive.destinations import HostDestination  # noqa: PLC0415
+    from .archive.positional import JoinedReader, close, open_from_host  # noqa: PLC0415
+    from .archive.signing import signer  # noqa: PLC0415
+    from .archive.squash import Named  # noqa: PLC0415
+    from .archive.squash import squash as squash_archives  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        named = []
+        for path in (base, *differences):
+            data = open_from_host(Path(path))
+            stack.callback(close, data)
+            if isinstance(data, JoinedReader):
+                raise StorageError(f"{path} can be read in order only; squashing needs archives that can be read from anywhere")
+            try:
+                named.append(Named(os.fspath(path), Archive.open(data)))
+            except FormatError as error:
+                raise FormatError(f"{path}: {error.message}", hint=error.hint) from error
+        sink = stack.enter_context(HostDestination(Path(out), fragment_size))
+        summary = squash_archives(
+            named[0], named[1:], sink, level=level, threads=threads, events=events, sign=None if sign is None else signer(sign),
+            temp_folder=Path(out).absolute().parent,
+        )
+        sink.commit()
+    return summary
 
 
 def create_disk(

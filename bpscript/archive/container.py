@@ -216,6 +216,13 @@ class Archive:
             self._decoder = self._new_decoder()
         return bytes(self._decoder.decode(record, self._fetch(index, record, bytearray(record.stored))))
 
+    def stored(self, index: int) -> bytes:
+        """The frame of a DATA chunk as it is stored, checked; may be called by several threads. Raises FormatError."""
+        record = self.record(index)
+        frame = bytes(self._fetch(index, record, bytearray(record.stored)))
+        self._new_decoder().decode(record, frame)
+        return frame
+
     def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
         """Every chunk in order with its contents (zeros too, in pieces of at most `chunk_size`), decoded ahead in threads.
 

@@ -1,9 +1,10 @@
 """Incremental archives: the files below a directory as a tar stream in the container (FORMAT.md, "Incremental archives").
 
-Two sections stand in the header, so that everything can be checked before the first chunk is decoded, also in a stream:
+Some sections stand in the header, so that everything can be checked before the first chunk is decoded, also in a stream:
 
     NAME   the plan: kind, size, path and link of every entry, in the order of the tar stream
     BASE   difference archives only: the paths that the base archive has and this one removes
+    KEPT   difference archives only: some of what the base has and the tree still has, to tell whether a target holds it
 
 While unpacking, every entry of the tar stream must be the next one of the plan. META says where the files come from.
 """
@@ -14,32 +15,32 @@ from dataclasses import asdict
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
-from ..base.events import Progress, Sink, ignore
-from ..base.sources import Reader
-from ..blocks.device import Buffer
-from ..filesystems.filesystem import Facts, FileKind, Filesystem, split_path
+from ..base.events import Event, Kind, Progress, Sink, ignore
+from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents, ReadsAnywhere, split_path
+from .bases import IncrementalBase
 from .container import Archive, ArchiveKind, ArchiveWriter, FrameSink, Header
 from .container import Summary as Written
-from .difference import BaseTree, difference
+from .difference import MAX_KEPT, Base, difference
 from .filters import Filters
-from .plan import FILE, HARD_LINK, MAX_ENTRIES, OTHERS, SYMLINK, Planned, planned
+from .plan import DIRECTORY, FILE, HARD_LINK, MAX_ENTRIES, OTHERS, SYMLINK, Planned, planned
 from .provenance import WRITER, Provenance
 from .records import MIB, Json
 from .table import Signature
-from .tar_layout import END, MAX_FILE, RECORD
+from .tar_layout import END, MAX_FILE
 from .tar_read import TarEntry, TarReader, is_clean_path
+from .tar_stream import TarStream
 from .tar_write import padding, tar_header
-from .trees import STEP, Summary, listing
+from .trees import Summary, listing
 from .unpack import check_links, choose, unpack_entries
 from .writer import LONG_CHUNK_SIZE
 
-NAME, BASE = b"NAME", b"BASE"
+NAME, BASE, KEPT = b"NAME", b"BASE", b"KEPT"
 _CODES = {"f", "d", "l", "h"} | set(OTHERS)
 Listed = tuple[str, Facts, str | None]      # path, facts, and the earlier path that a hard link joins
 
 
 def write_incremental(
-    frames: FrameSink, volume: Filesystem, path: str = "", *, filters: Filters | None = None, base: BaseTree | None = None,
+    frames: FrameSink, volume: Filesystem, path: str = "", *, filters: Filters | None = None, base: Base | None = None,
     sink: Sink = ignore, level: int = 3, threads: int | None = None, long: bool = False, clock: Clock | None = None,
     sign: Callable[[bytes], Signature] | None = None, origin: Provenance | None = None,
 ) -> Written:
@@ -50,36 +51,38 @@ def write_incremental(
     """
     filters = filters or Filters()
     found = list(listing(volume, path, filters))
-    removed: list[str] = []
+    change = None
     if base is not None:
-        found, removed = difference(found, base, volume, path, filters)
+        change = difference(found, base, volume, path, filters)
+        found = change.stored
     plan = [planned(name, facts, link) for name, facts, link in found]
     if len(plan) > MAX_ENTRIES:
         raise StorageError(f"{len(plan)} files and directories are more than an archive can hold ({MAX_ENTRIES})")
     sections = {NAME: pack_names(plan)}
     description: dict[str, Json] = {
         "filesystem": volume.kind, "family": str(volume.family), "label": volume.label, "ident": volume.ident, "path": path,
-        "writer": WRITER, **_counts(plan),
+        "writer": WRITER, **counts(plan),
     }
     if origin is not None:
         description |= {key: text for key, text in asdict(origin).items() if text}
     if clock is not None:
         description["created_ns"] = clock.now_ns()
-    if base is not None:
-        sections[BASE] = pack_removals(removed)
+    if base is not None and change is not None:
+        sections[BASE] = pack_removals(change.removed)
+        sections[KEPT] = pack_names(planned(name, facts) for name, facts, _ in change.kept)
         description["base"] = base.description
-    header = Header(ArchiveKind.INCREMENTAL, LONG_CHUNK_SIZE if long else MIB, None, description, sections)
+    chunk_size = LONG_CHUNK_SIZE if long else MIB
+    header = Header(ArchiveKind.INCREMENTAL, chunk_size, None, description, sections, frozenset({KEPT} & sections.keys()))
     progress = Progress(sink, "pack", sum(entry.size for entry in plan))
     progress.report()
     with ArchiveWriter(frames, header, level=level, threads=threads, long=long) as writer:
-        stream = _TarStream(writer)
+        stream = TarStream(writer, volume.device if isinstance(volume, HasExtents) else None)
         is_file = volume.stat(path).kind is not FileKind.DIRECTORY
         start = "" if not path else f"{split_path(path)[0]}/".lstrip("/") if is_file else f"{path}/"
         for name, facts, link in found:
             stream.write(tar_header(name, facts, link))
             if facts.kind is FileKind.FILE and link is None and facts.size:
-                with closing(volume.open(start + name)) as reader:
-                    stream.copy(reader, facts.size, name)
+                _add_contents(stream, volume, start + name, facts.size, name)
                 progress.advance(facts.size)
         stream.write(END)
         stream.finish()
@@ -91,9 +94,13 @@ def write_incremental(
 def unpack_incremental(
     archive: Archive, target: Filesystem, path: str = "", *, filters: Filters | None = None, sink: Sink = ignore, verify: bool = False
 ) -> Summary:
-    """Unpack into a directory; see `unpack_entries`. A difference archive also removes what it lists."""
+    """Unpack into a directory; see `unpack_entries`. A difference archive also removes what it lists.
+
+    It is refused, before the first write, where most of what should be there of its base is not; a part is a warning.
+    """
     plan = read_names(archive)
     removed = read_removals(archive)
+    check_base(archive, target, path, sink)
     selector = (filters or Filters()).selector(ignore_case=ignores_case(archive))
     outside = None if removed is None else lambda inner: _size_on(target, f"{path}/{inner}" if path else inner)
     gone = [inner for inner in removed or () if not selector.leaves_out(inner)]
@@ -113,16 +120,19 @@ def filter_incremental(
     sections = {NAME: pack_names(kept)}
     if removed is not None:
         sections[BASE] = pack_removals([path for path in removed if not selector.leaves_out(path)])
-    header = Header(ArchiveKind.INCREMENTAL, MIB, None, {**archive.header.meta, **_counts(kept)}, sections)
+        if (section := archive.section(KEPT)) is not None:
+            sections[KEPT] = section
+    meta = {**archive.header.meta, **counts(kept)}
+    header = Header(ArchiveKind.INCREMENTAL, MIB, None, meta, sections, frozenset({KEPT} & sections.keys()))
     progress = Progress(events, "pack", sum(entry.size for entry in kept))
     with ArchiveWriter(frames, header, level=level, threads=threads) as writer:
-        stream = _TarStream(writer)
+        stream = TarStream(writer)
         for entry, wanted in zip(checked_entries(archive, plan), chosen, strict=True):
             if wanted is None:
                 continue
             stream.write(tar_header(wanted.path, entry.facts, wanted.link if wanted.code == HARD_LINK else None))
             for chunk in entry.chunks:
-                stream.write(chunk)
+                stream.write_view(chunk)
             stream.write(padding(wanted.size))
             progress.advance(wanted.size)
         stream.write(END)
@@ -135,13 +145,15 @@ def ignores_case(archive: Archive) -> bool:
     return str(archive.header.meta.get("filesystem", "")).startswith("FAT")
 
 
-def base_tree(archive: Archive) -> BaseTree:
+def incremental_base(archive: Archive) -> IncrementalBase:
     """An incremental archive as the base of a difference. Raises FormatError for one that is a difference itself."""
     if read_removals(archive) is not None:
-        raise FormatError("this is a difference archive itself", hint="give the archive it was made against as $Base-Archive")
+        raise FormatError(
+            "this is a difference archive itself, and a difference is made against a full archive or a whole incremental one",
+            hint="give the archive it was made against as $Base-Archive, or join the two first: bpscript image squash",
+        )
     found = checked_entries(archive, read_names(archive))
-    root = archive.table.root if archive.table is not None else None
-    return BaseTree.of_incremental(((entry.path, entry.facts, entry.link, entry.chunks) for entry in found), root, coarse=ignores_case(archive))
+    return IncrementalBase(found, archive.table.root if archive.table is not None else None, coarse=ignores_case(archive))
 
 
 def entries(archive: Archive) -> Iterator[Listed]:
@@ -178,24 +190,47 @@ def read_names(archive: Archive) -> list[Planned]:
     section = archive.section(NAME)
     if section is None:
         raise FormatError("archive: the table of names is missing")
-    if section.count(0) > 3 * MAX_ENTRIES:      # before it becomes that many texts
-        raise FormatError(f"archive: the table of names has more than {MAX_ENTRIES} entries")
+    plan = _parse_names(section, "table of names", MAX_ENTRIES)
+    check_links(plan, "archive")
+    return plan
+
+
+def _parse_names(section: bytes, what: str, most: int) -> list[Planned]:
+    if section.count(0) > 3 * most:     # before it becomes that many texts
+        raise FormatError(f"archive: the {what} has more than {most} entries")
     fields = section.decode(errors="surrogateescape").split("\0")
     if fields.pop() or len(fields) % 3:
-        raise FormatError("archive: the table of names is damaged")
+        raise FormatError(f"archive: the {what} is damaged")
     plan: list[Planned] = []
     for head, path, link in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
         code, digits = head[:1], head[1:]
         if code not in _CODES or not digits.isascii() or not digits.isdigit() or len(digits) > 19 or not is_clean_path(path):
-            raise FormatError(f'archive: the table of names is damaged at "{path[:200]}"')
+            raise FormatError(f'archive: the {what} is damaged at "{path[:200]}"')
         size = int(digits)
         if (size and code != FILE) or size > MAX_FILE or bool(link) != (code in {HARD_LINK, SYMLINK}):
-            raise FormatError(f'archive: the table of names is damaged at "{path[:200]}"')
+            raise FormatError(f'archive: the {what} is damaged at "{path[:200]}"')
         plan.append(Planned(path, code, size, link))
     if len({entry.path for entry in plan}) != len(plan):
-        raise FormatError("archive: the table of names has a path twice")
-    check_links(plan, "archive")
+        raise FormatError(f"archive: the {what} has a path twice")
     return plan
+
+
+def check_base(archive: Archive, target: Filesystem, path: str, sink: Sink = ignore) -> None:
+    """Look up some files of the base of a difference archive on a target. Raises StorageError when most are missing or others."""
+    section = archive.section(KEPT)
+    if section is None:
+        return
+    kept = _parse_names(section, "list of kept files", MAX_KEPT)
+    wrong = [entry.path for entry in kept if not _is_there(target, f"{path}/{entry.path}" if path else entry.path, entry)]
+    if not wrong:
+        return
+    words = f'{len(wrong)} of {len(kept)} files that were looked for, such as "{wrong[0]}", are missing there or differ'
+    if 2 * len(wrong) > len(kept):
+        raise StorageError(
+            f"this archive holds only what differs from another one, and the target does not hold that: {words}",
+            hint="unpack the archive first that was given as $Base-Archive",
+        )
+    sink(Event(Kind.WARNING, {"text": f"a difference archive is unpacked where its base has changed: {words}"}))
 
 
 def pack_removals(paths: Iterable[str]) -> bytes:
@@ -219,56 +254,29 @@ def read_removals(archive: Archive) -> list[str] | None:
 # --- inside ----------------------------------------------------------------------------------------------------------
 
 
-def _counts(plan: list[Planned]) -> dict[str, Json]:
+def counts(plan: list[Planned]) -> dict[str, Json]:
+    """What META says of a plan."""
     return {
         "entries": len(plan), "files": sum(entry.code == FILE for entry in plan), "content_size": sum(entry.size for entry in plan),
     }
 
 
-class _TarStream:
-    """Bytes in any pieces to chunks of the container."""
+def _add_contents(stream: TarStream, volume: Filesystem, place: str, size: int, name: str) -> None:
+    """The contents of one file, read by the threads that pack where the volume allows it."""
+    if isinstance(volume, HasExtents) and (extents := volume.extents(place)) is not None:
+        stream.add_extents(extents, size)
+    elif isinstance(volume, ReadsAnywhere):
+        stream.add_file(volume, place, size, name)
+    else:
+        with closing(volume.open(place)) as reader:
+            stream.copy(reader, size, name)
 
-    def __init__(self, writer: ArchiveWriter) -> None:
-        self._writer = writer
-        self._room = writer.header.chunk_size
-        self._buffer = bytearray(self._room)
-        self._view = memoryview(self._buffer)
-        self._filled = 0
-        self._size = 0
 
-    def write(self, data: Buffer) -> None:
-        view = memoryview(data)
-        while view:
-            step = min(len(view), self._room - self._filled)
-            self._view[self._filled : self._filled + step] = view[:step]
-            self._filled += step
-            self._size += step
-            view = view[step:]
-            if self._filled == self._room:
-                self._pass_on()
-
-    def copy(self, reader: Reader, size: int, name: str) -> None:
-        """The contents of a file and their padding."""
-        left = size
-        while left:
-            data = reader.read(min(left, STEP))
-            if not data:
-                raise StorageError(f'"{name}" changed while it was read: it has {size - left} bytes, it had {size}')
-            self.write(data)
-            left -= len(data)
-        self.write(padding(size))
-
-    def finish(self) -> None:
-        """Pad to a whole record of tar and pass on the rest."""
-        self.write(bytes(-self._size % RECORD))
-        if self._filled:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        self._writer.add(self._view[: self._filled])       # belongs to the writer now
-        self._buffer = bytearray(self._room)
-        self._view = memoryview(self._buffer)
-        self._filled = 0
+def _is_there(target: Filesystem, place: str, entry: Planned) -> bool:
+    if not target.exists(place):
+        return False
+    facts = target.stat(place)
+    return facts.kind is (FileKind.DIRECTORY if entry.code == DIRECTORY else FileKind.FILE) and facts.size == entry.size
 
 
 def _size_on(target: Filesystem, place: str) -> int | None:

@@ -94,7 +94,7 @@ def info_of_archive(archive: Archive, stored: int | None, fragments: int) -> Arc
     return ArchiveInfo(
         format="bpscript 1", used=used, stored=stored, ratio=_ratio(stored, used), chunks=len(archive), chunk_size=archive.chunk_size,
         fragments=fragments, root=None if table is None else table.root.hex(), signature=signature_of(archive),
-        provenance={key: value for key, value in meta.items() if key not in _TOLD and value not in {"", None, 0}}, **known,
+        provenance={key: value for key, value in meta.items() if key not in _TOLD and value}, **known,
     )
 
 

@@ -95,6 +95,16 @@ class ArchiveWriter:
         while len(self._pending) > self._window:
             self._write_oldest()
 
+    def add_stored(self, record: ChunkRecord, fetch: Callable[[], bytes]) -> None:
+        """Append a DATA chunk as it is stored in another archive, at the same offset; `fetch` is called in a worker thread."""
+        if record.offset != self._offset or record.length > self.header.chunk_size:
+            raise ValueError(f"a chunk of {record.length} bytes at {record.offset} does not belong at {self._offset}")
+        self._offset += record.length
+        self._data += record.length
+        self._pending.append(self._pool.submit(lambda: (record, fetch())))
+        while len(self._pending) > self._window:
+            self._write_oldest()
+
     def add_zeros(self, length: int, *, used: bool) -> None:
         """Append zeros, any number. `used` says whether they are contents or stand for blocks nobody uses."""
         from .frames import zeros  # noqa: PLC0415 - zstandard is slow to load

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..base.errors import StorageError
 from ..base.sources import Reader
-from ..blocks.device import Buffer
+from ..blocks.device import BlockDevice, Buffer
 
 
 class FileKind(StrEnum):
@@ -202,6 +202,40 @@ class HasUnixObjects(Protocol):
 
     def make_node(self, path: str, facts: Facts) -> None:
         """Make a device, fifo or socket."""
+        ...
+
+
+class Extent(NamedTuple):
+    """A piece of a file on the device; all three in bytes."""
+
+    logical: int            # offset in the file
+    offset: int             # on the device
+    length: int
+
+
+@runtime_checkable
+class HasExtents(Protocol):
+    """A volume whose files lie in ranges of its device: several threads can read them at once, without the volume."""
+
+    @property
+    def device(self) -> BlockDevice:
+        """What the extents lie on."""
+        ...
+
+    def extents(self, path: str) -> list[Extent] | None:
+        """Where the contents of a file lie, in the order of the file; what no extent covers is zeros.
+
+        None for contents that do not lie on the device as they are (in an inode). Valid until the file is changed.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsAnywhere(Protocol):
+    """A volume whose files several threads can read at once, each from anywhere."""
+
+    def read_at(self, path: str, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer from an offset of a file on; how many bytes that was: fewer at the end of the file."""
         ...
 
 

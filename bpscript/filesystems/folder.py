@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from threading import Lock
 
 from ..base.errors import InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
 from ..base.sources import Reader
@@ -72,6 +73,7 @@ class FolderVolume:
         with _translated(str(path)):
             self._root = _open_quietly(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, None)
         self._device = os.fstat(self._root).st_dev
+        self._lock = Lock()
         self._is_root = os.geteuid() == 0
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -129,6 +131,20 @@ class FolderVolume:
             os.close(descriptor)
             raise InTheWayError(f'"{path}" is not a file')
         return open(descriptor, "rb", buffering=0)
+
+    def read_at(self, path: str, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer from an offset of a file on, from any thread; how many bytes that was."""
+        with _translated(path):
+            with self._lock:        # the directories that are open belong to all threads
+                parent, name = self._place(path)
+                descriptor = _open_quietly(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, parent)
+            try:
+                done = 0
+                while done < len(buffer) and (count := os.preadv(descriptor, [buffer[done:]], offset + done)):
+                    done += count
+                return done
+            finally:
+                os.close(descriptor)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 

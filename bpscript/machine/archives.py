@@ -25,7 +25,7 @@ def about_archive(name: str) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        if f'"{name}"' in error.message:
+        if f'"{name}"' in error.message or error.message.startswith('archive "'):
             raise
         raise FormatError(f'archive "{name}": {error.message}', hint=error.hint) from error
 

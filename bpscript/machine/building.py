@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from ..archive.bases import VolumeBase
 from ..archive.capture import Survey, capture, survey
 from ..archive.container import Archive, ArchiveKind
 from ..archive.destinations import Destination, parse_fragment_size
-from ..archive.difference import BaseTree
+from ..archive.difference import Base
 from ..archive.filters import Filters, keep_selected, select
 from ..archive.full import FullImage
 from ..archive.image_device import ArchiveDevice
-from ..archive.incremental import base_tree, filter_incremental, write_incremental
+from ..archive.incremental import filter_incremental, incremental_base, write_incremental
 from ..archive.positional import JoinedReader, Positional, close
 from ..archive.provenance import Provenance
 from ..archive.readback import check_full, check_incremental
@@ -165,16 +166,18 @@ class ArchiveCopy:
                 lambda data: check_incremental(data, volume, path, filters=filters, is_difference=base is not None, events=events),
             )
 
-    def _base(self, path: str, stack: ExitStack) -> BaseTree | None:
+    def _base(self, path: str, stack: ExitStack) -> Base | None:
         name = self._settings.get("Base-Archive")
         if not name:
             return None
-        archive = Archive.open(self._positional(name, stack))
-        if archive.header.kind is ArchiveKind.INCREMENTAL:
-            return base_tree(archive)
-        volume = open_volume(ArchiveDevice(FullImage(archive).archive), clock=self._machine.clock, writable=False)
+        with about_archive(name):
+            archive = Archive.open(self._positional(name, stack))
+            if archive.header.kind is ArchiveKind.INCREMENTAL:
+                return incremental_base(archive)
+            image = FullImage(archive)
+            volume = open_volume(ArchiveDevice(archive), clock=self._machine.clock, writable=False)
         stack.enter_context(closing(volume))
-        return BaseTree.of_volume(volume, path, archive.table.root if archive.table else None)
+        return VolumeBase(volume, path, archive.table.root if archive.table else None, image)
 
     def _copy(self, volume: Filesystem, path: str, dest: str) -> None:
         """`XCopy`: file by file."""

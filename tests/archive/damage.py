@@ -15,7 +15,7 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
 from bpscript.archive.capture import capture, survey
-from bpscript.archive.incremental import base_tree, write_incremental
+from bpscript.archive.incremental import incremental_base, write_incremental
 from bpscript.archive.positional import JoinedBytes, JoinedReader, Positional
 from bpscript.archive.table import Signature
 from bpscript.base.clock import Clock
@@ -115,7 +115,7 @@ def _incremental(base: bytes | None = None) -> Sample:
     tree.make_symlink("link", "dir/noise")
     tree.make_hard_link("second name", "z")
     sink = MemorySink()
-    write_incremental(sink, tree, base=None if base is None else base_tree(opened(base)), level=1, threads=1)
+    write_incremental(sink, tree, base=None if base is None else incremental_base(opened(base)), level=1, threads=1)
     return Sample(sink.data)
 
 

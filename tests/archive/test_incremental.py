@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bpscript.archive.bases import VolumeBase
 from bpscript.archive.container import Archive, ArchiveKind, ArchiveWriter, Header
-from bpscript.archive.difference import BaseTree
 from bpscript.archive.filters import Filters
 from bpscript.archive.incremental import (
     BASE,
     NAME,
-    base_tree,
     entries,
     filter_incremental,
+    incremental_base,
     pack_names,
     pack_removals,
     read_names,
@@ -308,12 +308,13 @@ def changed_tree() -> MemoryTree:
 @pytest.mark.parametrize("full", [False, True])
 def test_a_difference_turns_the_base_into_the_new_tree(full: bool) -> None:
     data = packed(linux_tree())
-    base = BaseTree.of_volume(linux_tree(), "", b"\1" * 32) if full else base_tree(opened(data))
+    base = VolumeBase(linux_tree(), "", b"\1" * 32) if full else incremental_base(opened(data))
     difference = packed(changed_tree(), base=base)
     stored = [path for path, _, _ in entries(opened(difference))]
     assert "etc/passwd" not in stored
     assert "bin" not in stored
-    assert stored == ["etc/new", "usr/bin/vi", "var/tmp"]       # ex is what it was
+    # ex is what it was; the directories of what is new or gone get their times back
+    assert stored == ["etc", "etc/new", "usr/bin", "usr/bin/vi", "var", "var/tmp"]
     target = MemoryTree()
     unpack_incremental(opened(data), target)
     summary = unpack_incremental(opened(difference), target, verify=True)
@@ -343,7 +344,7 @@ def test_a_difference_removes_on_fat_what_is_only_written_differently() -> None:
     old, new = tree_of({"readme": b"1", "d/x": b"2"}), tree_of({"README": b"1", "d/x": b"2"})
     target = fat()
     unpack_incremental(opened(packed(old)), target)
-    unpack_incremental(opened(packed(new, base=base_tree(opened(packed(old))))), target)
+    unpack_incremental(opened(packed(new, base=incremental_base(opened(packed(old))))), target)
     assert contents(target) == {"README": b"1", "d": None, "d/x": b"2"}
 
 
@@ -355,15 +356,15 @@ def test_times_that_fat_has_rounded_are_no_difference() -> None:
     target = fat()
     unpack_incremental(opened(data), target)
     target.write_file("b", [b"3"], facts=target.stat("b"))
-    assert [path for path, _, _ in entries(opened(packed(target, base=base_tree(opened(data)))))] == ["b"]
+    assert [path for path, _, _ in entries(opened(packed(target, base=incremental_base(opened(data)))))] == ["b"]
     tree.set_facts("a", Facts(FileKind.FILE, mtime_ns=1_600_000_001_999_999_998))
-    assert [path for path, _, _ in entries(opened(packed(tree, base=base_tree(opened(data)))))] == ["a"]
-    assert [path for path, _, _ in entries(opened(packed(tree, base=base_tree(opened(packed(target))))))] == ["b"]
+    assert [path for path, _, _ in entries(opened(packed(tree, base=incremental_base(opened(data)))))] == ["a"]
+    assert [path for path, _, _ in entries(opened(packed(tree, base=incremental_base(opened(packed(target))))))] == ["b"]
 
 
 def test_a_directory_that_got_other_files_is_not_removed() -> None:
     data = packed(tree_of({"d/x": b""}))
-    difference = packed(MemoryTree(), base=base_tree(opened(data)))
+    difference = packed(MemoryTree(), base=incremental_base(opened(data)))
     target = tree_of({"d/x": b"", "d/mine": b""})
     unpack_incremental(opened(difference), target)
     assert list(contents(target)) == ["d", "d/mine"]
@@ -377,13 +378,13 @@ def test_links_of_a_difference_lead_to_what_is_on_a_fat_target_already() -> None
     new.make_symlink("dir", "d")
     target = fat()
     unpack_incremental(opened(packed(old)), target)
-    summary = unpack_incremental(opened(packed(new, base=base_tree(opened(packed(old))))), target)
+    summary = unpack_incremental(opened(packed(new, base=incremental_base(opened(packed(old))))), target)
     assert contents(target) == {"d": None, "d/a": b"1", "x": b"2", "link": b"1"}
     assert summary.skipped == {"dangling link": 2}
 
 
 def test_what_filters_leave_out_is_not_removed() -> None:
-    base = base_tree(opened(packed(tree_of({"keep/x": b"", "y": b""}))))
+    base = incremental_base(opened(packed(tree_of({"keep/x": b"", "y": b""}))))
     difference = packed(MemoryTree(), base=base, filters=Filters().leave_out("keep*"))
     target = tree_of({"keep/x": b"", "y": b""})
     unpack_incremental(opened(difference), target)
@@ -391,9 +392,9 @@ def test_what_filters_leave_out_is_not_removed() -> None:
 
 
 def test_a_difference_cannot_be_a_base() -> None:
-    difference = packed(MemoryTree(), base=base_tree(opened(packed(MemoryTree()))))
+    difference = packed(MemoryTree(), base=incremental_base(opened(packed(MemoryTree()))))
     with pytest.raises(FormatError, match="this is a difference archive itself"):
-        base_tree(opened(difference))
+        incremental_base(opened(difference))
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -410,7 +411,7 @@ def test_base_and_difference_make_the_tree(one: dict[str, bytes | None], other: 
     data = packed(old)
     for target in (MemoryTree(), fat()):
         unpack_incremental(opened(data), target)
-        unpack_incremental(streamed(packed(new, base=base_tree(opened(data)))), target)
+        unpack_incremental(streamed(packed(new, base=incremental_base(opened(data)))), target)
         assert contents(target) == contents(new)
 
 

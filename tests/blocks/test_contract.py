@@ -23,6 +23,7 @@ from bpscript.blocks.journal import JournalDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.overlay import PAGE, OverlayDevice
 from bpscript.blocks.readonly import ReadOnlyDevice
+from bpscript.blocks.scratch import ScratchOverlay
 from bpscript.blocks.slice import SliceDevice
 from tests.oracles import run_tool
 
@@ -56,6 +57,8 @@ WRITABLE: dict[str, Callable[[Make, bytes], BlockDevice]] = {
     "file": lambda image, content: image(content),
     "slice": lambda image, content: sliced(MemoryDevice(len(content) + 3000), content),
     "overlay": lambda image, content: OverlayDevice(MemoryDevice(content)),
+    "scratch overlay": lambda image, content: ScratchOverlay(ReadOnlyDevice(MemoryDevice(content)), MemoryDevice(len(content))),
+    "scratch overlay of files": lambda image, content: ScratchOverlay(ReadOnlyDevice(image(content)), image(bytes(len(content)))),
     "faulty": lambda image, content: FaultyDevice(MemoryDevice(content)),
     "journal": lambda image, content: JournalDevice(MemoryDevice(content)),
     "guarded": lambda image, content: GuardedDevice(image(content), lambda: None),

@@ -23,6 +23,7 @@ ACTIONS = (
     Action("restore", "making", "put an archive onto a partition, a disk or into a folder"),
     Action("info", "info", "say what an archive is and where it comes from"),
     Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
+    Action("squash", "squash", "make one archive of a base and its differences"),
     Action("keygen", "keys", "make a pair of keys: NAME.key signs, NAME.pub checks"),
     Action("sign", "keys", "sign an archive"),
 )
@@ -32,6 +33,7 @@ _EXAMPLES = """examples:
   bpscript image restore linux.imz disk.img:1
   bpscript image info linux.imz
   bpscript image verify linux.imz --against disk.img:1
+  bpscript image squash win98.imz patches.imi win98-patched.imz
   bpscript image keygen lab
   bpscript image sign linux.imz lab.key
 """

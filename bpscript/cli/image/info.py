@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from ...archive.information import ArchiveInfo
@@ -50,7 +50,8 @@ def lines(name: str, info: ArchiveInfo) -> Iterator[str]:
         if value is not None:
             yield f"  {title:9} {printable(value)}"
     for key, fact in sorted(info.provenance.items()):
-        yield f"  {printable(key):9} {printable(str(fact))}"
+        shown = "; ".join(f"{name} {inner}" for name, inner in fact.items()) if isinstance(fact, Mapping) else str(fact)
+        yield f"  {printable(key):9} {printable(shown)}"
 
 
 def printable(text: str) -> str:

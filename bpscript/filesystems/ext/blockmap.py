@@ -61,6 +61,15 @@ def append_run(runs: list[Run], logical: int, start: int, count: int, unwritten:
     runs.append(Run(logical, start, count, unwritten))
 
 
+def only_extent(root: bytes, first: int, end: int) -> Run | None:
+    """The run of a file whose i_block has one written extent inside the blocks given, as most files do; else None."""
+    magic, entries, _, depth, _, logical, length, high, low = _ONE_EXTENT.unpack(root)
+    start = low | high << 32
+    if (magic, entries, depth) != (EXTENT_MAGIC, 1, 0) or not 0 < length <= _MAX_LENGTH or not first <= start <= end - length:
+        return None
+    return Run(logical, start, length)
+
+
 class Walker:
     """Reads the map of one file; `first` and `end` are the blocks of the volume that may be used."""
 

@@ -84,6 +84,8 @@ class Store:
         self.data = WriteBehind(device)
         self._allocator: Allocator | None = None
         self._marked = False                # the superblock on disk says "not clean"
+        # Mode, size, flags and i_block of inodes by number: of those that were listed, until the first change.
+        self.seen: dict[int, tuple[int, int, int, bytes]] = {}
         self._handle = self._open()
         self._record = self._ffi.new("unsigned char[]", max(superblock.inode_size, 1024))
         self._number = self._ffi.new("ext2_ino_t *")
@@ -140,6 +142,7 @@ class Store:
                 self._handle, self.channel, self.superblock.first_data_block, self.superblock.block_count,
                 bool(self.superblock.incompatible & Incompatible.BITS64),
             )  # fmt: skip
+        self.seen.clear()
         self._write_superblock(clean=False)
         self._marked = True
 

@@ -11,8 +11,8 @@ from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundErr
 from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
-from ..filesystem import Facts, Family, FileKind, Problem, UnixFacts, Usage
-from .blockmap import Run
+from ..filesystem import Extent, Facts, Family, FileKind, Problem, UnixFacts, Usage
+from .blockmap import Run, only_extent
 from .contents import FileReader, FileWriter
 from .directory import Directory
 from .facts import DEVICES, apply_facts, facts_of, fresh_inode
@@ -26,6 +26,7 @@ from .usage import used_ranges
 
 _MAX_LINKS = 65_000                     # EXT2_LINK_MAX of ext4; feature dir_nlink lets directories go on with a count of 1
 _MAX_SYMLINK = 4096                     # bytes; a target may be followed from a system with any block size
+_SEEN_LIMIT = 65_536                    # inodes remembered from listings, some 200 bytes each
 _KEPT_FLAGS = 0xFF & ~0x04              # flags a replaced file keeps: what chattr(1) sets, not how its blocks lie
 _NODES = DEVICES | {FileKind.FIFO, FileKind.SOCKET}
 
@@ -137,9 +138,13 @@ class ExtVolume:
         directory = self._tree.directory(path)
         prefix = f"{path}/" if path else ""
         result = []
+        seen = {} if self._store.changed else self._store.seen
         for name, (number, _) in list(directory.names.items()):
             text = name_text(name)
-            result.append((text, facts_of(self._store, number, self._tree.inode(prefix + text, number))))
+            inode = self._tree.inode(prefix + text, number)
+            result.append((text, facts_of(self._store, number, inode)))
+            if inode.blocks and len(seen) < _SEEN_LIMIT:
+                seen[number] = (inode.mode, inode.size, inode.flags, inode.block)
         return result
 
     def open(self, path: str) -> Reader:
@@ -156,6 +161,34 @@ class ExtVolume:
         runs = self._store.map_of(number, inode).runs
         self._store.data.flush()
         return FileReader(self._store.device, runs, self._store.block_size, inode.size)
+
+    @property
+    def device(self) -> BlockDevice:
+        """What it lies on; for a volume that was not unmounted cleanly, as it is after the replay of its journal."""
+        return self._store.device
+
+    def extents(self, path: str) -> list[Extent] | None:
+        """Where the contents of a file lie; None for those in its inode."""
+        number = self._tree.number(path)
+        store = self._store
+        seen = store.seen.get(number)
+        inode = store.read_inode(number) if seen is None else Inode(mode=seen[0], size=seen[1], flags=seen[2], block=seen[3])
+        if inode.kind is not FileKind.FILE:
+            raise InTheWayError(f'"{path}" is a {inode.kind}, not a file')
+        if inode.flags & ENCRYPT_FLAG:
+            raise StorageError(f'"{path}" is encrypted')
+        if inode.flags & INLINE_DATA_FLAG:
+            return None
+        store.data.flush()
+        size = store.block_size
+        only = only_extent(inode.block, self._superblock.first_data_block, self._superblock.block_count) if inode.flags & EXTENTS_FLAG else None
+        found = []
+        for run in store.map_of(number, inode).runs if only is None else (only,):
+            logical = run.logical * size
+            length = min(run.blocks * size, inode.size - logical)
+            if length > 0 and not run.unwritten:
+                found.append(Extent(logical, run.start * size, length))
+        return found
 
     def filled_ranges(self, path: str) -> list[tuple[int, int]]:
         """Half-open byte ranges of the file that hold data; the rest are holes that read as zeros."""

@@ -19,7 +19,7 @@ from weakref import WeakSet
 from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ...blocks.device import BlockDevice, Buffer
-from ..filesystem import DosFacts, Facts, Family, FileKind, Problem, Usage, split_path
+from ..filesystem import DosFacts, Extent, Facts, Family, FileKind, Problem, Usage, split_path
 from ..write_behind import WriteBehind
 from . import names, times
 from .directory import Directory, Fields, dot_entries
@@ -172,6 +172,19 @@ class FatVolume:
         if left:
             raise FormatError(f'file "/{path}": its chain ends after {fields.size - left} of {fields.size} bytes')
         return ranges
+
+    @property
+    def device(self) -> BlockDevice:
+        """What it lies on."""
+        return self._device
+
+    def extents(self, path: str) -> list[Extent]:
+        """Where the contents of a file lie."""
+        logical, found = 0, []
+        for offset, length in self.data_ranges(path):
+            found.append(Extent(logical, offset, length))
+            logical += length
+        return found
 
     def used_ranges(self) -> Iterator[tuple[int, int]]:
         """Boot area, FATs, root directory and clusters in use."""

@@ -195,6 +195,24 @@ def test_long_zeros_become_holes_and_short_ones_do_not(image: tuple[ExtVolume, P
     assert "Blockcount: 0\n" in debugfs(path, 'stat "all zeros"')
 
 
+def test_extents_are_those_of_the_file_as_it_is_now(image: tuple[ExtVolume, Path]) -> None:
+    """What a listing saw is forgotten with the first change, also when it was flushed."""
+    volume, _ = image
+
+    def read() -> bytes:
+        buffer = bytearray(volume.stat("file").size)
+        for logical, offset, length in volume.extents("file") or []:
+            volume.device.readinto(offset, memoryview(buffer)[logical : logical + length])
+        return bytes(buffer)
+
+    for data in (b"first" * 5000, b"second" * 9000, bytes(200_000) + b"third"):
+        volume.write_file("file", [data])
+        assert read() == data
+        volume.flush()
+        volume.entries("")
+        assert read() == data
+
+
 def test_unwritten_extents_read_as_zeros(tmp_path: Path) -> None:
     path = mke2fs(tmp_path / "image", 32 * MIB, "-t", "ext4")
     (tmp_path / "dirt").write_bytes(b"\xff" * 9 * MIB)
