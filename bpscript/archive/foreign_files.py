@@ -7,12 +7,10 @@ file. A tar is read twice; where it has a path twice (`tar -r`), the last one co
 import stat
 import struct
 import tempfile
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from io import SEEK_CUR, SEEK_END, RawIOBase
 from pathlib import Path
 from typing import IO, Protocol, cast
@@ -22,7 +20,7 @@ from ..base.sources import Reader
 from ..base.units import format_size
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import DosFacts, Facts, FileKind, UnixFacts
-from . import zip_packed
+from . import zip_fields, zip_packed
 from .packing import STEP, Prefixed, packing_of, unpacked
 from .plan import DIRECTORY, HARD_LINK, MAX_ENTRIES, Planned, planned
 from .positional import Positional, positional
@@ -65,8 +63,23 @@ def open_foreign(
         return ZipFiles(where, name, stack)
     packing = packing_of(start)
     if packing is None and not (_is_tar(start) and (any(start) or _is_zero(where))):
-        raise FormatError(f"{name} is no archive of files: neither an incremental archive, nor tar, nor zip")
+        raise FormatError(f"{name} is no archive of files: {_what_else(start)}")
     return TarFiles(where, packing, name)
+
+
+# What people may try all the same: first bytes → what it is.
+_OTHERS = {
+    b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "RAR", b"\x1f\x9d": "packed by compress (.Z)", b"LZIP": "packed by lzip", b"\x89LZO": "packed by lzop",
+    b"070701": "cpio", b"070702": "cpio", b"070707": "cpio", b"\xc7\x71": "cpio", b"!<arch>": "ar (or a Debian package)", b"MSCF": "a cabinet",
+    b"xar!": "xar", b"hsqs": "SquashFS",
+}  # fmt: skip
+
+
+def _what_else(start: bytes) -> str:
+    for magic, word in _OTHERS.items():
+        if start.startswith(magic):
+            return f"it is {word}, and this program reads incremental archives, tar (packed by gzip, bzip2, xz, zstd, lzma or lz4) and zip"
+    return "neither an incremental archive, nor tar, nor zip"
 
 
 def _is_tar(start: bytes) -> bool:
@@ -177,14 +190,21 @@ class ZipFiles:
         """From the directory at the end; symbolic links are read for their targets. Raises FormatError."""
         found = []
         seen: set[str] = set()
-        for info, path, facts in self._listing():
+        for _, path, facts in self._listing():
             if path in seen and facts.kind is not FileKind.DIRECTORY:
                 raise FormatError(f'{self._name}: "{path}" is there twice')
-            if info.flag_bits & 1:
-                raise FormatError(f'{self._name}: "{path}" is encrypted, which is not supported')
             seen.add(path)
             found.append(planned(path, facts))
         return found
+
+    def _check_method(self, info: zipfile.ZipInfo, path: str) -> None:
+        """Refuse what could not be unpacked later, before anything is written."""
+        if info.flag_bits & 1:
+            raise FormatError(f'{self._name}: "{path}" is encrypted, which is not supported', hint="unpack it yourself, and pack it again")
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} | zip_packed.METHODS:
+            word = zip_packed.OTHERS.get(info.compress_type)
+            shown = f"by {word}" if word else f"in a way that is not known (method {info.compress_type})"
+            raise FormatError(f'{self._name}: "{path}" is packed {shown}, which is not supported', hint="unpack it yourself, and pack it again")
 
     def entries(self) -> Iterator[TarEntry]:
         """In the order of the directory."""
@@ -199,14 +219,15 @@ class ZipFiles:
         for info in self._infos:
             path = _clean(info, self._name)
             if path:
+                self._check_method(info, path)
                 yield info, path, self._facts(info, path)
 
     def _facts(self, info: zipfile.ZipInfo, path: str) -> Facts:
         """Kind, mode and attributes from the "external attributes": Unix mode in the high half, DOS attributes in the low one."""
-        mtime_ns = _time_of(info)
+        mtime_ns = zip_fields.time_of(info)
         mode = info.external_attr >> 16
         dos = DosFacts(info.external_attr & 0x27, mtime_ns) if info.create_system in _DOS_SYSTEMS else None
-        unix = UnixFacts(stat.S_IMODE(mode)) if mode and info.create_system not in _DOS_SYSTEMS else None
+        unix = UnixFacts(stat.S_IMODE(mode), *zip_fields.owner_of(info)) if mode and info.create_system not in _DOS_SYSTEMS else None
         if info.is_dir() or (unix is not None and stat.S_ISDIR(mode)):
             return Facts(FileKind.DIRECTORY, 0, mtime_ns, unix=unix, dos=dos)
         if unix is not None and stat.S_ISLNK(mode):
@@ -244,7 +265,9 @@ _DOS_SYSTEMS = {0, 10, 14}      # APPNOTE.TXT 4.4.2.2: MS-DOS and OS/2, Windows 
 
 def _clean(info: zipfile.ZipInfo, name: str) -> str:
     r"""A path inside the tree. Some DOS programs write `\`."""
-    path = info.filename.replace("\\", "/") if info.create_system in _DOS_SYSTEMS else info.filename
+    path = zip_fields.name_of(info)
+    if info.create_system in _DOS_SYSTEMS:
+        path = path.replace("\\", "/")
     while path.startswith("./"):
         path = path[2:]
     path = path.rstrip("/")
@@ -253,20 +276,6 @@ def _clean(info: zipfile.ZipInfo, name: str) -> str:
     if not is_clean_path(path) or len(path) > MAX_PATH:
         raise FormatError(f'{name}: "{info.filename[:200]}" is a path that is not inside the tree')
     return path
-
-
-def _time_of(info: zipfile.ZipInfo) -> int:
-    """Nanoseconds since 1970: Info-ZIP's extra field 5455h ("UT") when there is one, else the DOS time, which is local."""
-    extra = info.extra
-    while len(extra) >= 4:
-        tag, length = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
-        if tag == 0x5455 and length >= 5 and len(extra) >= 9 and extra[4] & 1:
-            return int.from_bytes(extra[5:9], "little", signed=True) * 1_000_000_000
-        extra = extra[4 + length :]
-    try:
-        return int(time.mktime((*info.date_time, 0, 0, -1))) * 1_000_000_000
-    except (ValueError, OverflowError):
-        return int(datetime(1980, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000    # month 0 and the like
 
 
 def _pieces(source: Positional) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Streams packed by zstd, gzip, xz, bzip2 or lz4, recognised by their first bytes and unpacked in pieces of bounded size.
+"""Streams packed by zstd, gzip, xz, lzma, bzip2 or lz4, recognised by their first bytes and unpacked in pieces of bounded size.
 
 `unpacked` gives pieces as they come; `UnpackedReader` fills buffers of the caller, which is faster for zstd: no fresh memory.
 """
@@ -28,6 +28,8 @@ def packing_of(start: bytes) -> str | None:
         return "xz"         # The .xz File Format 1.2.0, 2.1.1.1
     if start[:4] == b"\x04\x22\x4d\x18":
         return "lz4"        # LZ4 Frame Format 1.6.x, "Magic Number"
+    if start[:3] == b"]\0\0" and len(start) > 5:
+        return "lzma"       # no magic, but the properties that everybody uses and a dictionary in 64 KiB steps (lzma-file-format.txt)
     return "bzip2" if start[:3] == b"BZh" and start[3:4].isdigit() else None
 
 
@@ -275,6 +277,12 @@ def _xz() -> _Unpacker:
     return _Library(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_MEMORY))
 
 
+def _lzma() -> _Unpacker:
+    import lzma  # noqa: PLC0415
+
+    return _Library(lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MAX_MEMORY))
+
+
 def raw_lzma(dictionary: int, *, lc: int, lp: int, pb: int) -> _Unpacker:
     """LZMA without any header; `dictionary` in bytes, at most MAX_MEMORY. Raises lzma.LZMAError from `feed`."""
     import lzma  # noqa: PLC0415
@@ -297,4 +305,4 @@ def _lz4() -> _Unpacker:
     return _Library(LZ4FrameDecompressor())
 
 
-_MAKERS: dict[str, Callable[[], _Unpacker]] = {"zstd": _Zstd, "gzip": _Gzip, "xz": _xz, "bzip2": _bzip2, "lz4": _lz4}
+_MAKERS: dict[str, Callable[[], _Unpacker]] = {"zstd": _Zstd, "gzip": _Gzip, "xz": _xz, "lzma": _lzma, "bzip2": _bzip2, "lz4": _lz4}

@@ -417,7 +417,8 @@ class TarReader:
 
     def _more_facts(self, extension: _Extension, unix: UnixFacts, name: bytes) -> tuple[UnixFacts, DosFacts | None]:
         """Large owner numbers, extended attributes, and what only FAT knows."""
-        dos, xattrs = None, {}
+        dos: DosFacts | None = None
+        xattrs: dict[str, bytes] = {}
         for key, value in extension.items():
             if key == _DOS_XATTR_KEY and (match := _DOS_VALUE(value)):
                 dos = DosFacts(int(match[1]) & 0x27, int(match[2]), match[3].decode(errors="replace"))
@@ -429,9 +430,25 @@ class TarReader:
                 unix = unix._replace(gid=self._decimal(value, "group", name))
             elif key == b"RHT.security.selinux":
                 xattrs["security.selinux"] = value
-            elif key.startswith(b"SCHILY.acl."):
-                self.left_behind["access control list"] = self.left_behind.get("access control list", 0) + 1
+            elif key.startswith((b"SCHILY.acl.", b"LIBARCHIVE.xattr.")):
+                self._foreign_xattr(key, value, xattrs)
         return (unix._replace(xattrs=xattrs) if xattrs else unix), dos
+
+    def _foreign_xattr(self, key: bytes, value: bytes, xattrs: dict[str, bytes]) -> None:
+        """An attribute that is written in another way than ours."""
+        from . import tar_xattrs  # noqa: PLC0415 - few archives need it
+
+        if key.startswith(tar_xattrs.LIBARCHIVE):
+            found = tar_xattrs.of_libarchive(key, value)
+            if found is not None:
+                xattrs.setdefault(*found)
+            return
+        name = tar_xattrs.ACLS.get(key)
+        acl = None if name is None else tar_xattrs.of_acl(value)
+        if name is None or acl is None:
+            self.left_behind["access control list"] = self.left_behind.get("access control list", 0) + 1
+        elif not tar_xattrs.is_minimal(acl) or key == b"SCHILY.acl.default":
+            xattrs[name] = acl
 
     # --- numbers -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What zip packs by bzip2 or LZMA, in pieces of bounded size: the library's own reader unpacks 4 KiB at once, whatever they stand for.
+"""What zip packs by bzip2, LZMA, Zstandard or xz, in pieces of bounded size: the library's own reader unpacks 4 KiB at once, whatever they stand for.
 
 Source: PKWARE APPNOTE.TXT 4.3.7 (local header), 4.4.5 (methods), 5.8.8 (LZMA).
 """
@@ -11,7 +11,10 @@ from typing import IO
 
 from .packing import MAX_MEMORY, STEP, raw_lzma, unpacked
 
-METHODS = (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_PACKINGS = {zipfile.ZIP_BZIP2: "bzip2", 93: "zstd", 95: "xz"}     # zipfile knows neither of the latter
+METHODS = {*_PACKINGS, zipfile.ZIP_LZMA}
+# Those that somebody may meet (APPNOTE.TXT 4.4.5), for the refusal.
+OTHERS = {1: "Shrink", 2: "Reduce", 3: "Reduce", 4: "Reduce", 5: "Reduce", 6: "Implode", 9: "Deflate64", 96: "JPEG", 97: "WavPack", 98: "PPMd", 99: "AES"}
 # Local header: signature, then what the directory says too; length of the name, length of the extra field.
 _LOCAL = Struct("<4s22xHH")
 _LZMA = Struct("<2xHBI")        # version, size of what follows (5), lc + 9 * (lp + 5 * pb), bytes of the dictionary
@@ -27,7 +30,7 @@ def contents(file: IO[bytes], info: zipfile.ZipInfo, what: str) -> Iterator[byte
     file.seek(name + extra, 1)
     packed = _pieces(file, info.compress_size)
     checksum, left = 0, info.file_size
-    for data in unpacked(packed, "bzip2", what) if info.compress_type == zipfile.ZIP_BZIP2 else _lzma(packed, left):
+    for data in unpacked(packed, _PACKINGS[info.compress_type], what) if info.compress_type in _PACKINGS else _lzma(packed, left):
         if len(data) > left:
             raise zipfile.BadZipFile(f"more than {info.file_size} bytes come out of it")
         left -= len(data)
