@@ -199,6 +199,7 @@ def restore(
     Files go into a directory (`disk.img:1/etc`, a folder of this host). Raises UsageError, FormatError, StorageError; a partition on
     which the work was cut off is not formatted.
     """
+    from .archive.clonezilla import on_host  # noqa: PLC0415
     from .archive.positional import JoinedReader, close, open_from_host, positional  # noqa: PLC0415
     from .blocks.busy import refuse_users  # noqa: PLC0415
     from .machine.image_places import DiskImagePlace  # noqa: PLC0415
@@ -209,7 +210,7 @@ def restore(
     target = os.fspath(place)
     with ExitStack() as stack:
         if isinstance(archive, str | os.PathLike):
-            path, name = Path(archive), os.fspath(archive)
+            path, name = on_host(Path(archive)), os.fspath(archive)
             data = open_from_host(path)
         else:
             path, name = None, "archive"

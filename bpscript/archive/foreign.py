@@ -4,7 +4,7 @@
     bpscript archive header              ours
     "partclone-image"                    partclone's (partclone.py)
     zstd, gzip, xz, bzip2, lz4           a packed image: raw or partclone's
-    anything else                        a raw image
+    anything else                        a raw image, perhaps with a block map beside it (bmap.py)
 
 A raw image is captured like a partition: its file system's bitmaps say what is used, so restoring, comparing, other sizes work
 as with an archive of ours. What is packed, or comes in order only, is unpacked into a sparse temporary file first; but an image of
@@ -25,6 +25,7 @@ from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
 from ..blocks.readonly import ReadOnlyDevice
 from .adapters import PositionalDevice, Rejoined, Sequential
+from .bmap import BlockMap, MappedBytes
 from .capture import CHUNK_SIZE, cells, read_used, survey
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
@@ -35,7 +36,7 @@ from .packing import UnpackedReader, packing_of
 from .partclone import MAGIC, PartcloneHeader
 from .partclone_bytes import PartcloneBytes
 from .partclone_stream import PartcloneStream
-from .positional import JoinedReader, Positional, close
+from .positional import JoinedBytes, JoinedReader, Positional, close
 from .ranges import Ranges
 from .records import NO_HASH
 from .unpacking import TemporaryImage, write_sparse
@@ -49,6 +50,7 @@ _REFUSED = (
     (b"KDMV", "a VMDK image", "qemu-img convert makes a raw image of it"),
     (b"conectix", "a VHD image", "qemu-img convert makes a raw image of it"),
     (b"vhdxfile", "a VHDX image", "qemu-img convert makes a raw image of it"),
+    (b"\0ntfsclone-image", "an image of ntfsclone", "ntfsclone --restore-image makes a raw image of it"),
     (b"LZIP", "packed by lzip", "lzip -d unpacks it"),
     (b"LRZI", "packed by lrzip", "lrzip -d unpacks it"),
     (b"\x89LZO\0", "packed by lzop", "lzop -d unpacks it"),
@@ -85,15 +87,16 @@ class _Opener:
             rest = Rejoined(start, source)
             if is_ours(start):
                 return FullImage(Archive.open_stream(rest))
-            return self._from_stream(start, rest)
+            return self._from_stream(start, rest, source.block_map)
+        block_map = source.block_map if isinstance(source, JoinedBytes) else lambda: None
         start = source.read(0, min(_START, source.size))
         if is_ours(start):
             return FullImage(Archive.open(source))
         if packing_of(start) is not None:
-            return self._from_stream(start, Sequential(source))
-        return self._from_anywhere(source, lambda: close(source))
+            return self._from_stream(start, Sequential(source), block_map)
+        return self._from_anywhere(source, block_map, lambda: close(source))
 
-    def _from_stream(self, start: bytes, source: Reader) -> PartitionImage:
+    def _from_stream(self, start: bytes, source: Reader, block_map: Callable[[], bytes | None]) -> PartitionImage:
         packing = packing_of(start)
         reader = UnpackedReader(source, packing, f"the {packing} image" if packing else "the image")
         if self.in_order and reader.peek(len(MAGIC)) == MAGIC:
@@ -102,12 +105,14 @@ class _Opener:
         try:
             device = file.fill(lambda descriptor: write_sparse(descriptor, reader))
             reader.close()
-            return self._from_anywhere(device, file.close)
+            return self._from_anywhere(device, block_map, file.close)
         except BaseException:
             file.close()
             raise
 
-    def _from_anywhere(self, source: Positional, let_go: Callable[[], None]) -> PartitionImage:
+    def _from_anywhere(
+        self, source: Positional, block_map: Callable[[], bytes | None], let_go: Callable[[], None]
+    ) -> PartitionImage:
         """What is not packed, in bytes that can be read from anywhere."""
         start = source.read(0, min(_START, source.size))
         for magic, what, hint in _REFUSED:
@@ -118,7 +123,8 @@ class _Opener:
             return self._described(PositionalDevice(blocks), blocks.used, blocks.header, let_go)
         if ends_like_ours(source):
             raise FormatError("this is a damaged archive: its end is there, its beginning is not")
-        device: BlockDevice = PositionalDevice(source)
+        mapped = block_map()
+        device: BlockDevice = PositionalDevice(source if mapped is None else MappedBytes(source, BlockMap.parse(mapped)))
         if not device.size or device.size % _SECTOR:
             raise FormatError(f"this is no image of a partition: its {device.size} bytes are not whole sectors")
         found = survey(ReadOnlyDevice(device, "the image"), clock=self.clock, code_page=self.code_page)

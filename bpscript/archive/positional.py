@@ -1,14 +1,16 @@
 """Reading archives: from anywhere (a file) or in order only (a pipe, TFTP), in one piece or in fragments.
 
-Fragments are named `name`, `name.001`, `name.002`, ... and simply follow each other (language.md 8.9).
+Fragments are named `name`, `name.001`, `name.002`, ... and simply follow each other (language.md 8.9); those that `split` made
+`name.aa`, `name.ab`, ... or `name.00`, `name.01`, ..., and are named by the first of them.
 """
 
 import errno
 import os
+import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -157,7 +159,12 @@ class SeekingBytes:
 
 
 class JoinedBytes:
-    """Fragments, one after the other; also one alone. `following` is the name that a further one would have."""
+    """Fragments, one after the other; also one alone. `following` is the name that a further one would have.
+
+    `block_map` reads the block map that lies beside an image (bmap.py), None when there is none.
+    """
+
+    block_map: Callable[[], bytes | None] = staticmethod(lambda: None)
 
     def __init__(self, parts: Sequence[Positional], following: str = "") -> None:
         self._parts = parts
@@ -212,7 +219,9 @@ class JoinedBytes:
 
 
 class JoinedReader:
-    """Fragments in order, each opened when the one before has ended; also one alone."""
+    """Fragments in order, each opened when the one before has ended; also one alone. `block_map` as with JoinedBytes."""
+
+    block_map: Callable[[], bytes | None] = staticmethod(lambda: None)
 
     def __init__(self, first: Reader, following: Iterable[Reader] = ()) -> None:
         self._reader: Reader | None = first
@@ -257,8 +266,25 @@ def ranges_with_data(source: Positional, offset: int, length: int) -> Iterable[t
 
 
 def fragment_name(name: str, number: int) -> str:
-    """The name of a fragment; number 0 is the first."""
-    return f"{name}.{number:03d}" if number else name
+    """The name of a fragment; number 0 is the first, which has the name itself."""
+    if not number:
+        return name
+    match = _SPLIT.search(name)
+    if match is None:
+        return f"{name}.{number:03d}"
+    suffix = match[1]
+    if suffix.isdigit():
+        last = f"{int(suffix) + number:0{len(suffix)}d}"
+    else:
+        last = ""
+        for _ in suffix:
+            number, letter = divmod(number, 26)
+            last = chr(ord("a") + letter) + last
+        last = last if not number else "?"      # all names are used up: there is no such file
+    return name[: match.start(1)] + last
+
+
+_SPLIT = re.compile(r"\.(a{2,5}|0+[01])$")       # the first of `split`: letters, or with -d digits; some count from 1
 
 
 def positional(reader: Reader, name: str) -> Positional | None:
@@ -287,6 +313,11 @@ def open_pieces(name: str, open_one: Callable[[str], Reader], exists: Callable[[
     `open_one` and `exists` take the name of a fragment. Fragments of an older, longer archive of the same name may follow:
     the container finds its own end.
     """
+    def block_map() -> bytes | None:
+        from .bmap import find_bmap  # noqa: PLC0415 - only beside raw images
+
+        return find_bmap(name, lambda beside: _contents(open_one(beside)) if exists(beside) else None)
+
     first = open_one(name)
     whole = positional(first, name)
     count = 1
@@ -304,8 +335,22 @@ def open_pieces(name: str, open_one: Callable[[str], Reader], exists: Callable[[
                     raise StorageError(f"{fragment_name(name, number)} can be read in order only, unlike {name}")
                 parts.append(part)
             failing.pop_all()
-        return JoinedBytes(parts, fragment_name(name, count))
-    return JoinedReader(first, (open_one(fragment_name(name, number)) for number in range(1, count)))
+        joined = JoinedBytes(parts, fragment_name(name, count))
+        joined.block_map = block_map
+        return joined
+    stream = JoinedReader(first, (open_one(fragment_name(name, number)) for number in range(1, count)))
+    stream.block_map = block_map
+    return stream
+
+
+def _contents(reader: Reader) -> bytes:
+    from .bmap import MAX_BMAP  # noqa: PLC0415
+
+    with closing(reader):
+        data = b""
+        while len(data) <= MAX_BMAP and (more := reader.read(1 << 20)):
+            data += more
+        return data
 
 
 def open_from_source(source: FileSource, path: str) -> Positional | JoinedReader:
@@ -324,7 +369,10 @@ def open_from_volume(volume: Filesystem, path: str) -> Positional | JoinedReader
 
 
 def open_from_host(path: Path | str) -> Positional | JoinedReader:
-    """An archive in a file of the host (a pipe is read in order)."""
+    """An archive in a file of the host (a pipe is read in order), or a partition in an image folder of Clonezilla."""
+    from .clonezilla import on_host  # noqa: PLC0415 - positions are asked for by all
+
+    path = on_host(path)
 
     def open_one(name: str) -> Reader:
         try:

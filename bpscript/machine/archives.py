@@ -31,12 +31,20 @@ def about_archive(name: str) -> Iterator[None]:
 
 
 def open_archive_bytes(files: Files, name: str) -> Positional | JoinedReader:
-    """The bytes of an archive with all its fragments. Raises NotFoundError when there is none, or a fragment is missing."""
+    """The bytes of an archive with all its fragments, or of a partition in an image folder of Clonezilla.
+
+    Raises NotFoundError when there is none, or a fragment is missing.
+    """
     file = files.at(name)
     facts = file.stat()
-    if facts is None:
-        raise NotFoundError(f'no archive "{name}"')
-    if facts.is_directory:
+    if facts is None or facts.is_directory:
+        from .image_folders import in_image_folder  # noqa: PLC0415 - archives are files, nearly always
+
+        found = in_image_folder(files, name)
+        if found is not None:
+            return open_archive_bytes(files, found)
+        if facts is None:
+            raise NotFoundError(f'no archive "{name}"')
         raise InTheWayError(f'"{name}" is a directory, not an archive')
     if isinstance(file, VolumeFile):
         return open_from_volume(file.volume, file.resolved())

@@ -116,9 +116,10 @@ def split_partition(text: str) -> tuple[str, int | None]:
 
 
 def need_archive(name: str) -> None:
-    """Raise UsageError when there is no such file."""
-    if not Path(name).exists():
-        raise UsageError(f"{name}: no such file")
+    """Raise UsageError when there is no such file, nor a partition of that name in an image folder of Clonezilla."""
+    from .opening import need_file  # noqa: PLC0415 - after the options were found to be right
+
+    need_file(name)
 
 
 def events() -> Sink:

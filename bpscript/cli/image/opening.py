@@ -9,20 +9,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...archive.clonezilla import on_host
 from ...archive.opened import OpenArchive
 from ...archive.positional import JoinedReader, positional
-from ...base.errors import FormatError, UsageError
+from ...base.errors import FormatError, StorageError, UsageError
 from ...filesystems.filesystem import clean_path
 
 
 def split_archive(text: str) -> tuple[str, str]:
     """The archive and the clean path in it ("" is the root)."""
-    at = len(text) if text == "-" or Path(text).exists() else text.find(":")
+    at = len(text) if text == "-" or _exists(text) else text.find(":")
     while 0 < at < len(text):
-        if text[:at] == "-" or Path(text[:at]).exists():
+        if text[:at] == "-" or _exists(text[:at]):
             return text[:at], clean_path(text[at + 1 :])
         at = text.find(":", at + 1)
     return text, ""
+
+
+def _exists(text: str) -> bool:
+    """A file, or a partition in an image folder of Clonezilla."""
+    try:
+        return on_host(text).exists()
+    except (FormatError, StorageError):
+        return Path(text).exists()
 
 
 @contextmanager
@@ -53,11 +62,12 @@ def _open(name: str) -> OpenArchive:
 
 
 def need_file(name: str) -> None:
-    """Raise UsageError unless this names a file that may be read."""
-    path = Path(name)
+    """Raise UsageError unless this names a file that may be read, or a partition in an image folder of Clonezilla."""
+    try:
+        path = on_host(name)
+    except (FormatError, StorageError) as error:
+        raise UsageError(error.message, hint=error.hint) from error
     if not path.exists():
         raise UsageError(f"{name}: no such file")
-    if path.is_dir():
-        raise UsageError(f"{name} is a directory, not an archive")
     if not os.access(path, os.R_OK):
         raise UsageError(f"{name}: it may not be read")
