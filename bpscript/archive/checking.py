@@ -38,7 +38,7 @@ class Findings:
 
 def check_archive(archive: Archive, *, events: Sink = ignore) -> Findings:
     """Decode and check everything: chunks, their records, sections, and the tar stream of an incremental archive."""
-    if archive.header.kind is not ArchiveKind.FULL:
+    if archive.header.kind is ArchiveKind.INCREMENTAL:
         found = _check_entries(archive, events)
         if not found.count or archive.is_stream:
             return found

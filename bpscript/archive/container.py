@@ -179,8 +179,7 @@ class Archive:
     def find(self, offset: int) -> int:
         """The index of the chunk that holds the byte at `offset` of the contents."""
         if self._starts is None:
-            table = self._need_table()
-            self._starts = array("Q", (table.chunk(i, self.header.chunk_size).offset for i in range(len(table))))
+            self._starts = self._need_table().starts()
         return bisect_right(self._starts, offset) - 1
 
     def section(self, tag: bytes) -> bytes | None:

@@ -26,6 +26,7 @@ from .plan import DIRECTORY, FILE, HARD_LINK, MAX_ENTRIES, OTHERS, SYMLINK, Plan
 from .provenance import WRITER, Provenance
 from .records import MIB, Json
 from .table import Signature
+from .tar_heads import Heads
 from .tar_layout import END, MAX_FILE
 from .tar_read import TarEntry, TarReader, is_clean_path
 from .tar_stream import TarStream
@@ -79,13 +80,15 @@ def write_incremental(
         stream = TarStream(writer, volume.device if isinstance(volume, HasExtents) else None)
         is_file = volume.stat(path).kind is not FileKind.DIRECTORY
         start = "" if not path else f"{split_path(path)[0]}/".lstrip("/") if is_file else f"{path}/"
+        heads = Heads()
         for name, facts, link in found:
-            stream.write(tar_header(name, facts, link))
+            stream.write(heads.note(tar_header(name, facts, link)))
             if facts.kind is FileKind.FILE and link is None and facts.size:
                 _add_contents(stream, volume, start + name, facts.size, name)
                 progress.advance(facts.size)
         stream.write(END)
         stream.finish()
+        heads.add_to(writer)
         summary = writer.finish(sign)
     progress.report()
     return summary
@@ -127,16 +130,18 @@ def filter_incremental(
     progress = Progress(events, "pack", sum(entry.size for entry in kept))
     with ArchiveWriter(frames, header, level=level, threads=threads) as writer:
         stream = TarStream(writer)
+        heads = Heads()
         for entry, wanted in zip(checked_entries(archive, plan), chosen, strict=True):
             if wanted is None:
                 continue
-            stream.write(tar_header(wanted.path, entry.facts, wanted.link if wanted.code == HARD_LINK else None))
+            stream.write(heads.note(tar_header(wanted.path, entry.facts, wanted.link if wanted.code == HARD_LINK else None)))
             for chunk in entry.chunks:
                 stream.write_view(chunk)
             stream.write(padding(wanted.size))
             progress.advance(wanted.size)
         stream.write(END)
         stream.finish()
+        heads.add_to(writer)
         return writer.finish()
 
 

@@ -1,8 +1,8 @@
 """What an archive is and where it comes from, without decoding its chunks: `bpscript image info`, `OpenArchive.info`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .container import Archive, ArchiveKind
 from .full import Facts, FullImage, PartitionImage
@@ -11,9 +11,12 @@ from .plan import FILE
 from .records import Json
 from .table import SIGNED_TEXT
 
+if TYPE_CHECKING:
+    from .disk_facts import DiskPartition
+
 _TOLD = {      # keys of META that have fields of their own here
     "filesystem", "family", "volume_size", "used", "label", "ident", "block_size", "created_ns", "writer", "entries", "files", "content_size",
-    "base", "hidden_sectors", "heads", "sectors_per_track",
+    "base", "table", "sector_size", "partitions", "hidden_sectors", "heads", "sectors_per_track",
 }
 
 
@@ -45,6 +48,9 @@ class ArchiveInfo:
     block_size: int | None = None
     stored: int | None = None
     ratio: float | None = None          # stored / used
+    scheme: str | None = None           # of a disk's partition table: MBR or GPT
+    sector_size: int | None = None
+    partitions: Sequence[Mapping[str, Json]] | None = None      # of a disk: number, start, size, type, filesystem, label, id, used
     chunks: int | None = None
     chunk_size: int | None = None
     fragments: int = 1
@@ -80,6 +86,15 @@ def info_of_archive(archive: Archive, stored: int | None, fragments: int) -> Arc
         facts = FullImage(archive).facts
         known = {"kind": "full", **_of_facts(facts), "created_ns": facts.created_ns or None, "writer": facts.writer or None}
         used = facts.used
+    elif header.kind is ArchiveKind.DISK:
+        from .disk_image import DiskImage  # noqa: PLC0415 - each archive needs one of them
+
+        disk = DiskImage.of(archive).facts
+        known = {
+            "kind": "disk", "id": disk.ident or None, "size": disk.size, "sector_size": disk.sector_size, "scheme": disk.scheme,
+            "created_ns": disk.created_ns or None, "writer": disk.writer or None, "partitions": [_of_partition(each) for each in disk.partitions],
+        }
+        used = disk.used
     else:
         plan = read_names(archive)
         removed = read_removals(archive)
@@ -96,6 +111,15 @@ def info_of_archive(archive: Archive, stored: int | None, fragments: int) -> Arc
         fragments=fragments, root=None if table is None else table.root.hex(), signature=signature_of(archive),
         provenance={key: value for key, value in meta.items() if key not in _TOLD and value}, **known,
     )
+
+
+def _of_partition(partition: "DiskPartition") -> dict[str, Json]:
+    facts = partition.facts
+    return {
+        "number": partition.number, "start": partition.start, "size": partition.size, "type": partition.type,
+        "filesystem": None if facts is None else facts.filesystem, "label": None if facts is None else facts.label or None,
+        "id": None if facts is None else facts.ident or None, "used": None if facts is None else facts.used,
+    }
 
 
 def signature_of(archive: Archive) -> SignatureInfo | None:

@@ -22,6 +22,7 @@ from .incremental import NAME, checked_entries, counts, ignores_case, pack_names
 from .plan import DIRECTORY, HARD_LINK, Planned
 from .records import MIB, Json
 from .table import Signature
+from .tar_heads import Heads
 from .tar_layout import END
 from .tar_read import TarEntry
 from .tar_stream import TarStream
@@ -57,10 +58,11 @@ def merge(
     progress = Progress(events, "squash", sum(entry.size for entry in plan))
     with ArchiveWriter(sink, header, level=level, threads=threads) as writer:
         stream = TarStream(writer)
+        heads = Heads()
         readers = [_Reader(archive, plan) for archive, plan in zip(archives, plans, strict=True)]
         for number, index, wanted in outcome:
             entry = readers[number].entry(index)
-            stream.write(tar_header(wanted.path, entry.facts, wanted.link if wanted.code == HARD_LINK else None))
+            stream.write(heads.note(tar_header(wanted.path, entry.facts, wanted.link if wanted.code == HARD_LINK else None)))
             for chunk in entry.chunks:
                 stream.write_view(chunk)
             stream.write(padding(wanted.size))
@@ -69,6 +71,7 @@ def merge(
             reader.finish()
         stream.write(END)
         stream.finish()
+        heads.add_to(writer)
         summary = writer.finish(sign)
     progress.report()
     return summary

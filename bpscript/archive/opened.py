@@ -1,25 +1,29 @@
 """An archive opened for programs: what it is, and the files in it, without unpacking it. `bpscript.open_archive`."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..base.clock import Clock
-from ..base.errors import FormatError
+from ..base.errors import FormatError, StorageError
 from ..base.events import Sink, ignore
+from ..base.sources import Reader
 from ..blocks.device import BlockDevice
-from ..filesystems.detect import open_volume
+from ..filesystems.detect import detect, open_volume
 from ..filesystems.filesystem import Facts as FileFacts
-from ..filesystems.filesystem import Filesystem, walk
+from ..filesystems.filesystem import Filesystem, clean_path, walk
+from ..filesystems.links import follow_links
 from .adapters import Rejoined
-from .checking import Findings, check_archive, check_image
 from .container import Archive, ArchiveKind
 from .full import Facts, FullImage, PartitionImage
 from .image_device import ArchiveDevice
-from .incremental import entries
-from .information import ArchiveInfo, info_of_archive, info_of_image
 from .positional import JoinedBytes, JoinedReader, Positional, close, open_from_host
 from .records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
+
+if TYPE_CHECKING:
+    from .checking import Findings
+    from .information import ArchiveInfo
 
 _START = SKIPPABLE.size + len(HEADER_TAG)
 
@@ -42,6 +46,7 @@ class OpenArchive:
         self._image: PartitionImage | None = None
         self._info: ArchiveInfo | None = None
         self._volume: Filesystem | None = None
+        self._device: BlockDevice | None = None
         try:
             self._open(data, temp_folder)
         except BaseException:
@@ -75,9 +80,11 @@ class OpenArchive:
         return self.info.kind
 
     @property
-    def info(self) -> ArchiveInfo:
+    def info(self) -> "ArchiveInfo":
         """All that is known without decoding. A stream is read to its end. Raises FormatError."""
         if self._info is None:
+            from .information import info_of_archive, info_of_image  # noqa: PLC0415 - who wants a file does not need it
+
             archive = self._archive
             if archive is None:
                 assert self._image is not None
@@ -95,30 +102,85 @@ class OpenArchive:
         return None if self._image is None else self._image.facts
 
     def volume(self) -> Filesystem:
-        """The file system in an image, for reading. Raises FormatError for an archive of files, StorageError where there is none."""
-        if self._image is None:
-            raise FormatError("an incremental archive holds files, not a file system")
+        """The files in it as a volume that can be read; of a disk, each partition is a directory named by its number.
+
+        Raises StorageError where there is no file system that is known, and for a stream.
+        """
         if self._volume is None:
-            self._volume = open_volume(self.device(), clock=Clock(0), writable=False)
+            self._volume = self._open_volume()
             self._stack.callback(self._volume.close)
         return self._volume
 
+    def _open_volume(self) -> Filesystem:
+        if self.is_stream:
+            raise StorageError("an archive that comes in order only can be checked, but files in it cannot be reached", hint="save it to a file first")
+        if self._archive is not None and self._archive.header.kind is ArchiveKind.INCREMENTAL:
+            from .tar_tree import TarTree  # noqa: PLC0415 - each archive needs one of them
+
+            return TarTree(self._archive)
+        device = self.device()
+        if self._archive is not None and self._archive.header.kind is ArchiveKind.DISK:
+            from .disk_image import DiskImage  # noqa: PLC0415 - as above
+            from .disk_tree import DiskTree  # noqa: PLC0415
+
+            return DiskTree(device, DiskImage.of(self._archive).table())
+        if detect(device) is None:
+            from .disk_tree import DiskTree  # noqa: PLC0415 - as above
+
+            tree = DiskTree.find(device)
+            if tree is not None:
+                return tree
+            raise StorageError("there is no file system in it that is known, so it has no files")
+        return open_volume(device, clock=Clock(0), writable=False)
+
     def device(self) -> BlockDevice:
-        """The partition as a block device that cannot be written. Raises FormatError for an archive of files."""
-        if self._image is None:
-            raise FormatError("an incremental archive holds files, not a partition")
-        return ArchiveDevice(self._image.chunks)
+        """The contents as a block device that cannot be written. Raises StorageError for a stream."""
+        if self._device is None:
+            chunks = self._archive if self._image is None else self._image.chunks
+            assert chunks is not None
+            self._device = ArchiveDevice(chunks)
+        return self._device
 
-    def entries(self) -> Iterator[tuple[str, FileFacts]]:
-        """Path and facts of every file and directory, parents first."""
-        if self._archive is not None and self._image is None:
-            for path, facts, _ in entries(self._archive):
-                yield path, facts
-        else:
-            yield from walk(self.volume())
+    def find(self, path: str) -> tuple[Filesystem, str]:
+        """The volume that holds a path, and the path on it with symbolic links followed (they never leave it)."""
+        volume: Filesystem | None = self.volume()
+        assert volume is not None
+        path = clean_path(path)
+        number, _, inner = path.partition("/")
+        if number and volume.kind == "DISK":
+            from .disk_tree import DiskTree  # noqa: PLC0415 - as above
 
-    def check(self, events: Sink = ignore) -> Findings:
+            assert isinstance(volume, DiskTree)
+            part = volume.volume(number)
+            if part is None:
+                return volume, path
+            volume, path = part, inner
+        return volume, follow_links(volume, path)
+
+    def entries(self, path: str = "") -> Iterator[tuple[str, FileFacts]]:
+        """Path and facts of everything below a directory, parents first, names by code point."""
+        volume, place = self.find(path)
+        yield from walk(volume, place)
+
+    def stat(self, path: str) -> FileFacts:
+        """Facts of a file or directory. Raises NotFoundError."""
+        volume, place = self.find(path)
+        return volume.stat(place)
+
+    def open(self, path: str) -> Reader:
+        """The contents of a file, in order or from anywhere (`seek`); only the chunks that hold it are decoded. Raises NotFoundError."""
+        volume, place = self.find(path)
+        return volume.open(place)
+
+    def read(self, path: str) -> bytes:
+        """The whole contents of a file."""
+        with closing(self.open(path)) as reader:
+            return reader.read()
+
+    def check(self, events: Sink = ignore) -> "Findings":
         """Decode and check everything; all that is wrong. Raises what reading raises, but no FormatError for damage."""
+        from .checking import Findings, check_archive, check_image  # noqa: PLC0415 - as above
+
         if self._archive is not None:
             return check_archive(self._archive, events=events)
         assert self._image is not None
@@ -145,11 +207,16 @@ class OpenArchive:
         need_signature(self._archive, key, asked)
 
     def compare(self, device: BlockDevice, events: Sink = ignore) -> list[tuple[int, int]]:
-        """Half-open ranges of bytes in which a partition differs from the image, in whole sectors where that is known."""
+        """Half-open ranges of bytes in which a partition or disk differs from the archive: sectors of a partition, chunks of a disk."""
         from .narrowing import differing_ranges  # noqa: PLC0415 - only here
 
+        if self._archive is not None and self._archive.header.kind is ArchiveKind.DISK:
+            from .disk_image import DiskImage  # noqa: PLC0415 - as above
+            from .disk_restore import compare_disk  # noqa: PLC0415
+
+            return [(start, start + length) for start, length in compare_disk(DiskImage.of(self._archive), device, events=events)]
         if self._image is None:
-            raise FormatError("an incremental archive is compared with files, not with a partition")
+            raise FormatError("an archive of files is compared with files, not with a partition or disk")
         return differing_ranges(self._image, device, events=events)
 
     def close(self) -> None:

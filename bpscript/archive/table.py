@@ -18,6 +18,7 @@ from .records import (
     SIGNATURE_TAG,
     SKIPPABLE,
     TABLE_TAG,
+    ChunkKind,
     ChunkRecord,
     blake3_of,
     parse_chunk,
@@ -95,16 +96,22 @@ class Table:
         """
         positions = array("Q", [first])
         offset = 0
-        for start in range(0, len(self.entries), CHUNK_ENTRY.size):
-            chunk = parse_chunk(self.entries[start : start + CHUNK_ENTRY.size], chunk_size)
-            if chunk.offset != offset:
-                raise FormatError(f"archive table: chunk {len(positions) - 1} begins at {chunk.offset}, expected {offset}")
-            offset += chunk.length
-            first += CHUNK_FRAME_SIZE + chunk.stored
+        for number, (kind, start, length, stored, _) in enumerate(CHUNK_ENTRY.iter_unpack(self.entries)):
+            # What is plainly right is passed here; `chunk` looks at the rest, and has the words for what is wrong.
+            if kind != ChunkKind.DATA or not 0 < length <= chunk_size or not 0 < stored <= length:
+                self.chunk(number, chunk_size)
+            if start != offset:
+                raise FormatError(f"archive table: chunk {number} begins at {start}, expected {offset}")
+            offset += length
+            first += CHUNK_FRAME_SIZE + stored
             positions.append(first)
         if offset != self.size:
             raise FormatError(f"archive table: chunks end at {offset}, the size is {self.size}")
         return positions
+
+    def starts(self) -> "array[int]":
+        """Where each chunk begins in the contents."""
+        return array("Q", [start for _, start, _, _, _ in CHUNK_ENTRY.iter_unpack(self.entries)])
 
 
 # zstd_seekable_compression_format.md, "Seek_Table_Entries" without checksums, "Seek_Table_Footer".

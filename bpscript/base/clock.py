@@ -46,3 +46,10 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Wait, in real time."""
         time.sleep(seconds)
+
+
+def local_time(mtime_ns: int | None) -> str:
+    """`YYYY-MM-DD HH:MM` in the host's zone, for listings."""
+    if mtime_ns is None:
+        return "-" * 10 + " " + "--:--"
+    return datetime.fromtimestamp(mtime_ns // 1_000_000_000).strftime("%Y-%m-%d %H:%M")

@@ -1,25 +1,24 @@
 """`bpscript disk`: make, look into and change disk images without a script."""
 
 import argparse
-import json
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..api import create_disk, open_disk
 from ..base.errors import InTheWayError, NotFoundError, UsageError
-from ..base.sources import Reader
 from ..base.units import format_size, parse_size
-from ..filesystems.filesystem import Facts, FileKind, Filesystem, clean_path, make_dirs, remove_tree
+from ..filesystems.filesystem import FileKind, clean_path, make_dirs, remove_tree
+from ..filesystems.links import follow_links
 from ..filesystems.swap import SwapSpace
 from ..machine.disk import Disk
-from ..machine.files import follow_links, local_time
+from .listing import copy_out, open_file, pour, print_directory, print_json, print_tree
 from .main import DONE, FAILED
 from .places import DiskImagePlace
+from .progress import progress_sink
 
 _STEP = 1 << 20
 _EXAMPLES = """examples:
@@ -110,8 +109,7 @@ def show(options: argparse.Namespace) -> int:
     with open_disk(options.image) as disk:
         facts = describe(disk)
     if options.json:
-        json.dump(facts, sys.stdout, indent=1)
-        print()
+        print_json(facts)
     else:
         _print_disk(facts)
     return DONE
@@ -172,26 +170,8 @@ def list_place(options: argparse.Namespace) -> int:
     place = DiskImagePlace.parse(options.place)
     with open_disk(place.image) as disk:
         volume = disk.volume(place.need_partition())
-        path = follow_links(volume, place.path)
-        facts = volume.stat(path)
-        entries = sorted(volume.entries(path)) if facts.kind is FileKind.DIRECTORY else [(path.rpartition("/")[2], facts)]
-    if options.json:
-        json.dump([_entry_facts(name, each) for name, each in entries], sys.stdout, indent=1)
-        print()
-        return DONE
-    for name, each in entries:
-        print(entry_line(name, each))
+        print_directory(volume, follow_links(volume, place.path), as_json=options.json)
     return DONE
-
-
-def entry_line(name: str, facts: Facts) -> str:
-    """One line of `disk ls`: mode and owner where the file system has them, size, time, name."""
-    mode = f"{_letter(facts.kind)}{_permissions(facts.unix.mode)} {facts.unix.uid:5} {facts.unix.gid:5} " if facts.unix else ""
-    size = "<DIR>" if facts.kind is FileKind.DIRECTORY else str(facts.size)
-    if facts.unix and facts.kind in {FileKind.CHARACTER_DEVICE, FileKind.BLOCK_DEVICE}:
-        size = "{}, {}".format(*facts.unix.device)
-    target = f" -> {facts.target}" if facts.kind is FileKind.SYMLINK else "/" if facts.kind is FileKind.DIRECTORY else ""
-    return f"{mode}{size:>12} {local_time(facts.mtime_ns)} {name}{target}"
 
 
 def tree(options: argparse.Namespace) -> int:
@@ -199,19 +179,8 @@ def tree(options: argparse.Namespace) -> int:
     place = DiskImagePlace.parse(options.place)
     with open_disk(place.image) as disk:
         volume = disk.volume(place.need_partition())
-        for line in tree_lines(volume, follow_links(volume, place.path)):
-            print(line)
+        print_tree(volume, follow_links(volume, place.path))
     return DONE
-
-
-def tree_lines(volume: Filesystem, path: str, indent: str = "") -> Iterator[str]:
-    """Everything below a directory, two blanks a level, directories with a slash."""
-    for name, facts in sorted(volume.entries(path)):
-        if facts.kind is FileKind.DIRECTORY:
-            yield f"{indent}{name}/"
-            yield from tree_lines(volume, f"{path}/{name}" if path else name, indent + "  ")
-        else:
-            yield f"{indent}{name}" + (f" -> {facts.target}" if facts.kind is FileKind.SYMLINK else "")
 
 
 def cat(options: argparse.Namespace) -> int:
@@ -219,7 +188,7 @@ def cat(options: argparse.Namespace) -> int:
     place = DiskImagePlace.parse(options.place)
     with open_disk(place.image) as disk:
         volume = disk.volume(place.need_partition())
-        _pour(volume.open(follow_links(volume, place.path)), sys.stdout.buffer)
+        pour(open_file(volume, follow_links(volume, place.path), str(place)), sys.stdout.buffer)
     return DONE
 
 
@@ -242,29 +211,7 @@ def get(options: argparse.Namespace) -> int:
     place = DiskImagePlace.parse(options.place)
     with open_disk(place.image) as disk:
         volume = disk.volume(place.need_partition())
-        path = follow_links(volume, place.path)
-        facts = volume.stat(path)
-        if options.dest == "-":
-            _pour(volume.open(path), sys.stdout.buffer)
-            return DONE
-        dest = Path(options.dest)
-        if dest.is_dir() and path:
-            dest /= path.rpartition("/")[2]
-        if facts.kind is FileKind.DIRECTORY:
-            from ..archive.trees import copy_tree  # noqa: PLC0415
-            from ..filesystems.folder import FolderVolume  # noqa: PLC0415
-
-            dest.mkdir(parents=True, exist_ok=True)
-            with closing(FolderVolume(dest)) as folder:
-                copy_tree(volume, path, folder, "")
-            return DONE
-        partial = dest.with_name(dest.name + ".part")
-        try:
-            with open(partial, "wb") as out:
-                _pour(volume.open(path), out)
-            partial.replace(dest)
-        finally:
-            partial.unlink(missing_ok=True)
+        copy_out(volume, follow_links(volume, place.path), options.dest, str(place), progress_sink())
     return DONE
 
 
@@ -319,31 +266,3 @@ def remove(options: argparse.Namespace) -> int:
             raise InTheWayError(f"{place} is a directory", hint="-r removes it with everything in it")
         remove_tree(volume, place.path)
     return DONE
-
-
-def _pour(reader: Reader, out: Any) -> None:  # noqa: ANN401 - a binary file of the host
-    with closing(reader):
-        shutil.copyfileobj(reader, out, _STEP)
-
-
-def _entry_facts(name: str, facts: Facts) -> dict[str, object]:
-    unix = facts.unix
-    return {
-        "name": name, "kind": str(facts.kind), "size": facts.size, "mtime_ns": facts.mtime_ns, "target": facts.target or None,
-        "mode": None if unix is None else f"{unix.mode:04o}", "uid": None if unix is None else unix.uid, "gid": None if unix is None else unix.gid,
-        "attributes": None if facts.dos is None else facts.dos.attributes,
-    }
-
-
-def _letter(kind: FileKind) -> str:
-    letters = {
-        FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.SYMLINK: "l", FileKind.CHARACTER_DEVICE: "c",
-        FileKind.BLOCK_DEVICE: "b", FileKind.FIFO: "p", FileKind.SOCKET: "s",
-    }
-    return letters[kind]
-
-
-def _permissions(mode: int) -> str:
-    import stat  # noqa: PLC0415
-
-    return stat.filemode(stat.S_IFREG | mode)[1:]

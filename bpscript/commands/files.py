@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Iterator
 
+from ..base.clock import local_time
 from ..base.errors import InTheWayError, NotFoundError, StorageError
 from ..base.text import decode, encode
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..language.patterns import compile_pattern
-from ..machine.files import File, SourceFile, VolumeFile, local_time
+from ..machine.files import File, SourceFile, VolumeFile
 from ..network.foreign import parse_foreign
 from .arguments import FileName
 

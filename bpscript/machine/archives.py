@@ -13,8 +13,9 @@ from ..archive.destinations import Destination, HostDestination, StagedDestinati
 from ..archive.positional import JoinedReader, Positional, open_from_source, open_from_volume
 from ..base.errors import FormatError, InTheWayError, NotFoundError, StorageError
 from ..filesystems.filesystem import Filesystem
+from ..filesystems.links import follow_links
 from ..network.folder import FolderSource
-from .files import Files, VolumeFile, follow_links
+from .files import Files, VolumeFile
 from .machine import Machine
 from .places import DiskPlace, HostPlace, parse_tree_place
 

@@ -28,8 +28,8 @@ from ..base.events import Event, Kind, Sink, ignore
 from ..blocks.device import BlockDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Filesystem
+from ..filesystems.links import follow_links
 from .disk import Disk
-from .files import follow_links
 from .image_places import DiskImagePlace
 
 Sign = Callable[[bytes], Signature]      # what `archive.signing.signer` makes of a private key

@@ -6,12 +6,12 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import datetime
 
 from ..base.errors import InTheWayError, NotFoundError, ReadOnlyError, StorageError
 from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
+from ..filesystems.links import follow_links
 from .disks import Disks
 from .places import CACHE, DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from .settings import Settings
@@ -220,43 +220,3 @@ class Files:
     def write(self, name: str, chunks: Iterable[Buffer], size: int | None = None) -> None:
         """Create or replace a file."""
         self.at(name).write(chunks, size)
-
-
-def follow_links(volume: Filesystem, path: str) -> str:
-    """A path with symbolic links replaced by what they point to, never leaving the volume.
-
-    A path that leads nowhere is returned as far as it could be followed. Raises StorageError for a loop (more than 40 links,
-    as Linux has it).
-    """
-    done: list[str] = []
-    rest = [part for part in reversed(path.split("/")) if part]
-    links = 0
-    while rest:
-        part = rest.pop()
-        if part == "..":
-            del done[-1:]
-            continue
-        if part == ".":
-            continue
-        here = "/".join([*done, part])
-        try:
-            facts = volume.stat(here)
-        except (NotFoundError, InTheWayError):
-            facts = None
-        if facts is None or facts.kind is not FileKind.SYMLINK:
-            done.append(part)
-            continue
-        links += 1
-        if links > 40:
-            raise StorageError(f'"/{path}" goes round in a circle of symbolic links')
-        if facts.target.startswith("/"):
-            done.clear()
-        rest += [each for each in reversed(facts.target.split("/")) if each]
-    return "/".join(done)
-
-
-def local_time(mtime_ns: int | None) -> str:
-    """`YYYY-MM-DD HH:MM` in the host's zone, for listings."""
-    if mtime_ns is None:
-        return "-" * 10 + " " + "--:--"
-    return datetime.fromtimestamp(mtime_ns // 1_000_000_000).strftime("%Y-%m-%d %H:%M")

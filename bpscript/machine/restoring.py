@@ -31,9 +31,9 @@ from ..blocks.device import BlockDevice, host_file_of
 from ..blocks.medium import discard
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Filesystem
+from ..filesystems.links import follow_links
 from ..partitions.geometry import Geometry
 from .disk import Disk, belongs_on
-from .files import follow_links
 from .formatting import geometry_of, hidden_sectors
 from .image_places import DiskImagePlace
 

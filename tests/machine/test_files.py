@@ -9,9 +9,10 @@ from bpscript.base.entropy import Entropy
 from bpscript.base.errors import InTheWayError, NotFoundError, StorageError
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.filesystem import HasUnixObjects
+from bpscript.filesystems.links import follow_links
 from bpscript.machine.disk import Disk
 from bpscript.machine.disks import Disks
-from bpscript.machine.files import Files, follow_links
+from bpscript.machine.files import Files
 from bpscript.machine.formatting import format_partition, geometry_of
 from bpscript.machine.settings import NoSettings
 from bpscript.network.memory import MemorySource

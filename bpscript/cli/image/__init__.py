@@ -23,6 +23,10 @@ ACTIONS = (
     Action("restore", "making", "put an archive onto a partition, a disk or into a folder"),
     Action("info", "info", "say what an archive is and where it comes from"),
     Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
+    Action("ls", "files", "list a directory in an archive"),
+    Action("tree", "files", "list everything in an archive"),
+    Action("cat", "files", "write a file of an archive to standard output"),
+    Action("get", "files", "copy a file or directory out of an archive"),
     Action("squash", "squash", "make one archive of a base and its differences"),
     Action("keygen", "keys", "make a pair of keys: NAME.key signs, NAME.pub checks"),
     Action("sign", "keys", "sign an archive"),
@@ -33,6 +37,8 @@ _EXAMPLES = """examples:
   bpscript image restore linux.imz disk.img:1
   bpscript image info linux.imz
   bpscript image verify linux.imz --against disk.img:1
+  bpscript image ls linux.imz:etc
+  bpscript image get lab.imz:2/etc/fstab .
   bpscript image squash win98.imz patches.imi win98-patched.imz
   bpscript image keygen lab
   bpscript image sign linux.imz lab.key

@@ -1,13 +1,12 @@
 """`bpscript image info`: what an archive is and where it comes from."""
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from ...archive.information import ArchiveInfo
 from ...base.units import format_size
+from ..listing import print_json, printable
 from ..main import DONE
 from . import Declare
 from .opening import open_named
@@ -25,8 +24,7 @@ def info(options: argparse.Namespace) -> int:
     with open_named(options.archive) as archive:
         found = archive.info
     if options.json:
-        json.dump(found.as_dict(), sys.stdout, indent=1)
-        print()
+        print_json(found.as_dict())
     else:
         print("\n".join(lines("standard input" if options.archive == "-" else options.archive, found)))
     return DONE
@@ -49,14 +47,12 @@ def lines(name: str, info: ArchiveInfo) -> Iterator[str]:
     ):
         if value is not None:
             yield f"  {title:9} {printable(value)}"
+    for row in info.partitions or ():
+        name = f' "{row["label"]}"' if row["label"] else ""
+        yield printable(f"  {row['number']:<9} {row['filesystem'] or row['type']}{name}, {format_size(_number(row['size']))}, used {format_size(_number(row['used']))}")
     for key, fact in sorted(info.provenance.items()):
         shown = "; ".join(f"{name} {inner}" for name, inner in fact.items()) if isinstance(fact, Mapping) else str(fact)
         yield f"  {printable(key):9} {printable(shown)}"
-
-
-def printable(text: str) -> str:
-    """A text from an archive: a terminal must not obey what stands in it."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def time_of(created_ns: int | None) -> str | None:
@@ -67,6 +63,10 @@ def time_of(created_ns: int | None) -> str | None:
         return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=created_ns // 1000):%Y-%m-%d %H:%M:%S} UTC"
     except OverflowError:
         return f"{created_ns} ns after 1970"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _size(size: int | None) -> str | None:
