@@ -11,7 +11,7 @@
 `full.FullImage` refuses such an archive with a hint; `open_partition_image` takes both kinds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, Self
 
 from ..base.errors import FormatError, NotFoundError
@@ -21,7 +21,7 @@ from .disk_facts import DiskFacts, boot_parts
 from .full import AnyChunk, Chunks, FullImage, PartitionImage
 from .positional import JoinedReader, Positional
 from .ranges import Ranges
-from .records import BOOT, TABLE_BYTES, USED, ArchiveKind, ChunkKind
+from .records import BOOT, TABLE_BYTES, USED, ArchiveKind
 from .table_bytes import TableBytes
 
 
@@ -168,13 +168,6 @@ class RegionChunks:
         self._chunks.each(
             lambda chunk: work(_Shifted(chunk, self._start)), threads=threads, tick=tick, window=(self._start, self._end)
         )
-
-    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
-        """Every chunk of data of the region, in order."""
-        for index in range(len(self)):
-            record = self.record(index)
-            if record.kind is ChunkKind.DATA:
-                yield record, memoryview(self.data(index))
 
     def close(self) -> None:
         """Close what the whole image is read from."""

@@ -17,8 +17,9 @@ from ..blocks.medium import drop_caches
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.fat.geometry import Geometry
-from ..filesystems.filesystem import Facts, FileKind, Filesystem
+from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents
 from .compare import compare_files
+from .disk_order import apart, contents_in_order, place_of
 from .filters import Filters
 from .full import PartitionImage
 from .image_device import ArchiveDevice
@@ -26,7 +27,7 @@ from .marking import HeldDevice
 from .placement import Place
 from .plan import Planned, planned
 from .report import Restored
-from .trees import TreeWriter, listing, read_in_steps
+from .trees import TreeWriter, contents_of, listing
 
 # DOS looks for these two in the first slots of the root directory, and for the first in one piece.
 _SYSTEM_FILES = ("io.sys", "msdos.sys", "ibmbio.com", "ibmdos.com")
@@ -81,12 +82,7 @@ def restore_files(
     target = open_volume(held, clock=clock, code_page=code_page)
     writer = TreeWriter(target, "", plan, sink=events, task="restore")
     writer.begin()
-    for path, facts, link in found:
-        if facts.kind is FileKind.FILE and link is None:
-            with closing(source.open(path)) as reader:
-                writer.put(path, facts, read_in_steps(reader))
-        else:
-            writer.put(path, facts, link=link)
+    _put_all(image, source, found, writer)
     summary = writer.finish()
     target.set_facts("", source.stat(""))
     target.close()
@@ -97,6 +93,40 @@ def restore_files(
         compare_files(source, open_volume(held, clock=clock, code_page=code_page, writable=False), found, events)
     held.release()
     return Restored(summary.size, summary.size, 0, "file by file")
+
+
+def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer: TreeWriter) -> None:
+    """Directories, the files that DOS wants first, files in the order of their blocks, those that lie in pieces, and what is no file."""
+    places = []
+    if isinstance(source, HasExtents) and isinstance(source.device, ArchiveDevice):     # not one whose journal had to be replayed
+        for number, (path, facts, link) in enumerate(found):
+            if link is None and facts.kind is FileKind.FILE and facts.size and _system_rank(path) == len(_SYSTEM_FILES):
+                place = place_of(source, path, facts.size, number)
+                if place is not None:
+                    places.append(place)
+    places = apart(places)
+    in_place = bytearray(len(found))
+    for place in places:
+        in_place[place.number] = 1
+    for path, facts, _ in found:
+        if facts.kind is FileKind.DIRECTORY:
+            writer.put(path, facts)
+        elif _system_rank(path) < len(_SYSTEM_FILES) and facts.kind is FileKind.FILE:
+            _put_file(source, path, facts, writer)
+    for place, contents in contents_in_order(image.chunks, places):
+        path, facts, _ = found[place.number]
+        writer.put(path, facts, contents)
+    for here, (path, facts, link) in zip(in_place, found, strict=True):
+        if not here and link is None and facts.kind is FileKind.FILE and _system_rank(path) == len(_SYSTEM_FILES):
+            _put_file(source, path, facts, writer)
+    for path, facts, link in found:
+        if link is not None or facts.kind not in {FileKind.FILE, FileKind.DIRECTORY}:
+            writer.put(path, facts, link=link)
+
+
+def _put_file(source: Filesystem, path: str, facts: Facts, writer: TreeWriter) -> None:
+    with closing(source.open(path)) as reader:
+        writer.put(path, facts, contents_of(reader, facts.size))
 
 
 def check_files(image: PartitionImage, size: int, *, place: Place | None, clock: Clock, code_page: str) -> None:

@@ -275,6 +275,11 @@ def read_in_steps(reader: Reader) -> Iterator[bytes]:
         yield data
 
 
+def contents_of(reader: Reader, size: int) -> Iterable[bytes]:
+    """The contents of a file of `size` bytes: in one piece when it is small, which volumes store with less ado."""
+    return (reader.read(size),) if 0 < size <= STEP else read_in_steps(reader)
+
+
 def listing(source: Filesystem, path: str, filters: Filters) -> Iterator[tuple[str, Facts, str | None]]:
     """Paths below `path` that the filters let through, with facts, and the first path of the same file for hard links.
 
@@ -328,7 +333,7 @@ def copy_planned(  # noqa: PLR0917 - those of copy_tree
             on_file(path, facts)
         if facts.kind is FileKind.FILE and link is None:
             with closing(source.open(start + path)) as reader:
-                writer.put(path, facts, read_in_steps(reader))
+                writer.put(path, facts, contents_of(reader, facts.size))
         else:
             writer.put(path, facts, link=link)
     return writer.finish()

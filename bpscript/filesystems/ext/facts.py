@@ -3,7 +3,7 @@
 from ...base.errors import FormatError, StorageError
 from ..filesystem import Facts, FileKind, UnixFacts
 from .contents import FileReader
-from .inodes import INLINE_DATA_FLAG, TYPE_BITS, Inode, new_extra_size
+from .inodes import INLINE_DATA_FLAG, TYPE_BITS, Inode, new_extra_size, usual_file
 from .store import Store
 from .tree import name_text
 
@@ -34,6 +34,17 @@ def facts_of(store: Store, number: int, inode: Inode) -> Facts:
     if kind is FileKind.FILE and inode.size > _LOGICAL_BLOCKS * store.block_size:
         raise FormatError(f"inode {number}: a size of {inode.size} bytes is beyond what ext can hold")
     return Facts(kind, inode.size if kind is FileKind.FILE else 0, inode.mtime_ns, target, unix)
+
+
+def usual_facts(number: int, record: bytes) -> Facts | None:
+    """What `facts_of` tells, in a tenth of the time, for a regular file without extended attributes; None for anything else."""
+    found = usual_file(record)
+    if found is None:
+        return None
+    mode, uid, gid, links, size, atime_ns, ctime_ns, mtime_ns = found
+    if size > _LOGICAL_BLOCKS:
+        return None
+    return Facts(FileKind.FILE, size, mtime_ns, "", UnixFacts(mode, uid, gid, atime_ns, ctime_ns, (0, 0), number, links))
 
 
 def _target(store: Store, number: int, inode: Inode) -> str:

@@ -84,10 +84,11 @@ class Store:
         self.data = WriteBehind(device)
         self._allocator: Allocator | None = None
         self._marked = False                # the superblock on disk says "not clean"
-        # Mode, size, flags and i_block of inodes by number: of those that were listed, until the first change.
-        self.seen: dict[int, tuple[int, int, int, bytes]] = {}
+        # Flags, size and i_block of files by inode number: of those that were listed, until the first change.
+        self.seen: dict[int, tuple[int, int, bytes]] = {}
         self._handle = self._open()
         self._record = self._ffi.new("unsigned char[]", max(superblock.inode_size, 1024))
+        self._record_view = self._ffi.buffer(self._record)
         self._number = self._ffi.new("ext2_ino_t *")
         self._hash = self._ffi.new("uint32_t[2]")
         self.shape = Shape(
@@ -189,11 +190,18 @@ class Store:
 
     def read_inode(self, number: int) -> Inode:
         """An inode, its checksum verified."""
+        return Inode.unpack(self.read_record(number))
+
+    def read_record(self, number: int) -> bytes:
+        """The record of an inode, its checksum verified."""
         if not 1 <= number <= self.superblock.inode_count:
             raise FormatError(f"inode {number} does not exist; the volume has {self.superblock.inode_count}")
         size = self.superblock.inode_size
-        self.check(self._library.ext2fs_read_inode_full(self._handle, number, self._record, size), f"inode {number}")
-        return Inode.unpack(self._ffi.buffer(self._record, size)[:])
+        code = self._library.ext2fs_read_inode_full(self._handle, number, self._record, size)
+        if code:
+            self.check(code, f"inode {number}")
+        record: bytes = self._record_view[:size]
+        return record
 
     def write_inode(self, number: int, inode: Inode) -> None:
         """Store an inode."""

@@ -12,21 +12,21 @@ from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
 from ..filesystem import Extent, Facts, Family, FileKind, Problem, UnixFacts, Usage
-from .blockmap import Run, only_extent
+from .blockmap import Run
 from .contents import FileReader, FileWriter
 from .directory import Directory
 from .facts import DEVICES, apply_facts, facts_of, fresh_inode
 from .inodes import ENCRYPT_FLAG, ENTRY_TYPES, EXTENTS_FLAG, FAST_SYMLINK_SIZE, INLINE_DATA_FLAG, Inode, device_block
+from .listing import Listing
 from .new_files import NewFiles
 from .programs import check_ext, repair_ext
 from .store import Store
 from .superblock import Superblock
-from .tree import Tree, name_bytes, name_text
+from .tree import Tree, name_bytes
 from .usage import used_ranges
 
 _MAX_LINKS = 65_000                     # EXT2_LINK_MAX of ext4; feature dir_nlink lets directories go on with a count of 1
 _MAX_SYMLINK = 4096                     # bytes; a target may be followed from a system with any block size
-_SEEN_LIMIT = 65_536                    # inodes remembered from listings, some 200 bytes each
 _KEPT_FLAGS = 0xFF & ~0x04              # flags a replaced file keeps: what chattr(1) sets, not how its blocks lie
 _NODES = DEVICES | {FileKind.FIFO, FileKind.SOCKET}
 
@@ -40,6 +40,7 @@ class ExtVolume:
         self._clock = clock
         self._tree = Tree(self._store, clock)
         self._new_files = NewFiles(self._store)
+        self._listing = Listing(self._store, self._tree)
         self._closed = False
 
     @classmethod
@@ -135,17 +136,7 @@ class ExtVolume:
     def entries(self, path: str) -> list[tuple[str, Facts]]:
         """Names and facts of a directory's entries."""
         self._tree.trim()
-        directory = self._tree.directory(path)
-        prefix = f"{path}/" if path else ""
-        result = []
-        seen = {} if self._store.changed else self._store.seen
-        for name, (number, _) in list(directory.names.items()):
-            text = name_text(name)
-            inode = self._tree.inode(prefix + text, number)
-            result.append((text, facts_of(self._store, number, inode)))
-            if inode.blocks and len(seen) < _SEEN_LIMIT:
-                seen[number] = (inode.mode, inode.size, inode.flags, inode.block)
-        return result
+        return self._listing.entries(path)
 
     def open(self, path: str) -> Reader:
         """The contents of a file."""
@@ -169,42 +160,11 @@ class ExtVolume:
 
     def extents(self, path: str) -> list[Extent] | None:
         """Where the contents of a file lie; None for those in its inode."""
-        number = self._tree.number(path)
-        store = self._store
-        seen = store.seen.get(number)
-        inode = store.read_inode(number) if seen is None else Inode(mode=seen[0], size=seen[1], flags=seen[2], block=seen[3])
-        if inode.kind is not FileKind.FILE:
-            raise InTheWayError(f'"{path}" is a {inode.kind}, not a file')
-        if inode.flags & ENCRYPT_FLAG:
-            raise StorageError(f'"{path}" is encrypted')
-        if inode.flags & INLINE_DATA_FLAG:
-            return None
-        store.data.flush()
-        size = store.block_size
-        only = only_extent(inode.block, self._superblock.first_data_block, self._superblock.block_count) if inode.flags & EXTENTS_FLAG else None
-        found = []
-        for run in store.map_of(number, inode).runs if only is None else (only,):
-            logical = run.logical * size
-            length = min(run.blocks * size, inode.size - logical)
-            if length > 0 and not run.unwritten:
-                found.append(Extent(logical, run.start * size, length))
-        return found
+        return self._listing.extents(path)
 
     def filled_ranges(self, path: str) -> list[tuple[int, int]]:
         """Half-open byte ranges of the file that hold data; the rest are holes that read as zeros."""
-        number = self._tree.number(path)
-        inode = self._store.read_inode(number)
-        size = self._store.block_size
-        if not self._store.has_blocks(inode):
-            return [(0, inode.size)] if inode.size else []
-        result: list[tuple[int, int]] = []
-        for run in self._store.map_of(number, inode).runs:
-            start, end = run.logical * size, min((run.logical + run.blocks) * size, inode.size)
-            if not run.unwritten and start < end:
-                if result and result[-1][1] == start:
-                    start = result.pop()[0]
-                result.append((start, end))
-        return result
+        return self._listing.filled_ranges(path)
 
     # Writing
 

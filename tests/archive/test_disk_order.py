@@ -1,0 +1,61 @@
+"""Files of an image in the order of their blocks."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpscript.archive.container import ChunkKind, ChunkRecord
+from bpscript.archive.disk_order import Placed, apart, contents_in_order
+from bpscript.archive.records import NO_HASH
+
+CHUNK = 1000
+IMAGE = random.Random(5).randbytes(10 * CHUNK)
+
+
+class Some:
+    """Chunks of `IMAGE`, those in `zero` left out, one of them in pieces; each view dies with the next step."""
+
+    def __init__(self, zero: set[int], *, whole_zeros: bool = False) -> None:
+        self.zero = zero
+        self.whole_zeros = whole_zeros
+
+    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+        buffer = bytearray(CHUNK)
+        for index in range(10):
+            record = ChunkRecord(index * CHUNK, CHUNK, 0, ChunkKind.ZERO if index in self.zero else ChunkKind.DATA, NO_HASH)
+            if index in self.zero:
+                if self.whole_zeros:
+                    for _ in range(4):
+                        yield record, memoryview(bytes(CHUNK // 4))
+                continue
+            buffer[:] = IMAGE[index * CHUNK : (index + 1) * CHUNK]
+            yield record, memoryview(buffer)
+
+    def expected(self, start: int, size: int) -> bytes:
+        return bytes(0 if at // CHUNK in self.zero else IMAGE[at] for at in range(start, start + size))
+
+
+@pytest.mark.parametrize("whole_zeros", [False, True])
+@given(st.lists(st.tuples(st.integers(0, 9900), st.integers(1, 3500)), max_size=12), st.sets(st.integers(0, 9)))
+def test_every_file_gets_its_bytes(whole_zeros: bool, wanted: list[tuple[int, int]], zero: set[int]) -> None:
+    chunks = Some(zero, whole_zeros=whole_zeros)
+    places = apart(Placed(start, min(size, len(IMAGE) - start), number) for number, (start, size) in enumerate(wanted))
+    for place, contents in contents_in_order(chunks, places):  # type: ignore[arg-type]
+        assert b"".join(map(bytes, contents)) == chunks.expected(place.start, place.size)
+
+
+def test_contents_that_nobody_reads_do_not_disturb_the_next_file() -> None:
+    chunks = Some(set())
+    places = [Placed(0, 2500, 0), Placed(2500, 10, 1), Placed(9000, 1000, 2)]
+    found = {}
+    for place, contents in contents_in_order(chunks, places):  # type: ignore[arg-type]
+        if place.number:
+            found[place.number] = b"".join(map(bytes, contents))
+    assert found == {1: IMAGE[2500:2510], 2: IMAGE[9000:]}
+
+
+def test_of_files_that_share_blocks_the_first_is_kept() -> None:
+    assert apart([Placed(10, 10, 0), Placed(0, 11, 1), Placed(11, 5, 2), Placed(20, 1, 3)]) == [Placed(0, 11, 1), Placed(11, 5, 2), Placed(20, 1, 3)]
