@@ -66,20 +66,3 @@ class Listing:
         if inode.kind is not FileKind.FILE:
             raise InTheWayError(f'"{path}" is a {inode.kind}, not a file')
         return inode.flags, inode.size, inode.block
-
-    def filled_ranges(self, path: str) -> list[tuple[int, int]]:
-        """Half-open byte ranges of the file that hold data; the rest are holes that read as zeros."""
-        store = self._store
-        number = self._tree.number(path)
-        inode = store.read_inode(number)
-        size = store.block_size
-        if not store.has_blocks(inode):
-            return [(0, inode.size)] if inode.size else []
-        result: list[tuple[int, int]] = []
-        for run in store.map_of(number, inode).runs:
-            start, end = run.logical * size, min((run.logical + run.blocks) * size, inode.size)
-            if not run.unwritten and start < end:
-                if result and result[-1][1] == start:
-                    start = result.pop()[0]
-                result.append((start, end))
-        return result

@@ -162,10 +162,6 @@ class ExtVolume:
         """Where the contents of a file lie; None for those in its inode."""
         return self._listing.extents(path)
 
-    def filled_ranges(self, path: str) -> list[tuple[int, int]]:
-        """Half-open byte ranges of the file that hold data; the rest are holes that read as zeros."""
-        return self._listing.filled_ranges(path)
-
     # Writing
 
     def write_file(self, path: str, chunks: Iterable[Buffer], size: int | None = None, facts: Facts | None = None) -> None:

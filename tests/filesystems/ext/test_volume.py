@@ -189,9 +189,9 @@ def test_long_zeros_become_holes_and_short_ones_do_not(image: tuple[ExtVolume, P
     volume.flush()
     for name in ("announced", "unannounced"):
         assert volume.open(name).read() == data
-        assert [(start, end) for start, end in volume.filled_ranges(name)] == [(0, 131_072), (1_048_576, len(data))]
+        assert [(part.logical, part.logical + part.length) for part in volume.extents(name) or []] == [(0, 131_072), (1_048_576, len(data))]
     assert volume.open("all zeros").read() == bytes(3 * MIB)
-    assert volume.filled_ranges("all zeros") == []
+    assert volume.extents("all zeros") == []
     assert "Blockcount: 0\n" in debugfs(path, 'stat "all zeros"')
 
 
