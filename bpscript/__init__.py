@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import capture, open_archive, open_disk, restore, run, squash
+    from .api import capture, convert, open_archive, open_disk, restore, run, squash
 
-__all__ = ["__version__", "capture", "open_archive", "open_disk", "restore", "run", "squash"]
+__all__ = ["__version__", "capture", "convert", "open_archive", "open_disk", "restore", "run", "squash"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attribute hook

@@ -270,6 +270,40 @@ def squash(
     return summary
 
 
+def convert(
+    source: "PathLike | Reader", target: "PathLike | BinaryIO", options: "CaptureOptions | None" = None, *, to: str | None = None,
+    partition: int | None = None, force: bool = False, events: Sink = ignore,
+) -> "Captured":
+    """One kind of image into another, as `bpscript image convert` does: `to` is raw, tar, full or incremental, by default what
+    the name of the target says. `partition` takes one out of the archive of a disk.
+
+    Raises UsageError when the target exists and `force` is not given, or the conversion makes no sense; FormatError, StorageError.
+    """
+    from .archive.positional import JoinedReader, close, open_from_host, positional  # noqa: PLC0415
+    from .machine.capturing import CaptureOptions  # noqa: PLC0415
+    from .machine.converting import Converter, form_named, form_of, spooled  # noqa: PLC0415
+
+    chosen = options or CaptureOptions()
+    chosen.check()
+    path = Path(target) if isinstance(target, str | os.PathLike) else None
+    form = form_named(to) if to is not None else form_of("standard output" if path is None else str(path))
+    if path is not None and not force and path.exists():
+        raise UsageError(f"{path} exists already", hint="--force replaces it")
+    if path is not None and not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such directory")
+    with ExitStack() as stack:
+        if isinstance(source, str | os.PathLike):
+            if path is not None and path.exists() and path.samefile(source):
+                raise UsageError(f"{path} cannot be made of itself")
+            data, name = open_from_host(Path(source)), os.fspath(source)
+        else:
+            data, name = positional(source, "the image") or JoinedReader(source), "the image"
+        stack.callback(close, data)
+        whole = stack.enter_context(spooled(data, chosen.temp_folder)) if isinstance(data, JoinedReader) else data
+        converter = stack.enter_context(Converter(whole, name, chosen, Clock.from_environment(), events, partition))
+        return converter.to_stream(form, target) if path is None else converter.to_file(form, path)  # type: ignore[arg-type]
+
+
 def create_disk(
     path: PathLike,
     size: int,

@@ -42,10 +42,27 @@ def build_volume(
     `kind` is EXT2, EXT3, EXT4, FAT16 or FAT32; `size` in bytes, None for what the files need plus 20 %. UUIDs and serial
     numbers come from `entropy`. Raises NoSpaceError when the files do not fit in `size`, StorageError for names FAT cannot hold.
     """
-    if kind not in FAT_WIDTHS and kind not in EXT_KINDS:
-        raise StorageError(f'"{kind}" cannot be made from files; expected {", ".join((*EXT_KINDS, *FAT_WIDTHS))}')
     found = list(listing(source, source_path, filters or Filters()))
     plan = [planned(path, facts, link) for path, facts, link in found]
+    top = source.stat(source_path)
+
+    def fill(volume: Filesystem) -> None:
+        copy_planned(source, source_path, volume, "", found, plan, sink=events, on_file=on_file)
+        if top.kind is FileKind.DIRECTORY and kind in EXT_KINDS:
+            volume.set_facts("", top)
+
+    with fill_volume(plan, fill, kind, size, temp_folder=temp_folder, entropy=entropy, clock=clock, label=label) as device:
+        yield device
+
+
+@contextmanager
+def fill_volume(
+    plan: list[Planned], fill: Callable[[Filesystem], object], kind: str, size: int | None = None, *, temp_folder: Path | None = None,
+    entropy: Entropy | None = None, clock: Clock | None = None, label: str = "",
+) -> Iterator[FileDevice]:
+    """The same for files from anywhere: `fill` puts what was planned on the empty volume, again when it was too small."""
+    if kind not in FAT_WIDTHS and kind not in EXT_KINDS:
+        raise StorageError(f'"{kind}" cannot be made from files; expected {", ".join((*EXT_KINDS, *FAT_WIDTHS))}')
     chosen = size if size is not None else needed_size(plan, kind)
     with tempfile.TemporaryDirectory(prefix="bpscript-", dir=temp_folder) as folder:
         path = Path(folder) / "volume.img"
@@ -56,9 +73,7 @@ def build_volume(
                 volume = _formatted(device, kind, label, entropy or Entropy(), clock or Clock(), inodes=len(plan))
                 try:
                     with closing(volume):
-                        copy_planned(source, source_path, volume, "", found, plan, sink=events, on_file=on_file)
-                        if source.stat(source_path).kind is FileKind.DIRECTORY and kind in EXT_KINDS:
-                            volume.set_facts("", source.stat(source_path))
+                        fill(volume)
                 except NoSpaceError as error:
                     if size is not None:
                         raise NoSpaceError(

@@ -29,7 +29,7 @@ from .tar_read import TarEntry, TarReader, is_clean_path
 from .unpack import check_links
 
 _MAX_EMPTY = 1 << 20        # bytes of a tar without entries; tar writes 10,240
-_ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")        # APPNOTE.TXT 4.3.7 and, of an empty archive, 4.3.16
+ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")        # APPNOTE.TXT 4.3.7 and, of an empty archive, 4.3.16
 
 
 class ForeignFiles(Protocol):
@@ -59,7 +59,7 @@ def open_foreign(
     """The archive in some bytes. `stack` closes temporary files. Raises FormatError for what is no archive of files."""
     where = _spooled(source, name, stack, temp_folder) if isinstance(source, Prefixed) else source
     start = where.read(0, min(BLOCK, where.size))
-    if start[:4] in _ZIP_START:
+    if start[:4] in ZIP_START:
         return ZipFiles(where, name, stack)
     packing = packing_of(start)
     if packing is None and not (_is_tar(start) and (any(start) or _is_zero(where))):

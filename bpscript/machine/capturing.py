@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..archive.capture import Survey, capture, survey
 from ..archive.compare import compare_files
+from ..archive.container import Archive
 from ..archive.destinations import Destination
 from ..archive.filters import Filters, keep_selected
 from ..archive.incremental import write_incremental
@@ -109,7 +110,7 @@ class Capturer:
         options = self.options
         done = write_incremental(
             self.sink, volume, path, filters=options.filters, sink=self.events, level=options.level, threads=options.threads,
-            long=options.long, clock=self.clock, sign=options.sign, origin=self._origin(),
+            long=options.long, clock=self.clock, sign=options.sign, origin=self.origin(),
         )
         self._read_back(lambda data: check_incremental(data, volume, path, filters=options.filters, events=self.events))
         return self._done(volume.kind, done.size, done)
@@ -118,7 +119,7 @@ class Capturer:
         """What a place on a disk asks for: the whole disk, a partition, or what is below a directory."""
         number = place.partition
         if number is None and disk.table().scheme is not None:
-            return self.whole_disk(disk)
+            return self.disk(disk.device, disk.name, disk.code_page)
         if self.options.incremental:
             with ExitStack() as stack:
                 if number is None:
@@ -132,21 +133,21 @@ class Capturer:
             return self.partition(disk.partition(number), disk.code_page)
         return self.partition(disk.device, disk.code_page)
 
-    def whole_disk(self, disk: Disk) -> Captured:
+    def disk(self, device: BlockDevice, name: str, code_page: str = "cp850") -> Captured:
         """Table, boot track and every partition."""
         from ..archive.disk_capture import survey_disk, write_disk  # noqa: PLC0415 - only for disks
 
         options = self.options
         if options.incremental or options.filters.rules:
-            raise UsageError(f"{disk.name} is a whole disk: files are chosen on a partition", hint=f"name one, for example {disk.name}:1")
-        found = survey_disk(disk.device, clock=self.clock, code_page=disk.code_page)
+            raise UsageError(f"{name} is a whole disk: files are chosen on a partition", hint=f"name one, for example {name}:1")
+        found = survey_disk(device, clock=self.clock, code_page=code_page)
         if isinstance(found, Survey):
             return self._full(found)
         for text in found.warnings:
             self.events(Event(Kind.WARNING, {"text": text}))
         done = write_disk(
             found, self.sink, level=options.level, threads=options.threads, long=options.long, events=self.events, sign=options.sign,
-            origin=self._origin(),
+            origin=self.origin(),
         )
         self._read_back(lambda data: check_full(data, found, threads=options.threads, events=self.events))
         return self._done("a disk", found.used.total, done)
@@ -181,13 +182,19 @@ class Capturer:
         options = self.options
         done = capture(
             found, self.sink, level=options.level, threads=options.threads, long=options.long, events=self.events, sign=options.sign,
-            origin=self._origin(),
+            origin=self.origin(),
         )
         self._read_back(lambda data: check_full(data, found, threads=options.threads, events=self.events))
         return self._done(found.facts.filesystem, found.facts.used, done)
 
-    def _origin(self) -> Provenance:
+    def origin(self) -> Provenance:
+        """For the header."""
         return Provenance.of(self.name, self.options.words(), self.clock)
+
+    def check_chunks(self) -> bool:
+        """Read back what comes from a source that can be read only once: all of it is right in itself. Tells whether it was done."""
+        self._read_back(lambda data: Archive.open(data).verify(threads=self.options.threads))
+        return self._verifies
 
     def _read_back(self, check: Callable[[Positional], None]) -> None:
         if self._verifies:

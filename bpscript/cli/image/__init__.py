@@ -21,6 +21,7 @@ class Action(NamedTuple):
 ACTIONS = (
     Action("capture", "making", "make an archive of a partition, a disk or a folder"),
     Action("restore", "making", "put an archive onto a partition, a disk or into a folder"),
+    Action("convert", "convert", "make one kind of image out of another"),
     Action("info", "info", "say what an archive is and where it comes from"),
     Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
     Action("ls", "files", "list a directory in an archive"),

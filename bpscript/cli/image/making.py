@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...api import capture as capture_archive
 from ...api import restore as restore_archive
@@ -32,13 +32,8 @@ def add_to(declare: Declare) -> None:
     sub.add_argument("--incremental", action="store_true", help="the files (a tar stream) instead of the partition")
     sub.add_argument("--exclude", metavar="P", dest="filters", action="append", type=lambda text: ("-", text), default=[], help="leave out what matches: full paths, * also runs across /")
     sub.add_argument("--include", metavar="P", dest="filters", action="append", type=lambda text: ("+", text), help="an exception to the --exclude before it")
-    sub.add_argument("--level", metavar="N", type=int, default=3, help="-5 (fastest) to 19 (smallest), default 3")
-    sub.add_argument("--long", action="store_true", help="match over 16 MB at a time: a tenth smaller, needs more memory")
-    sub.add_argument("--threads", metavar="N", type=int, help="default: all processors; the bytes are the same")
-    sub.add_argument("--fragment-size", metavar="S", help="cut into ARCHIVE, ARCHIVE.001, ...; K M G T, at least 64K")
+    add_packing(sub)
     sub.add_argument("--owner-map", metavar="F", help="owners, modes and devices of a folder: mtree(5), or lines PATTERN UID GID [MODE]")
-    sub.add_argument("--sign", metavar="KEY", help="sign with this private key")
-    sub.add_argument("--no-verify", action="store_true", help="do not read back and compare")
     sub.add_argument("--type", metavar="FS", type=str.upper, choices=FOLDER_KINDS, help=f"the file system made of a folder: {', '.join(FOLDER_KINDS)}; default EXT4")
     sub.add_argument("--size", metavar="S", help="its size; default: what the files need plus 20 %%")
     sub.add_argument("--seed", metavar="TEXT", help="make its ids from this text")
@@ -56,13 +51,23 @@ def add_to(declare: Declare) -> None:
     sub.add_argument("-w", "--write-real-disk", action="store_true", help="allow writing to a real disk")
 
 
+def add_packing(sub: Any) -> None:  # noqa: ANN401 - argparse's own type is private
+    """The options of everything that writes an archive."""
+    sub.add_argument("--level", metavar="N", type=int, default=3, help="-5 (fastest) to 19 (smallest), default 3")
+    sub.add_argument("--long", action="store_true", help="match over 16 MB at a time: a tenth smaller, needs more memory")
+    sub.add_argument("--threads", metavar="N", type=int, help="default: all processors; the bytes are the same")
+    sub.add_argument("--fragment-size", metavar="S", help="cut into ARCHIVE, ARCHIVE.001, ...; K M G T, at least 64K")
+    sub.add_argument("--sign", metavar="KEY", help="sign with this private key")
+    sub.add_argument("--no-verify", action="store_true", help="do not read back and compare")
+
+
 def capture(options: argparse.Namespace) -> int:
     """`image capture`."""
     chosen = CaptureOptions(
         incremental=options.incremental, filters=filters_of(options.filters), level=options.level, long=options.long,
-        threads=options.threads, fragment_size=_fragment_size(options.fragment_size),
-        owner_map=_readable(options.owner_map), sign=_signer(options.sign), verify=not options.no_verify, kind=options.type,
-        size=None if options.size is None else parse_size(options.size), seed=options.seed, temp_folder=_folder(options.temp),
+        threads=options.threads, fragment_size=fragment_size_of(options.fragment_size),
+        owner_map=_readable(options.owner_map), sign=signer_of(options.sign), verify=not options.no_verify, kind=options.type,
+        size=None if options.size is None else parse_size(options.size), seed=options.seed, temp_folder=folder_of(options.temp),
     )
     if options.archive == "-":
         if chosen.fragment_size is not None:
@@ -81,7 +86,7 @@ def restore(options: argparse.Namespace) -> int:
     name, partition = split_partition(options.archive)
     chosen = RestoreOptions(
         rewrite=options.rewrite, verify=options.verify, resize_last=options.resize_last, discard=options.discard, partition=partition,
-        key=_readable(options.key), write_real_disks=options.write_real_disk, temp_folder=_folder(options.temp),
+        key=_readable(options.key), write_real_disks=options.write_real_disk, temp_folder=folder_of(options.temp),
     )
     with about(name):
         if name == "-":
@@ -147,7 +152,8 @@ def restored_line(place: str, done: "Restored") -> str:
     return f"{place}: {format_size(done.written)} written{equal} ({done.how})"
 
 
-def _fragment_size(text: str | None) -> int | None:
+def fragment_size_of(text: str | None) -> int | None:
+    """Bytes of `--fragment-size`. Raises UsageError for less than 64 KB."""
     if text is None:
         return None
     size = parse_size(text)
@@ -156,7 +162,8 @@ def _fragment_size(text: str | None) -> int | None:
     return size
 
 
-def _signer(name: str | None) -> "Sign | None":
+def signer_of(name: str | None) -> "Sign | None":
+    """What signs with the key in a file."""
     if name is None:
         return None
     from ...archive.signing import signer  # noqa: PLC0415 - only with --sign
@@ -171,7 +178,8 @@ def _readable(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def _folder(name: str | None) -> Path | None:
+def folder_of(name: str | None) -> Path | None:
+    """The folder of `--temp`. Raises UsageError when there is none."""
     if name is not None and not Path(name).is_dir():
         raise UsageError(f"{name}: no such directory")
     return None if name is None else Path(name)
