@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from ..base.errors import FormatError
 from ..blocks.device import check_range
-from .positional import Positional, close
+from .positional import Positional
 from .ranges import MAX_RANGES, Ranges
 from .records import MAX_SIZE
 
@@ -166,10 +166,6 @@ class MappedBytes:
         """Mapped ranges."""
         check_range(self.size, offset, length, "image")
         yield from self._map.mapped.within(offset, offset + length)
-
-    def close(self) -> None:
-        """Close what the image is read from."""
-        close(self._source)
 
 
 def find_bmap(name: str, read: Callable[[str], bytes | None]) -> bytes | None:

@@ -3,6 +3,7 @@
     first bytes                          what it is
     bpscript archive header              ours
     "partclone-image"                    partclone's (partclone.py)
+    "QFI", FBh                           qcow2 (qcow2.py)
     zstd, gzip, xz, bzip2, lz4           a packed image: raw or partclone's
     anything else                        a raw image, perhaps with a block map beside it (bmap.py)
 
@@ -24,6 +25,7 @@ from ..base.errors import FormatError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
 from ..blocks.readonly import ReadOnlyDevice
+from . import qcow2
 from .adapters import PositionalDevice, Rejoined, Sequential
 from .bmap import BlockMap, MappedBytes
 from .capture import CHUNK_SIZE, cells, read_used, survey
@@ -46,7 +48,6 @@ _SECTOR = 512
 
 _REFUSED = (
     (b"PK\x03\x04", "a zip archive", "IncrUnzip unpacks files"),
-    (b"QFI\xfb", "a qcow2 image", "qemu-img convert makes a raw image of it"),
     (b"KDMV", "a VMDK image", "qemu-img convert makes a raw image of it"),
     (b"conectix", "a VHD image", "qemu-img convert makes a raw image of it"),
     (b"vhdxfile", "a VHDX image", "qemu-img convert makes a raw image of it"),
@@ -121,10 +122,16 @@ class _Opener:
         if start.startswith(MAGIC):
             blocks = PartcloneBytes(source)
             return self._described(PositionalDevice(blocks), blocks.used, blocks.header, let_go)
+        if start.startswith(qcow2.MAGIC):
+            return self._surveyed(qcow2.Qcow2Bytes(source), let_go)
         if ends_like_ours(source):
             raise FormatError("this is a damaged archive: its end is there, its beginning is not")
         mapped = block_map()
-        device: BlockDevice = PositionalDevice(source if mapped is None else MappedBytes(source, BlockMap.parse(mapped)))
+        return self._surveyed(source if mapped is None else MappedBytes(source, BlockMap.parse(mapped)), let_go)
+
+    def _surveyed(self, contents: Positional, let_go: Callable[[], None]) -> PartitionImage:
+        """The bytes of a partition, of which its file system tells what is used."""
+        device = PositionalDevice(contents)
         if not device.size or device.size % _SECTOR:
             raise FormatError(f"this is no image of a partition: its {device.size} bytes are not whole sectors")
         found = survey(ReadOnlyDevice(device, "the image"), clock=self.clock, code_page=self.code_page)

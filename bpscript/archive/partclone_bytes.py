@@ -11,7 +11,7 @@ from ..base.errors import FormatError
 from ..base.units import MIB
 from ..blocks.device import check_range
 from .partclone import PartcloneHeader, Strips, read_bitmap, widen_checksum
-from .positional import Positional, close
+from .positional import Positional
 
 _KEPT = 32 * MIB        # bytes of checked blocks in memory
 
@@ -105,7 +105,3 @@ class PartcloneBytes:
         """Ranges in use."""
         check_range(self.size, offset, length, "partclone image")
         yield from self.used.within(offset, offset + length)
-
-    def close(self) -> None:
-        """Close what the image is read from."""
-        close(self._source)
