@@ -175,7 +175,7 @@ def capture(
 def _capture(source: str, sink: "Destination", options: "CaptureOptions", events: Sink) -> "Captured":
     from .archive.destinations import HostDestination  # noqa: PLC0415
     from .blocks.busy import refuse_users  # noqa: PLC0415
-    from .machine.capturing import Capturer, refuse_inside  # noqa: PLC0415
+    from .machine.capturing import Capturer, refuse_archive, refuse_inside  # noqa: PLC0415
     from .machine.image_places import DiskImagePlace  # noqa: PLC0415
 
     capturer = Capturer(sink, os.path.abspath(source), options, Clock.from_environment(), events)
@@ -186,6 +186,7 @@ def _capture(source: str, sink: "Destination", options: "CaptureOptions", events
     if options.kind is not None or options.size is not None or options.owner_map is not None:
         raise UsageError(f"{source} is no folder of this host: a type, a size and an owner map are for those")
     place = DiskImagePlace.parse(source)
+    refuse_archive(place.image)
     refuse_users(place.image, place.partition, writing=False)
     with open_disk(place.image) as disk:
         return capturer.place(disk, place)

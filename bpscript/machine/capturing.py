@@ -15,10 +15,10 @@ from ..archive.container import Archive
 from ..archive.destinations import Destination
 from ..archive.filters import Filters, keep_selected
 from ..archive.incremental import write_incremental
+from ..archive.opening import is_ours
 from ..archive.positional import Positional
 from ..archive.provenance import Provenance
 from ..archive.readback import check_full, check_incremental
-from ..archive.records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
 from ..archive.table import Signature
 from ..archive.trees import listing
 from ..archive.writer import Summary, check_level
@@ -34,7 +34,7 @@ from .disk import Disk
 from .image_places import DiskImagePlace
 
 Sign = Callable[[bytes], Signature]      # what `archive.signing.signer` makes of a private key
-_START = SKIPPABLE.pack(OUR_MAGIC, 0) + HEADER_TAG       # of every archive, but for the length in the middle
+_START = 512        # bytes that tell what it is
 FOLDER_KINDS = ("EXT4", "EXT3", "EXT2", "FAT32", "FAT16")
 
 
@@ -219,10 +219,19 @@ def check_target(source: Path, archive: Path) -> None:
         raise UsageError(f"{archive} cannot be the archive of itself")
     if not archive.is_file():
         raise UsageError(f"{archive} is no file; - is standard output")
-    with archive.open("rb") as file:
-        start = file.read(len(_START))
-    if start and (start[:4] != _START[:4] or start[8:] != _START[8:]):
+    if archive.stat().st_size and not _is_archive(archive):
         raise StorageError(f"{archive} exists and is no archive", hint="only an older archive is replaced; remove it first if you mean it")
+
+
+def refuse_archive(source: Path) -> None:
+    """Raise UsageError when what is to be captured is an archive already."""
+    if source.is_file() and _is_archive(source):
+        raise UsageError(f"{source} is an archive already", hint="bpscript image convert makes another one of it")
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_ours(file.read(_START))
 
 
 def refuse_inside(archive: Path, folder: Path, filters: Filters) -> None:

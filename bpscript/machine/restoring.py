@@ -17,9 +17,9 @@ from ..archive.compare import read_some
 from ..archive.container import Archive, ArchiveKind
 from ..archive.full import PartitionImage
 from ..archive.incremental import unpack_incremental
+from ..archive.opening import is_ours
 from ..archive.placement import Place
 from ..archive.positional import JoinedReader, Positional
-from ..archive.records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
 from ..archive.report import Restored
 from ..archive.restore import MODES, restore
 from ..archive.unpack import unpack
@@ -37,7 +37,7 @@ from .disk import Disk, belongs_on
 from .formatting import geometry_of, hidden_sectors
 from .image_places import DiskImagePlace
 
-_START = SKIPPABLE.size + len(HEADER_TAG)       # bytes that tell an archive of ours
+_START = 512        # bytes that tell what it is
 _UNIT = 4096        # bytes; what image files and disks give back
 
 
@@ -82,11 +82,11 @@ class Restorer:
             start = read_some(data, _START)
             stream = Rejoined(start, data)
             self._data: Positional | JoinedReader = JoinedReader(stream)
-            if _is_ours(start):
+            if is_ours(start):
                 self._archive = Archive.open_stream(stream)
         else:
             self._data = data
-            if _is_ours(data.read(0, min(_START, data.size))):
+            if is_ours(data.read(0, min(_START, data.size))):
                 self._archive = Archive.open(data)
 
     def to_folder(self, path: Path) -> Restored:
@@ -173,10 +173,6 @@ class Restorer:
         else:
             done = unpack(self._data, self._name, volume, path, events=self._events, verify=options.verify, temp_folder=options.temp_folder)
         return Restored(done.size, done.size, 0, f"{done.files} files")
-
-
-def _is_ours(start: bytes) -> bool:
-    return len(start) >= _START and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[8:_START] == HEADER_TAG
 
 
 def _require_key(data: Positional | JoinedReader, path: Path) -> None:

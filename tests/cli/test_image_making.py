@@ -351,6 +351,7 @@ def test_the_archive_says_how_it_was_made(made: Path, tmp_path: Path, capsys: py
         (["capture", "{made}/disk.img:2", "{tmp}/none/a"], 2, "no such directory"),
         (["capture", "{made}/disk.img:2", "{tmp}"], 1, "is a directory"),
         (["capture", "{made}/disk.img:2", "{made}/fat.img"], 1, "is no archive"),
+        (["capture", "{made}/fat.imz", "{tmp}/a"], 2, "is an archive already"),
         (["capture", "{made}/disk.img", "{made}/disk.img"], 2, "archive of itself"),
         (["capture", "{made}/disk.img:2", "{tmp}/a", "--level", "20"], 2, "expected -5"),
         (["capture", "{made}/disk.img:2", "{tmp}/a", "--threads", "0"], 2, "0 threads"),

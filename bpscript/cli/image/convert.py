@@ -10,8 +10,8 @@ from ...machine.capturing import FOLDER_KINDS, CaptureOptions
 from ...machine.converting import Form
 from ..main import DONE
 from . import Declare
-from .making import add_packing, events, folder_of, fragment_size_of, need_archive, signer_of, split_partition
-from .opening import about
+from .making import add_packing, events, folder_of, fragment_size_of, signer_of, split_partition
+from .opening import about, need_file
 
 
 def add_to(declare: Declare) -> None:
@@ -37,7 +37,7 @@ def convert(options: argparse.Namespace) -> int:
     )
     name, partition = split_partition(options.source)
     if name != "-":
-        need_archive(name)
+        need_file(name)
     to_stdout = options.target == "-"
     if to_stdout and options.to is None:
         raise UsageError("standard output has no name that says what it is to be", hint=f"--to {', '.join(Form)}")

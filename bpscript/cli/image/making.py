@@ -17,7 +17,7 @@ from ...machine.restoring import RestoreOptions
 from ..main import DONE
 from ..progress import progress_sink
 from . import Declare
-from .opening import about
+from .opening import about, need_file
 
 if TYPE_CHECKING:
     from ...archive.report import Restored
@@ -92,7 +92,7 @@ def restore(options: argparse.Namespace) -> int:
         if name == "-":
             done = restore_archive(sys.stdin.buffer, options.place, chosen, events=events())
         else:
-            need_archive(name)
+            need_file(name)
             done = restore_archive(name, options.place, chosen, events=events())
     print(restored_line(options.place, done))
     return DONE
@@ -118,13 +118,6 @@ def split_partition(text: str) -> tuple[str, int | None]:
     if not colon or not number.isdecimal() or Path(text).exists() or not Path(name).exists():
         return text, None
     return name, int(number)
-
-
-def need_archive(name: str) -> None:
-    """Raise UsageError when there is no such file, nor a partition of that name in an image folder of Clonezilla."""
-    from .opening import need_file  # noqa: PLC0415 - after the options were found to be right
-
-    need_file(name)
 
 
 def events() -> Sink:
