@@ -338,6 +338,20 @@ def test_the_archive_says_how_it_was_made(made: Path, tmp_path: Path, capsys: py
     assert "k.key" not in text
 
 
+def test_programs_read_json(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manual = (Path(__file__).parent.parent.parent / "docs" / "manual.md").read_text(encoding="utf-8")
+    chapter = manual.partition("### `image capture --json`")[2].partition("\n### ")[0]
+    capsys.readouterr()
+    assert image("capture", f"{made / 'disk.img'}:2", tmp_path / "a.imz", "--json") == 0
+    captured = json.loads(capsys.readouterr().out)
+    assert (captured["filesystem"], captured["verified"], captured["stored"]) == ("EXT4", True, (tmp_path / "a.imz").stat().st_size)
+    assert captured["root"] == bpscript.open_archive(tmp_path / "a.imz").info.root
+    assert image("restore", tmp_path / "a.imz", f"{new_disk(tmp_path / 'new.img')}:2", "--json", "--rewrite", "all") == 0
+    restored = json.loads(capsys.readouterr().out)
+    assert (restored["written"], restored["equal"], restored["how"]) == (captured["used"], 0, "same size")
+    assert [key for key in (*captured, *restored) if f"`{key}`" not in chapter] == []
+
+
 # --- refused -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """`bpscript image capture`, `bpscript image restore`: archives out of disks and folders, and back."""
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ def add_to(declare: Declare) -> None:
     sub.add_argument("--size", metavar="S", help="its size; default: what the files need plus 20 %%")
     sub.add_argument("--seed", metavar="TEXT", help="make its ids from this text")
     sub.add_argument("--temp", metavar="DIR", help="where it is made")
+    _add_json(sub)
 
     sub = declare("restore", restore, "restore linux.imz disk.img:1")
     sub.add_argument("archive", metavar="ARCHIVE", help="ours, or an image of another program; ARCHIVE:N is one partition out of the archive of a disk; - is standard input")
@@ -48,6 +51,7 @@ def add_to(declare: Declare) -> None:
     sub.add_argument("--discard", action="store_true", help="unused blocks become holes of an image, and are trimmed on a disk")
     sub.add_argument("--key", metavar="PUB", help="refuse an archive that is not signed by this key")
     sub.add_argument("--temp", metavar="DIR", help="where an image that is packed by others is unpacked")
+    _add_json(sub)
     sub.add_argument("-w", "--write-real-disk", action="store_true", help="allow writing to a real disk")
 
 
@@ -77,7 +81,10 @@ def capture(options: argparse.Namespace) -> int:
         capture_archive(options.place, sys.stdout.buffer, chosen, events=events())
         return DONE
     done = capture_archive(options.place, options.archive, chosen, events=events())
-    print(captured_line(options.archive, done))
+    if options.json:
+        print_json(captured_facts(options.archive, done))
+    else:
+        print(captured_line(options.archive, done))
     return DONE
 
 
@@ -94,8 +101,15 @@ def restore(options: argparse.Namespace) -> int:
         else:
             need_file(name)
             done = restore_archive(name, options.place, chosen, events=events())
-    print(restored_line(options.place, done))
+    if options.json:
+        print_json({"place": options.place, **asdict(done)})
+    else:
+        print(restored_line(options.place, done))
     return DONE
+
+
+def _add_json(sub: Any) -> None:  # noqa: ANN401 - as above
+    sub.add_argument("--json", action="store_true", help="for programs; keys are in the manual")
 
 
 def filters_of(pairs: list[tuple[str, str]]) -> Filters:
@@ -130,6 +144,17 @@ def events() -> Sink:
             print(f"bpscript: warning: {event.data['text']}", file=sys.stderr)
 
     return take
+
+
+def captured_facts(name: str, done: "Captured") -> dict[str, object]:
+    """What `--json` says of an archive that was written; the manual lists the keys."""
+    return {**asdict(done), "root": done.root.hex() or None, "archive": name}
+
+
+def print_json(facts: dict[str, object]) -> None:
+    """One object on standard output."""
+    json.dump(facts, sys.stdout, indent=1)
+    print()
 
 
 def captured_line(name: str, done: "Captured") -> str:
