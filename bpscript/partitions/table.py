@@ -89,6 +89,8 @@ def read_table(device: BlockDevice, sector_size: int = 512) -> Table:
         return _without_mbr(device, sector_size)
     if not is_table(sector):
         return Table(None, size, sector_size, warnings=("sector 0 has a signature but holds no partition table",))
+    if _is_volume(sector):
+        return Table(None, size, sector_size)
     if any(entry.type == PROTECTIVE for entry in parse_entries(sector)):
         return _behind_protective_mbr(device, sector, sector_size)
     chain = read_chain(device, sector_size)
@@ -98,11 +100,23 @@ def read_table(device: BlockDevice, sector_size: int = 512) -> Table:
     return Table("MBR", size, sector_size, _in_order(chain.partitions), tuple(warnings), chain.table_starts)
 
 
+def _is_volume(sector: bytes) -> bool:
+    """True for the boot sector of a FAT, exFAT or NTFS volume without boot code: zeros stand where an MBR has its entries.
+
+    The fields are those that all three share (fatgen103, "Boot Sector and BPB"; NTFS $Boot): a jump, bytes per sector, sectors per cluster.
+    """
+    if any(entry.is_used for entry in parse_entries(sector)):
+        return False
+    named = sector[3:11] in {b"NTFS    ", b"EXFAT   "}
+    sensible = int.from_bytes(sector[11:13], "little") in {512, 1024, 2048, 4096} and sector[13].bit_count() == 1
+    return sector[0] in {0xEB, 0xE9} and (named or sensible)
+
+
 def _without_mbr(device: BlockDevice, sector_size: int) -> Table:
     """No MBR signature: a whole GPT still counts, so that nobody takes its partitions for free space."""
-    from .gpt import has_magic, read_gpt  # noqa: PLC0415 - brings construct, which few scripts need
+    if device.size >= sector_size + 8 and device.read(sector_size, 8) == b"EFI PART":
+        from .gpt import read_gpt  # noqa: PLC0415 - brings construct, which few scripts need
 
-    if has_magic(device, sector_size):
         try:
             gpt = read_gpt(device, sector_size)
         except FormatError as error:

@@ -1,7 +1,8 @@
 """`make bench`: us against the peers, in turn, medians of several rounds; prints Markdown tables and writes bench/results.json.
 
 Everything happens on one medium, warm. A row of ours that comes from the event stream (time inside the command) stands beside
-the row of the whole process. `--rounds N` and `--only NAME` narrow it down.
+the row of the whole process. All contests need about 40 minutes on two cores, `--short` under 3; `--rounds N` and `--only NAME` narrow it down.
+`--picture FILE` draws the imaging contests of the run, or of an older one (`--from FILE`), as SVG.
 """
 
 import argparse
@@ -12,55 +13,94 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import contests
-from tests.benchmarks.measure import Sample
+from tests.benchmarks import contests, imaging, report
+from tests.benchmarks.imaging import Bench
+from tests.benchmarks.report import Json, Outcome
 
 ROOT = Path(__file__).parent.parent.parent
+FULL_MIB, SHORT_MIB = 1500, 200             # files on the partitions of the imaging contests
+SHORT = ("start", "clean-fat", "clean-ext", "restore-ext4", "restore-fat32", "capture-ext4", "reimage-ext4", "one-file")
+ROOM = 14 << 30                             # bytes that the largest contest needs
+NAMES = (*contests.CONTESTS, *imaging.CONTESTS)
+PANELS = (
+    ("restore-ext4", "Restore an ext4 partition with 1.5 GB used", ("image restore", "zstd -d > /dev/null of one frame", "pzstd -p2", "qemu-img (qcow2, zstd)", "bmaptool, zstd", "partclone, zstd")),
+    ("reimage-ext4", "Restore it again, 1 % damaged", ("image restore --rewrite auto", "partclone, zstd")),
+    ("capture-ext4", "Capture it, zstd level 1", ("image capture --no-verify", "image capture", "pzstd -p2", "e2image -ra, zstd", "partclone, zstd", "qemu-img (qcow2, zstd)")),
+)
 
 
 def main() -> int:
     """Run the contests and print their tables."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each contestant (default 5)")
-    parser.add_argument("--only", metavar="NAME", action="append", help=f"one of: {', '.join(contests.CONTESTS)}")
-    parser.add_argument("--keep", action="store_true", help="keep the working folder")
-    options = parser.parse_args()
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}\n")
-    results = {}
-    work = Path(tempfile.mkdtemp(prefix="bpscript-bench-", dir=os.environ.get("TMPDIR")))
-    try:
-        for name, contest in contests.CONTESTS.items():
-            if options.only and name not in options.only:
-                continue
-            folder = work / name
-            folder.mkdir()
-            rows = contest(folder, options.rounds)
-            results[name] = {row: {"seconds": sample.seconds, "median": sample.median, "peak_mib": sample.peak} for row, sample in rows.items()}
-            print_table(name, contest, rows)
-            shutil.rmtree(folder)
-    finally:
-        if not options.keep:
-            shutil.rmtree(work, ignore_errors=True)
-    out = ROOT / "bench"
-    out.mkdir(exist_ok=True)
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"written: {(out / 'results.json').relative_to(ROOT)}")
+    options = _options()
+    if options.source is not None:
+        results = json.loads(options.source.read_text(encoding="utf-8"))["contests"]
+    else:
+        results = _measure(options)
+        parameters: Json = {"rounds": options.rounds, "mebibytes": options.mebibytes, "short": options.short}
+        report.write_json(options.json, results, parameters)
+        print(f"written: {options.json}")
+    if options.picture is not None:
+        options.picture.write_text(report.picture(results, PANELS), encoding="utf-8")
     return 0
 
 
-def print_table(name: str, contest: Callable[[Path, int], dict[str, Sample]], rows: dict[str, Sample]) -> None:
-    """A Markdown table: medians, the range, and the ratio to the first row, which is the peer."""
-    print(f"### {name}: {(contest.__doc__ or '').strip().splitlines()[0]}\n")
-    print("| | median | min - max | ratio | peak memory |\n| --- | --- | --- | --- | --- |")
-    peer = next(iter(rows.values()))
-    for row, sample in rows.items():
-        ratio = "" if sample is peer else f"{sample.median / peer.median:.3f}"
-        memory = "" if sample.peak is None else f"{sample.peak:.0f} MiB"
-        print(f"| {row} | {sample.median:.4f} s | {min(sample.seconds):.4f} - {max(sample.seconds):.4f} | {ratio} | {memory} |")
-    print(flush=True)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, help="counted rounds of each contestant (default 5; with --short 1)")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be given several times")
+    parser.add_argument("--short", action="store_true", help=f"some contests, small volumes, under 3 minutes: {', '.join(SHORT)}")
+    parser.add_argument("--mebibytes", type=int, metavar="N", help=f"of files on the partitions that are imaged (default {FULL_MIB}; with --short {SHORT_MIB})")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep the partitions there and use them again (default: a temporary folder, in memory if there is room)")
+    parser.add_argument("--keep", action="store_true", help="keep the working folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", default=ROOT / "bench" / "results.json", help="where the results go (default bench/results.json)")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the imaging contests as SVG")
+    parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing, take the results of an older run")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.short else 5)
+    options.mebibytes = options.mebibytes or (SHORT_MIB if options.short else FULL_MIB)
+    return options
+
+
+def _measure(options: argparse.Namespace) -> dict[str, Json]:
+    chosen = options.only or (SHORT if options.short else NAMES)
+    print(f"Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}\n")
+    results: dict[str, Json] = {}
+    work = options.work or Path(tempfile.mkdtemp(prefix="bpscript-bench-", dir=_medium()))
+    work.mkdir(parents=True, exist_ok=True)
+    folder = work / "contest"
+    try:
+        for name in NAMES:
+            if name not in chosen:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            title, outcome = _run(name, Bench(work, folder, options.rounds, options.mebibytes))
+            results[name] = outcome.to_json()
+            print(report.table(name, title, outcome), flush=True)
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            if options.work is None:
+                shutil.rmtree(work, ignore_errors=True)
+    return results
+
+
+def _run(name: str, bench: Bench) -> tuple[str, Outcome]:
+    if name in imaging.CONTESTS:
+        title, contest = imaging.CONTESTS[name]
+        return title, contest(bench)
+    plain = contests.CONTESTS[name]
+    return (plain.__doc__ or "").strip().splitlines()[0], Outcome(plain(bench.folder, bench.rounds))
+
+
+def _medium() -> str | None:
+    """Memory when it has room, so that no disk is measured; else where temporary files go."""
+    shared = Path("/dev/shm")
+    if "TMPDIR" not in os.environ and shared.is_dir() and shutil.disk_usage(shared).free > ROOM:
+        return str(shared)
+    return None
 
 
 if __name__ == "__main__":
