@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
-from ..base.events import Sink, ignore, progress
-from ..blocks.device import BlockDevice, data_ranges_of
+from ..base.events import Progress, Sink, ignore, progress
+from ..base.units import round_up
+from ..blocks.device import BlockDevice, Buffer, data_ranges_of
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import detect, family_of, open_volume, size_of
 from ..filesystems.filesystem import Family, FileKind, Filesystem
@@ -29,6 +30,7 @@ from .writer import LONG_CHUNK_SIZE
 
 CHUNK_SIZE = MIB        # decodes as fast as any other size, 2 % larger than 4 MiB, and finer when only differences are fetched
 
+Later = Callable[[int, int], Callable[[], Buffer]]
 Leave = Callable[[str, FileKind], bool]     # path below the root and kind → True when it is left out
 
 
@@ -130,16 +132,10 @@ def capture(
         sections[USED] = found.used.pack()
     facts = found.facts if origin is None else replace(found.facts, **asdict(origin))
     header = Header(ArchiveKind.FULL, chunk_size, size, facts.to_meta(), sections)
-    # Holes of an image file are not read; within a known file system they are few enough to be found by the zero test.
-    content = Ranges(data_ranges_of(device, 0, size)) if everything else found.used
+    content = found.used.common(data_of(device))      # holes of an image file are not read
     reader = _CellReader(device, found.used, chunk_size)
     with ArchiveWriter(sink, header, level=level, threads=threads, long=long) as writer, progress(events, "capture", content.total) as state:
-        for start, length in cells(content, size, chunk_size):
-            if start > writer.offset:
-                writer.add_zeros(start - writer.offset, used=everything)
-            if length:
-                writer.add_later(length, reader.later(start, length))
-                state.advance(sum(b - a for a, b in content.within(start, start + length)))
+        add_region(writer, found.used, content, size=size, chunk_size=chunk_size, later=reader.later, state=state)
         return writer.finish(sign)
 
 
@@ -154,6 +150,49 @@ def cells(content: Ranges, size: int, chunk_size: int) -> Iterable[tuple[int, in
         yield start, min(chunk_size, size - start)
         position = start + chunk_size
     yield size, 0
+
+
+def data_of(device: BlockDevice) -> Ranges:
+    """Where a device is not known to hold zeros. Holes smaller than a chunk are not worth the counting."""
+    found = Ranges()
+    for start, end in data_ranges_of(device, 0, device.size):
+        if found.ends and start - found.ends[-1] < CHUNK_SIZE:
+            found.ends[-1] = end
+        else:
+            found.append(start, end)
+    return found
+
+
+def add_region(
+    writer: ArchiveWriter, used: Ranges, content: Ranges, *, start: int = 0, size: int, chunk_size: int, later: Later, state: Progress
+) -> None:
+    """All chunks of a partition, or of a part of a disk that begins at `start`; the ranges are counted from there.
+
+    `content` is what must be read of `used`, `later` gives the way to read a chunk by its place and length (bytes).
+    """
+    for offset, length in cells(content, size, chunk_size):
+        for gap, is_used in _zeros(used, writer.offset - start, offset, chunk_size):
+            writer.add_zeros(gap, used=is_used)
+        if length:
+            writer.add_later(length, later(start + offset, length))
+            state.advance(sum(b - a for a, b in content.within(offset, offset + length)))
+    writer.end_zeros()
+
+
+def _zeros(used: Ranges, start: int, end: int, chunk_size: int) -> Iterable[tuple[int, bool]]:
+    """Runs of chunks without content: bytes, and whether anything in them is used. Begin and end at chunks."""
+    position = start
+    while position < end:
+        found = used.next_start(position)
+        first = end if found is None or found >= end else found // chunk_size * chunk_size
+        if first > position:
+            yield first - position, False
+        position = first
+        while (found := used.next_start(position)) is not None and position < end and found < position + chunk_size:
+            # To the end of the range at hand, in whole chunks.
+            position = min(end, round_up(max(used.end_of(found), found + 1), chunk_size))
+        if position > first:
+            yield position - first, True
 
 
 class _CellReader:

@@ -21,10 +21,10 @@ from ..filesystems.detect import detect
 from ..partitions.moving import leaves, table_ranges
 from ..partitions.partition import Partition
 from ..partitions.table import SECTOR_SIZES, Table, read_table
-from .capture import CHUNK_SIZE, Survey, capture, cells, read_used, survey
+from .capture import CHUNK_SIZE, Survey, add_region, capture, data_of, read_used, survey
 from .container import ArchiveWriter, FrameSink, Header, Summary
 from .disk_facts import MAX_PARTITIONS, DiskFacts, DiskPartition
-from .full import BOOT_SIZE, RAW, Facts
+from .full import BOOT_SIZE, Facts
 from .provenance import WRITER, Provenance
 from .ranges import Ranges, merge
 from .records import BOOT, TABLE_BYTES, USED, ArchiveKind
@@ -92,9 +92,8 @@ def survey_disk(
         _extend(content, outside.part(position, each.start), position)
         part = SliceDevice(device, each.start, each.size, f"partition {each.number}")
         found = _survey_partition(part, each.number, clock, code_page, warnings)
-        holes = found.facts.filesystem == RAW or found.used.total == each.size
         _extend(used, found.used, each.start)
-        _extend(content, data_ranges_of(part, 0, part.size) if holes else found.used, each.start)
+        _extend(content, found.used.common(data_of(part)), each.start)
         facts[each.number] = found.facts
         boots.append(part.read(0, min(BOOT_SIZE, part.size)))
         position = each.end
@@ -145,15 +144,9 @@ def write_disk(
         ArchiveWriter(sink, header, level=level, threads=threads, long=long) as writer,
         progress(events, "capture", found.content.total) as state,
     ):
-        for start, end, partition in facts.regions():
-            everything = partition is not None and partition.facts is not None and partition.facts.used == end - start
-            content = found.content.part(start, end)
-            for offset, length in cells(content, end - start, chunk_size):
-                if start + offset > writer.offset:
-                    writer.add_zeros(start + offset - writer.offset, used=everything)
-                if length:
-                    writer.add_later(length, reader.later(start + offset, length))
-                    state.advance(sum(b - a for a, b in content.within(offset, offset + length)))
+        for start, end, _ in facts.regions():
+            used, content = found.used.part(start, end), found.content.part(start, end)
+            add_region(writer, used, content, start=start, size=end - start, chunk_size=chunk_size, later=reader.later, state=state)
         return writer.finish(sign)
 
 

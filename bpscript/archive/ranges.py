@@ -77,6 +77,24 @@ class Ranges:
             result.ends.append(min(end, self.ends[index]) - start)
         return result
 
+    def end_of(self, position: int) -> int:
+        """The end of the range that holds the byte at `position`."""
+        return self.ends[bisect_right(self.ends, position)]
+
+    def common(self, other: "Ranges") -> "Ranges":
+        """What is in both."""
+        if len(other) == 1 and self.ends and other.starts[0] <= self.starts[0] and other.ends[0] >= self.ends[-1]:
+            return self
+        found = Ranges()
+        mine = theirs = 0
+        while mine < len(self.starts) and theirs < len(other.starts):
+            found.append(max(self.starts[mine], other.starts[theirs]), min(self.ends[mine], other.ends[theirs]))
+            if self.ends[mine] <= other.ends[theirs]:
+                mine += 1
+            else:
+                theirs += 1
+        return found
+
     def clipped(self, size: int) -> "Ranges":
         """The parts below `size`."""
         if not self.ends or self.ends[-1] <= size:

@@ -5,7 +5,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..base.errors import UsageError
 from ..blocks.device import Buffer
@@ -48,6 +48,12 @@ class Summary:
     root: bytes
 
 
+class _Zeros(NamedTuple):
+    offset: int
+    length: int
+    kind: ChunkKind
+
+
 class ArchiveWriter:
     """Writes an archive to a sink. See the top of this module."""
 
@@ -63,8 +69,10 @@ class ArchiveWriter:
         self._local = threading.local()
         count = threads or default_threads()
         self._pool = ThreadPoolExecutor(count, "compress")
-        self._window = count + 2        # chunks in memory at most
-        self._pending: deque[Future[tuple[ChunkRecord, bytes]]] = deque()
+        self._window = 2 * count + 2    # chunks in memory at most; runs of zeros between them count too
+        # Chunks being made, zeros, and None where zeros end.
+        self._pending: deque[Future[tuple[ChunkRecord, bytes]] | _Zeros | None] = deque()
+        self._zeros: _Zeros | None = None       # the end of what was taken from `_pending`, when that is zeros: they may go on
         self._offset = 0
         self._data = 0
         self._stored = 0
@@ -107,15 +115,13 @@ class ArchiveWriter:
 
     def add_zeros(self, length: int, *, used: bool) -> None:
         """Append zeros, any number. `used` says whether they are contents or stand for blocks nobody uses."""
-        from .frames import zeros  # noqa: PLC0415 - zstandard is slow to load
+        if length:
+            self._pending.append(_Zeros(self._offset, length, ChunkKind.ZERO if used else ChunkKind.UNUSED))
+            self._offset += length
 
-        self._drain()
-        kind = ChunkKind.ZERO if used else ChunkKind.UNUSED
-        while length:
-            step = min(length, MAX_ZERO_CHUNK)
-            self._write_chunk(*zeros(self._offset, step, kind))
-            self._offset += step
-            length -= step
+    def end_zeros(self) -> None:
+        """No chunk of zeros reaches over this place."""
+        self._pending.append(None)
 
     def add_section(self, tag: bytes, content: bytes, *, optional: bool = False) -> None:
         """Append what is known only now; readers get it by `Archive.section`."""
@@ -158,14 +164,47 @@ class ArchiveWriter:
     def _drain(self) -> None:
         while self._pending:
             self._write_oldest()
+        self._write_zeros()
 
     def _write_oldest(self) -> None:
-        self._write_chunk(*self._pending.popleft().result())
+        found = self._pending.popleft()
+        if found is None:
+            self._write_zeros()
+            return
+        if isinstance(found, _Zeros):
+            self._add_to_zeros(found)
+            return
+        record, frame = found.result()
+        if record.kind is ChunkKind.ZERO:
+            self._data -= record.length
+            self._add_to_zeros(_Zeros(record.offset, record.length, record.kind))
+        else:
+            self._write_zeros()
+            self._write_chunk(record, frame)
+
+    def _add_to_zeros(self, found: "_Zeros") -> None:
+        """Zeros are written as few chunks: the same ones whether they were read, or known from a hole of the source."""
+        if self._zeros is not None and self._zeros.kind is found.kind:
+            found = _Zeros(self._zeros.offset, self._zeros.length + found.length, found.kind)
+        else:
+            self._write_zeros()
+        self._zeros = found
+
+    def _write_zeros(self) -> None:
+        if self._zeros is None:
+            return
+        from .frames import zeros  # noqa: PLC0415 - zstandard is slow to load
+
+        offset, length, kind = self._zeros
+        self._zeros = None
+        while length:
+            step = min(length, MAX_ZERO_CHUNK)
+            self._write_chunk(*zeros(offset, step, kind))
+            offset += step
+            length -= step
 
     def _write_chunk(self, chunk: ChunkRecord, frame: bytes) -> None:
         self._entries += chunk.entry()
-        if chunk.kind is ChunkKind.ZERO:
-            self._data -= chunk.length if chunk.length <= self.header.chunk_size else 0
         self._write(chunk.frame(), 0)
         self._write(frame, chunk.length)
 

@@ -34,6 +34,13 @@ def test_a_window_has_what_a_set_has(edges: list[int], start: int, end: int) -> 
     assert ranges.total == len(members)
 
 
+@given(st.lists(st.integers(0, 60), unique=True), st.lists(st.integers(0, 60), unique=True))
+def test_what_two_have_in_common_is_what_sets_have(mine: list[int], theirs: list[int]) -> None:
+    one, other = ranges_of(sorted(mine), 1), ranges_of(sorted(theirs), 1)
+    both = {byte for start, end in one for byte in range(start, end)} & {byte for start, end in other for byte in range(start, end)}
+    assert {byte for start, end in one.common(other) for byte in range(start, end)} == both
+
+
 def test_terabytes_in_small_units_are_packed() -> None:
     ranges = Ranges([(1, 2), (5 << 40, 9 << 40), (1 << 50, (1 << 50) + 1)])
     assert Ranges.unpack(ranges.pack(), 1 << 51) == ranges

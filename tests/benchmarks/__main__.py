@@ -52,7 +52,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be given several times")
     parser.add_argument("--short", action="store_true", help=f"some contests, small volumes, under 3 minutes: {', '.join(SHORT)}")
     parser.add_argument("--mebibytes", type=int, metavar="N", help=f"of files on the partitions that are imaged (default {FULL_MIB}; with --short {SHORT_MIB})")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep the partitions there and use them again (default: a temporary folder, in memory if there is room)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep the partitions there and use them again")
+    parser.add_argument("--medium", type=Path, metavar="DIR", help="where everything happens (default: in memory if there is room)")
     parser.add_argument("--keep", action="store_true", help="keep the working folder")
     parser.add_argument("--json", type=Path, metavar="FILE", default=ROOT / "bench" / "results.json", help="where the results go (default bench/results.json)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the imaging contests as SVG")
@@ -67,10 +68,10 @@ def _measure(options: argparse.Namespace) -> dict[str, Json]:
     chosen = options.only or (SHORT if options.short else NAMES)
     print(f"Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}\n")
     results: dict[str, Json] = {}
-    work = options.work or Path(tempfile.mkdtemp(prefix="bpscript-bench-", dir=_medium()))
-    work.mkdir(parents=True, exist_ok=True)
-    folder = work / "contest"
+    medium = Path(tempfile.mkdtemp(prefix="bpscript-bench-", dir=options.medium or _medium()))
+    folder, work = medium / "contest", options.work or medium
     try:
+        work.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             if name not in chosen:
                 continue
@@ -81,9 +82,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Json]:
             print(report.table(name, title, outcome), flush=True)
     finally:
         if not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-            if options.work is None:
-                shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(medium, ignore_errors=True)
     return results
 
 

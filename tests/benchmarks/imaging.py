@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpscript.api import restore as restore_archive
@@ -38,7 +38,7 @@ LEVEL = ["--level", "1"]
 
 @dataclass(frozen=True)
 class Bench:
-    """Where to work: `work` keeps volumes between runs, `folder` is empty and this contest's own."""
+    """Where to work: `work` keeps volumes between runs, `folder` is this contest's own, on the medium that is measured."""
 
     work: Path
     folder: Path
@@ -46,8 +46,14 @@ class Bench:
     mebibytes: int
 
     def volume(self, kind: str) -> Volume:
-        """A partition of this run's size."""
-        return volumes.volume(kind, self.work, self.mebibytes)
+        """A partition of this run's size, on the medium where everything happens."""
+        found = volumes.volume(kind, self.work, self.mebibytes)
+        if found.image.stat().st_dev == self.folder.stat().st_dev:
+            return found
+        here = replace(found, image=self.folder / "source.raw")
+        if not here.image.exists():
+            subprocess.run(["cp", "--sparse=always", found.image, here.image], check=True)
+        return here
 
 
 def restore(kind: str, bench: Bench) -> Outcome:

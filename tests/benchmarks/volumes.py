@@ -80,25 +80,32 @@ def system_tree(work: Path, mebibytes: int, *, for_fat: bool) -> Path:
 def _choose(limit: int, *, for_fat: bool) -> Iterator[str]:
     """Names below / until their sizes reach `limit`."""
     total = 0
-    seen: set[str] = set()
+    walked: set[str] = set()
+    spellings: dict[str, str] = {}
     for root in ROOTS:
         for folder, directories, files in os.walk(root):
             directories.sort()
-            if folder in seen or (folder != root and folder in ROOTS):
+            if folder in walked or (folder != root and folder in ROOTS):
                 directories.clear()
                 continue
-            seen.add(folder)
+            walked.add(folder)
             for name in sorted(files):
                 path = f"{folder}/{name}"
-                if for_fat and (os.path.islink(path) or _NOT_ON_FAT & set(path) or not name.isascii() or path.lower() in seen or name[-1] == "."):
+                if not (os.path.islink(path) or os.path.isfile(path)) or (for_fat and not _fits_fat(path, spellings)):
                     continue
-                if not (os.path.islink(path) or os.path.isfile(path)):
-                    continue
-                seen.add(path.lower())
                 yield path[1:]
                 total += os.lstat(path).st_size
                 if total >= limit:
                     return
+
+
+def _fits_fat(path: str, spellings: dict[str, str]) -> bool:
+    """Whether FAT can hold a file of this name beside the others; `spellings` remembers names by their lower case."""
+    parts = path.split("/")
+    if os.path.islink(path) or _NOT_ON_FAT & set(path) or not path.isascii() or any(part.endswith((".", " ")) for part in parts):
+        return False
+    prefixes = ["/".join(parts[:count]) for count in range(2, len(parts) + 1)]
+    return all(spellings.setdefault(prefix.lower(), prefix) == prefix for prefix in prefixes)
 
 
 def _fill_ext4(image: Path, tree: Path) -> None:

@@ -223,6 +223,17 @@ def test_the_start_of_a_nested_entry_counts_from_the_first_extended_one(tmp_path
     assert read_table(disk).table_starts == (0, MIB, 101 * MIB, 201 * MIB)
 
 
+@pytest.mark.parametrize("start", [b"\xeb\x3c\x90MSDOS5.0\x00\x02\x08", b"\xeb\x52\x90NTFS    \x00\x02\x08", b"\xeb\x76\x90EXFAT   "], ids=["fat", "ntfs", "exfat"])
+def test_a_volume_without_boot_code_is_no_empty_table(start: bytes) -> None:
+    disk = MemoryDevice(bytes(4 * MIB))
+    write_table(disk, 0)
+    disk.write(0, start)
+    assert read_table(disk).scheme is None
+    write_table(disk, 0, (0x80, 0x0C, 2048, 2048))
+    disk.write(0, start)
+    assert [each.type for each in read_table(disk).partitions] == [0x0C]        # a volume's jump before a real table changes nothing
+
+
 def test_a_blank_disk_gets_boot_code_and_a_disk_signature(tmp_path: Path) -> None:
     disk = sparse(tmp_path / "disk", 100)
     put(disk, "BIGDOS:50", seed="one")
