@@ -1,6 +1,6 @@
 # make demo     build a disk from a real system tree and show what is on it
 # make test     everything that must be green: unit, property, grammar, contract, oracle and end-to-end tests, ruff, mypy
-# make bench    measure against mcopy, debugfs, mkfs.fat, mke2fs ... and print tables
+# make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
 # make setup    only the virtual environment and the system packages
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 bench: setup
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # Longer property tests and fuzzing.
 soak: setup

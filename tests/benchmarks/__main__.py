@@ -1,7 +1,7 @@
 """`make bench`: us against the peers, in turn, medians of several rounds; prints Markdown tables and writes bench/results.json.
 
 Everything happens on one medium, warm. A row of ours that comes from the event stream (time inside the command) stands beside
-the row of the whole process. All contests need about 40 minutes on two cores, `--short` under 3; `--rounds N` and `--only NAME` narrow it down.
+the row of the whole process. All contests need about an hour on two cores, `--short` under 3; `--rounds N` and `--only NAME` narrow it down.
 `--picture FILE` draws the imaging contests of the run, or of an older one (`--from FILE`), as SVG.
 """
 
@@ -51,6 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="counted rounds of each contestant (default 5; with --short 1)")
     parser.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be given several times")
     parser.add_argument("--short", action="store_true", help=f"some contests, small volumes, under 3 minutes: {', '.join(SHORT)}")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="an imaging contest begins no round after that (one counts always)")
     parser.add_argument("--mebibytes", type=int, metavar="N", help=f"of files on the partitions that are imaged (default {FULL_MIB}; with --short {SHORT_MIB})")
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep the partitions there and use them again")
     parser.add_argument("--medium", type=Path, metavar="DIR", help="where everything happens (default: in memory if there is room)")
@@ -77,7 +78,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Json]:
                 continue
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            title, outcome = _run(name, Bench(work, folder, options.rounds, options.mebibytes))
+            title, outcome = _run(name, Bench(work, folder, options.rounds, options.mebibytes, options.limit))
             results[name] = outcome.to_json()
             print(report.table(name, title, outcome), flush=True)
     finally:

@@ -44,6 +44,7 @@ class Bench:
     folder: Path
     rounds: int
     mebibytes: int
+    limit_s: float | None = None        # a contest begins no round after that
 
     def volume(self, kind: str) -> Volume:
         """A partition of this run's size, on the medium where everything happens."""
@@ -82,7 +83,7 @@ def restore(kind: str, bench: Bench) -> Outcome:
         contestants[peer.name] = onto(lambda peer=peer: peer.restore(target, bench.folder))     # type: ignore[misc]
     contestants[RESTORE] = onto(lambda: _image(bench, "restore", str(own), str(target), "--rewrite", "all"))
     contestants[RESTORE_VERIFIED] = onto(lambda: _image(bench, "restore", str(own), str(target), "--rewrite", "all", "--verify"))
-    rows = in_turn(_order(contestants, PARTCLONE), bench.rounds)
+    rows = in_turn(_order(contestants, PARTCLONE), bench.rounds, limit_s=bench.limit_s)
     goals = [
         Goal(RESTORE, PARTCLONE, 4 if kind == "ntfs" else 6), Goal(RESTORE, "pzstd -p2", 2), Goal(RESTORE, "qemu-img (qcow2, zstd)", 2),
         Goal(RESTORE, ZSTD_ALONE, 1.3), Goal(RESTORE, DECODE, round(1 / 1.8, 3)),
@@ -102,7 +103,7 @@ def capture(kind: str, bench: Bench) -> Outcome:
         contestants[peer.name] = lambda peer=peer: peer.capture(volume, bench.folder)     # type: ignore[misc]
     contestants[CAPTURE] = lambda: _image(bench, "capture", str(volume.image), str(own), *LEVEL, "--no-verify")
     contestants[CAPTURE_VERIFIED] = lambda: _image(bench, "capture", str(volume.image), str(own), *LEVEL)
-    rows = in_turn(_order(contestants, PARTCLONE), bench.rounds)
+    rows = in_turn(_order(contestants, PARTCLONE), bench.rounds, limit_s=bench.limit_s)
     sizes = {peer.name: peer.archive(bench.folder).stat().st_size for peer in taking_part}
     sizes[CAPTURE] = sizes[CAPTURE_VERIFIED] = own.stat().st_size
     goals = [
@@ -138,7 +139,7 @@ def reimage(kind: str, bench: Bench) -> Outcome:
     contestants: dict[str, Round] = {peer.name: onto(lambda peer=peer: peer.restore(target, bench.folder)) for peer in partclone}     # type: ignore[misc]
     for mode in ("auto", "diff"):
         contestants[f"{RESTORE} --rewrite {mode}"] = onto(lambda mode=mode: _image(bench, "restore", str(own), str(target), "--rewrite", mode))     # type: ignore[misc]
-    rows = in_turn(contestants, bench.rounds)
+    rows = in_turn(contestants, bench.rounds, limit_s=bench.limit_s)
     onto(lambda: (0.0, 0.0))()
     done = restore_archive(own, target, RestoreOptions(rewrite="diff"))
     wanted = sum(length for _, length in damage)
@@ -161,7 +162,7 @@ def one_file(bench: Bench) -> Outcome:
         "image get": lambda: _image(bench, "get", f"{own}:{name}", "got"),
         "open_archive in Python": lambda: _reference(bench, "get", str(own), name),
     }
-    rows = in_turn(contestants, bench.rounds)
+    rows = in_turn(contestants, bench.rounds, limit_s=bench.limit_s)
     shell(f"debugfs -R 'dump \"/{name}\" wanted' {volume.image} 2>messages && cmp wanted got", bench.folder)
     goals = (Goal("image get", "zstd -d of the whole archive", 10), Goal("open_archive in Python", "zstd -d of the whole archive", 100))
     return Outcome(rows, goals, [_facts(volume, bench), f"the file: {name}, {(bench.folder / 'got').stat().st_size:,} bytes"])
@@ -187,7 +188,7 @@ def smaller(bench: Bench) -> Outcome:
         )
         contestants["mke2fs, mount, tar x, umount"] = lambda: _onto(target, size, lambda: shell(line, bench.folder))
     contestants[RESTORE] = lambda: _onto(target, size, lambda: _image(bench, "restore", str(own), str(target)))
-    rows = in_turn(contestants, bench.rounds)
+    rows = in_turn(contestants, bench.rounds, limit_s=bench.limit_s)
     shell(f"e2fsck -fn {target} > messages 2>&1", bench.folder)
     return Outcome(rows, (Goal(RESTORE, "mke2fs, mount, tar x, umount", 2),), notes)
 
@@ -210,7 +211,7 @@ def huge(bench: Bench) -> Outcome:
 
         contestants[f"{CAPTURE}, {name}"] = lambda image=image, archive=archive: _image(bench, "capture", str(image), str(archive), *LEVEL, "--no-verify")     # type: ignore[misc]
         contestants[f"{RESTORE}, {name}"] = lambda archive=archive, target=target, fresh=fresh: fresh(lambda: _image(bench, "restore", str(archive), str(target)))     # type: ignore[misc]
-    rows = in_turn(contestants, bench.rounds)
+    rows = in_turn(contestants, bench.rounds, limit_s=bench.limit_s)
     shell("e2fsck -fn 1.target > messages 2>&1", bench.folder)
     for name in ("3 GiB", "1 TiB"):
         pairs = zip(rows[f"{CAPTURE}, {name}"].seconds, rows[f"{RESTORE}, {name}"].seconds, strict=True)

@@ -33,10 +33,13 @@ class Sample:
 Round = Callable[[], tuple[float, float | None]]
 
 
-def in_turn(contestants: dict[str, Round], rounds: int, *, warm_up: bool = True) -> dict[str, Sample]:
-    """Run every contestant once per round, after one round that does not count."""
+def in_turn(contestants: dict[str, Round], rounds: int, *, warm_up: bool = True, limit_s: float | None = None) -> dict[str, Sample]:
+    """Run every contestant once per round, after one round that does not count. No round begins after `limit_s`, but one counts always."""
     samples = {name: Sample() for name in contestants}
+    end = None if limit_s is None else time.monotonic() + limit_s
     for number in range(0 if warm_up else 1, rounds + 1):
+        if number > 1 and end is not None and time.monotonic() > end:
+            break
         for name, contestant in contestants.items():
             seconds, memory = contestant()
             if number:

@@ -50,9 +50,8 @@ def get(path: str, name: str) -> None:
     """Read one file whole."""
     from bpscript.api import open_archive  # noqa: PLC0415 - only here
 
-    with open_archive(path) as archive, archive.open(name) as reader:
-        while reader.read(_STEP):
-            pass
+    with open_archive(path) as archive:
+        archive.read(name)
 
 
 def _pieces(ranges: str) -> list[tuple[int, int]]:
