@@ -5,12 +5,12 @@
 """
 
 from ..base.clock import Clock
-from ..base.errors import InTheWayError, NotFoundError
+from ..base.errors import BpscriptError, InTheWayError, NotFoundError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice
 from ..blocks.slice import SliceDevice
 from ..filesystems.detect import detect, open_volume
-from ..filesystems.filesystem import Facts, Family, FileKind, Filesystem, UnixFacts
+from ..filesystems.filesystem import Extent, Facts, Family, FileKind, Filesystem, HasExtents, UnixFacts
 from ..partitions.table import SECTOR_SIZES, Table, open_partition, read_table
 from .pieces import Piece
 from .read_only import ReadOnlyTree
@@ -66,7 +66,7 @@ class DiskTree(ReadOnlyTree):
     def entries(self, path: str) -> list[tuple[str, Facts]]:
         """Names and facts of a directory's entries."""
         if not path:
-            return [(number, self.stat(number)) for number in self._parts]
+            return [(number, self._facts_of_part(number)) for number in self._parts]
         number, inner = self._split(path)
         return [(name, self._apart(number, facts)) for name, facts in self._need(self._volume(number), number).entries(inner)]
 
@@ -77,6 +77,17 @@ class DiskTree(ReadOnlyTree):
         if volume is None and not inner:
             return Piece(self._parts[number], 0, self._parts[number].size)
         return self._need(volume, number).open(inner)
+
+    def extents(self, path: str) -> list[Extent] | None:
+        """Where the contents of a file lie on the disk; None where that is not known."""
+        number, inner = self._split(path)
+        part, volume = self._parts[number], self._volume(number)
+        if volume is None:
+            return [Extent(0, part.start, part.size)]
+        if not isinstance(volume, HasExtents) or volume.device is not part:
+            return None
+        found = volume.extents(inner)
+        return None if found is None else [Extent(logical, offset + part.start, length) for logical, offset, length in found]
 
     def volume(self, number: str) -> Filesystem | None:
         """The volume of a partition; None when its files cannot be reached. Raises NotFoundError."""
@@ -95,6 +106,13 @@ class DiskTree(ReadOnlyTree):
         self._volumes = {}
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _facts_of_part(self, number: str) -> Facts:
+        """For a listing: a damaged file system does not hide the others."""
+        try:
+            return self.stat(number)
+        except BpscriptError:
+            return Facts(FileKind.FILE, self._parts[number].size)
 
     def _split(self, path: str) -> tuple[str, str]:
         number, _, inner = path.partition("/")

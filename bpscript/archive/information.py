@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .container import Archive, ArchiveKind
 from .full import Facts, FullImage, PartitionImage
 from .incremental import read_names, read_removals
+from .packing import packing_of
 from .plan import FILE
 from .records import Json
 from .table import SIGNED_TEXT
@@ -69,11 +70,20 @@ class ArchiveInfo:
         return asdict(self)
 
 
-def info_of_image(image: PartitionImage, stored: int | None, fragments: int) -> ArchiveInfo:
-    """Of an image of a partition that is no archive of ours."""
+def format_of(start: bytes) -> str:
+    """What an image of another program is, by its first bytes (32 are enough)."""
+    for magic, name in ((b"partclone-image", "partclone image"), (b"QFI\xfb", "qcow2 image")):
+        if start.startswith(magic):
+            return name
+    packing = packing_of(start)
+    return "raw image" if packing is None else f"image packed by {packing}"
+
+
+def info_of_image(image: PartitionImage, start: bytes, stored: int | None, fragments: int) -> ArchiveInfo:
+    """Of an image of a partition that is no archive of ours, and begins with `start`."""
     facts = image.facts
     return ArchiveInfo(
-        kind="foreign", format="raw image", **_of_facts(facts), used=facts.used, stored=stored, ratio=_ratio(stored, facts.used), fragments=fragments,
+        kind="foreign", format=format_of(start), **_of_facts(facts), used=facts.used, stored=stored, ratio=_ratio(stored, facts.used), fragments=fragments,
     )
 
 

@@ -1,12 +1,12 @@
 """An archive opened for programs: what it is, and the files in it, without unpacking it. `bpscript.open_archive`."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.clock import Clock
-from ..base.errors import FormatError, StorageError
+from ..base.errors import BpscriptError, FormatError, StorageError
 from ..base.events import Sink, ignore
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice
@@ -22,10 +22,11 @@ from .positional import JoinedBytes, JoinedReader, Positional, close, open_from_
 from .records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
 
 if TYPE_CHECKING:
+    from .changes import Change
     from .checking import Findings
     from .information import ArchiveInfo
 
-_START = SKIPPABLE.size + len(HEADER_TAG)
+_START = 32     # bytes that tell what it is
 
 
 class OpenArchive:
@@ -60,12 +61,15 @@ class OpenArchive:
             while len(start) < _START and (more := self._counter.read(_START - len(start))):
                 start += more
             stream = Rejoined(start, self._counter)
+            self._start = start
             if _is_ours(start):
                 self._archive = Archive.open_stream(stream)
             else:
                 data = JoinedReader(stream)
-        elif data.size >= _START and _is_ours(data.read(0, _START)):
-            self._archive = Archive.open(data)
+        else:
+            self._start = data.read(0, min(_START, data.size))
+            if _is_ours(self._start):
+                self._archive = Archive.open(data)
         if self._archive is None:
             from .foreign import open_image  # noqa: PLC0415 - few archives are of others
 
@@ -88,7 +92,7 @@ class OpenArchive:
             archive = self._archive
             if archive is None:
                 assert self._image is not None
-                self._info = info_of_image(self._image, self._stored, self._fragments)
+                self._info = info_of_image(self._image, self._start, self._stored, self._fragments)
             else:
                 if archive.is_stream and archive.table is None:
                     archive.each(lambda chunk: None, threads=1)
@@ -182,7 +186,13 @@ class OpenArchive:
         from .checking import Findings, check_archive, check_image  # noqa: PLC0415 - as above
 
         if self._archive is not None:
-            return check_archive(self._archive, events=events)
+            found = check_archive(self._archive, events=events)
+            if found.damages and not self.is_stream:
+                from .affected import with_files  # noqa: PLC0415 - only where something is damaged
+
+                with suppress(BpscriptError):       # a volume that cannot be opened any more
+                    found.damages = with_files(found.damages, self.volume())
+            return found
         assert self._image is not None
         check_image(self._image.chunks, events=events)
         return Findings()
@@ -192,6 +202,11 @@ class OpenArchive:
         found = self.check(events)
         if found.damages:
             raise FormatError(found.damages[0].message)
+
+    @property
+    def holds_files(self) -> bool:
+        """True for an incremental or difference archive."""
+        return self._archive is not None and self._archive.header.kind is ArchiveKind.INCREMENTAL
 
     @property
     def is_stream(self) -> bool:
@@ -218,6 +233,40 @@ class OpenArchive:
         if self._image is None:
             raise FormatError("an archive of files is compared with files, not with a partition or disk")
         return differing_ranges(self._image, device, events=events)
+
+    def diff(
+        self, other: "OpenArchive | Filesystem", path: str = "", other_path: str = "", *, content_only: bool = False, events: Sink = ignore
+    ) -> "Iterator[Change]":
+        """What is added, removed and changed in another archive or volume, below a directory of each; in the order of a walk.
+
+        `content_only` passes over times, owners, modes and attributes. Raises NotFoundError.
+        """
+        from .changes import Side, changes, equal_ranges  # noqa: PLC0415 - only here
+
+        volume, place = self.find(path)
+        mine = Side(volume, place, self.device())
+        equal = None
+        if isinstance(other, OpenArchive):
+            if self._archive is not None and other._archive is not None:
+                old, new = self._archive.table, other._archive.table
+                if old is not None and new is not None and clean_path(path) == clean_path(other_path) and old.entries == new.entries:
+                    volume.stat(place)
+                    return iter(())     # every byte is the same
+                equal = equal_ranges(self._archive, other._archive)
+            volume, place = other.find(other_path)
+            theirs = Side(volume, place, other.device())
+        else:
+            theirs = Side(other, clean_path(other_path))
+        return changes(mine, theirs, equal=equal, content_only=content_only, events=events)
+
+    @property
+    def removals(self) -> list[str]:
+        """The paths that a difference archive removes; none of any other. Raises FormatError."""
+        from .incremental import read_removals  # noqa: PLC0415 - only here
+
+        if self._archive is None or not self.holds_files:
+            return []
+        return read_removals(self._archive) or []
 
     def close(self) -> None:
         """Close what it is read from."""
@@ -247,4 +296,4 @@ class _Counter:
 
 
 def _is_ours(start: bytes) -> bool:
-    return len(start) >= _START and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[SKIPPABLE.size :] == HEADER_TAG
+    return len(start) >= 12 and SKIPPABLE.unpack_from(start)[0] == OUR_MAGIC and start[8:12] == HEADER_TAG

@@ -13,7 +13,7 @@ from ..base.errors import FormatError, InTheWayError, NotFoundError
 from ..base.sources import Reader
 from ..base.units import round_up
 from ..blocks.device import BlockDevice
-from ..filesystems.filesystem import Facts, Family, FileKind, UnixFacts
+from ..filesystems.filesystem import Extent, Facts, Family, FileKind, UnixFacts
 from .container import Archive
 from .image_device import ArchiveDevice
 from .incremental import ignores_case, read_names
@@ -90,11 +90,11 @@ class TarTree(ReadOnlyTree):
         number = self._need_file(path)
         return Piece(self.device, self._offsets()[number], self._plan[number].size)
 
-    def extents(self, path: str) -> list[tuple[int, int, int]]:
-        """Where the contents of a file lie in the tar stream: offset in the file, offset in the stream, length."""
+    def extents(self, path: str) -> list[Extent] | None:
+        """Where the contents of a file lie in the tar stream."""
         number = self._need_file(path)
         size = self._plan[number].size
-        return [(0, self._offsets()[number], size)] if size else []
+        return [Extent(0, self._offsets()[number], size)] if size else []
 
     def paths_within(self, start: int, end: int) -> list[str]:
         """The entries of which a part lies in a range of the tar stream."""

@@ -26,6 +26,11 @@ class SliceDevice:
         return self._size
 
     @property
+    def lower(self) -> BlockDevice:
+        """The device below."""
+        return self._lower
+
+    @property
     def start(self) -> int:
         """Offset in the device below, in bytes."""
         return self._start

@@ -61,6 +61,10 @@ def test_an_incremental_archive_counts_its_files(place: Path, capsys: pytest.Cap
 def test_a_raw_image_is_foreign(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = info(capsys, place / "ext.img")
     assert (found["kind"], found["filesystem"], found["root"], found["chunks"]) == ("foreign", "EXT4", None, None)
+    assert found["format"] == "raw image"
+    subprocess.run(["zstd", "-q", place / "ext.img", "-o", place / "ext.img.zst"], check=True)
+    packed_image = info(capsys, place / "ext.img.zst")
+    assert (packed_image["format"], packed_image["size"], packed_image["id"]) == ("image packed by zstd", found["size"], found["id"])
 
 
 @pytest.mark.parametrize("name", ["ext.imz", "files.imi"])

@@ -29,6 +29,7 @@ ACTIONS = (
     Action("cat", "files", "write a file of an archive to standard output"),
     Action("get", "files", "copy a file or directory out of an archive"),
     Action("squash", "squash", "make one archive of a base and its differences"),
+    Action("diff", "diff", "say what differs between two archives, disks or folders, file by file"),
     Action("keygen", "keys", "make a pair of keys: NAME.key signs, NAME.pub checks"),
     Action("sign", "keys", "sign an archive"),
 )
@@ -41,6 +42,7 @@ _EXAMPLES = """examples:
   bpscript image ls linux.imz:etc
   bpscript image get lab.imz:2/etc/fstab .
   bpscript image squash win98.imz patches.imi win98-patched.imz
+  bpscript image diff linux.imz disk.img:1
   bpscript image keygen lab
   bpscript image sign linux.imz lab.key
 """
