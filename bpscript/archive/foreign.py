@@ -12,7 +12,6 @@ as with an archive of ours. What is packed, or comes in order only, is unpacked 
 partclone can be restored as it comes.
 """
 
-import os
 import threading
 from array import array
 from bisect import bisect_right
@@ -41,7 +40,7 @@ from .partclone_stream import PartcloneStream
 from .positional import JoinedBytes, JoinedReader, Positional, close
 from .ranges import Ranges
 from .records import NO_HASH
-from .unpacking import TemporaryImage, write_sparse
+from .unpacking import TemporaryImage, write_at, write_sparse
 
 _START = 32             # bytes that tell what it is
 _SECTOR = 512
@@ -157,7 +156,7 @@ class _Opener:
 
         def write(descriptor: int) -> int:
             for record, data in stream.chunks():
-                os.pwrite(descriptor, data, record.offset)
+                write_at(descriptor, data, record.offset)
             return stream.size
 
         try:

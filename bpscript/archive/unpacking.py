@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..base.errors import NoSpaceError
+from ..blocks.device import Buffer
 from ..blocks.file import FileDevice
 from .packing import UnpackedReader
 
@@ -40,6 +41,14 @@ class TemporaryImage:
         self._folder.cleanup()
 
 
+def write_at(descriptor: int, data: Buffer, offset: int) -> None:
+    """Write all of it; a disk that is nearly full takes a part first. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
 def write_sparse(descriptor: int, reader: UnpackedReader) -> int:
     """Write all there is to a new file, long runs of zeros as holes. Returns the bytes read."""
     zeros = bytes(_HOLE)
@@ -49,6 +58,6 @@ def write_sparse(descriptor: int, reader: UnpackedReader) -> int:
         for start in range(0, count, _HOLE):
             part = buffer[start : min(start + _HOLE, count)]
             if part != zeros[: len(part)]:
-                os.pwrite(descriptor, part, position + start)
+                write_at(descriptor, part, position + start)
         position += count
     return position

@@ -1,6 +1,7 @@
 """Images of other programs: raw, packed by zstd, gzip and xz, from files and from pipes."""
 
 import io
+import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from bpscript.archive.compare import compare
 from bpscript.archive.container import ArchiveKind, ArchiveWriter, ChunkKind, Header
 from bpscript.archive.foreign import open_image
 from bpscript.archive.full import FullImage, PartitionImage
+from bpscript.archive.image_device import ArchiveDevice
 from bpscript.archive.positional import JoinedReader, open_from_host
 from bpscript.archive.restore import restore
 from bpscript.base.clock import Clock
@@ -164,6 +166,17 @@ def test_no_room_to_unpack_is_said(partition: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(NoSpaceError, match="no room to unpack the image"):
         open_image(open_from_host(path), temp_folder=tmp_path)
     assert not [found for found in tmp_path.iterdir() if found.is_dir()]
+
+
+def test_a_disk_that_takes_a_write_in_parts_gets_all_of_it(partition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(partition, "gz", tmp_path)
+    write = os.pwrite
+    monkeypatch.setattr("os.pwrite", lambda descriptor, data, offset: write(descriptor, data[:1000], offset))
+    with open_image(open_from_host(path), clock=CLOCK, temp_folder=tmp_path) as image:
+        data = partition.read_bytes()
+        for start, end in image.used:
+            device = ArchiveDevice(image.chunks)
+            assert device.read(start, end - start) == data[start:end]
 
 
 def opened(data: bytes) -> PartitionImage:
