@@ -18,31 +18,31 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..base.clock import Clock
 from ..base.errors import FormatError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
 from ..blocks.readonly import ReadOnlyDevice
-from . import qcow2
 from .adapters import PositionalDevice, Rejoined, Sequential
-from .bmap import BlockMap, MappedBytes
 from .capture import CHUNK_SIZE, cells, read_used, survey
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
-from .description import START, StartDevice, describe
 from .full import BOOT_SIZE, AnyChunk, FullImage, PartitionImage
 from .opening import ends_like_ours, is_ours
 from .packing import UnpackedReader, packing_of
-from .partclone import MAGIC, PartcloneHeader
-from .partclone_bytes import PartcloneBytes
-from .partclone_stream import PartcloneStream
 from .positional import JoinedBytes, JoinedReader, Positional, close
 from .ranges import Ranges
 from .records import NO_HASH
-from .unpacking import TemporaryImage, write_at, write_sparse
+
+if TYPE_CHECKING:       # few images are of other programs, and a workstation that starts counts milliseconds: the rest is imported late
+    from .partclone import PartcloneHeader
+    from .partclone_stream import PartcloneStream
 
 _START = 32             # bytes that tell what it is
+_PARTCLONE = b"partclone-image"
+_QCOW2 = b"QFI\xfb"
 _SECTOR = 512
 
 _REFUSED = (
@@ -99,8 +99,12 @@ class _Opener:
     def _from_stream(self, start: bytes, source: Reader, block_map: Callable[[], bytes | None]) -> PartitionImage:
         packing = packing_of(start)
         reader = UnpackedReader(source, packing, f"the {packing} image" if packing else "the image")
-        if self.in_order and reader.peek(len(MAGIC)) == MAGIC:
+        if self.in_order and reader.peek(len(_PARTCLONE)) == _PARTCLONE:
+            from .partclone_stream import PartcloneStream  # noqa: PLC0415
+
             return self._from_partclone(PartcloneStream(reader))
+        from .unpacking import TemporaryImage, write_sparse  # noqa: PLC0415
+
         file = TemporaryImage(self.temp_folder)
         try:
             device = file.fill(lambda descriptor: write_sparse(descriptor, reader))
@@ -118,15 +122,23 @@ class _Opener:
         for magic, what, hint in _REFUSED:
             if start.startswith(magic):
                 raise FormatError(f"this is {what}, not the image of a partition", hint=hint)
-        if start.startswith(MAGIC):
+        if start.startswith(_PARTCLONE):
+            from .partclone_bytes import PartcloneBytes  # noqa: PLC0415
+
             blocks = PartcloneBytes(source)
             return self._described(PositionalDevice(blocks), blocks.used, blocks.header, let_go)
-        if start.startswith(qcow2.MAGIC):
-            return self._surveyed(qcow2.Qcow2Bytes(source), let_go)
+        if start.startswith(_QCOW2):
+            from .qcow2 import Qcow2Bytes  # noqa: PLC0415
+
+            return self._surveyed(Qcow2Bytes(source), let_go)
         if ends_like_ours(source):
             raise FormatError("this is a damaged archive: its end is there, its beginning is not")
         mapped = block_map()
-        return self._surveyed(source if mapped is None else MappedBytes(source, BlockMap.parse(mapped)), let_go)
+        if mapped is not None:
+            from .bmap import BlockMap, MappedBytes  # noqa: PLC0415
+
+            source = MappedBytes(source, BlockMap.parse(mapped))
+        return self._surveyed(source, let_go)
 
     def _surveyed(self, contents: Positional, let_go: Callable[[], None]) -> PartitionImage:
         """The bytes of a partition, of which its file system tells what is used."""
@@ -137,12 +149,16 @@ class _Opener:
         boot = device.read(0, min(device.size, BOOT_SIZE))
         return PartitionImage(RawChunks(device, found.used, let_go), found.facts, found.used, boot)
 
-    def _described(self, device: BlockDevice, used: Ranges, header: PartcloneHeader, let_go: Callable[[], None]) -> PartitionImage:
+    def _described(self, device: BlockDevice, used: Ranges, header: "PartcloneHeader", let_go: Callable[[], None]) -> PartitionImage:
         """An image of partclone that can be read from anywhere."""
+        from .description import describe  # noqa: PLC0415
+
         facts = describe(device, used, now_ns=self.clock.now_ns(), writer=header.program, code_page=self.code_page)
         return PartitionImage(RawChunks(device, used, let_go), facts, used, device.read(0, min(device.size, BOOT_SIZE)))
 
-    def _from_partclone(self, stream: PartcloneStream) -> PartitionImage:
+    def _from_partclone(self, stream: "PartcloneStream") -> PartitionImage:
+        from .description import START, StartDevice, describe  # noqa: PLC0415
+
         start, size = stream.start(START), stream.header.size
         facts = describe(
             StartDevice(start, size), stream.used, now_ns=self.clock.now_ns(), writer=stream.header.program, code_page=self.code_page,
@@ -150,8 +166,10 @@ class _Opener:
         )
         return PartitionImage(stream, facts, stream.used, start[:BOOT_SIZE], lambda: self._unpack(stream))
 
-    def _unpack(self, stream: PartcloneStream) -> PartitionImage:
+    def _unpack(self, stream: "PartcloneStream") -> PartitionImage:
         """A stream, from its beginning, as an image that can be read from anywhere."""
+        from .unpacking import TemporaryImage, write_at  # noqa: PLC0415
+
         file = TemporaryImage(self.temp_folder)
 
         def write(descriptor: int) -> int:

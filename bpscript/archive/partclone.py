@@ -20,7 +20,6 @@ from ..filesystems.ntfs import bit_runs
 from .ranges import MAX_RANGES, Ranges
 from .records import MAX_SIZE
 
-MAGIC = b"partclone-image"
 START_SIZE = 36             # bytes that tell the format and its byte order
 
 # Format 0002. The first 106 bytes are covered by the CRC-32 behind them.
@@ -105,7 +104,7 @@ class PartcloneHeader:
 
     @classmethod
     def read(cls, take: Take) -> "PartcloneHeader":
-        """Take the header, which begins with MAGIC. Raises FormatError."""
+        """Take the header, from its magic text on. Raises FormatError."""
         start = take(START_SIZE)
         if start[30:34] == b"0001":
             header = cls._parse_1(start + take(_HEADER_1.size - START_SIZE))

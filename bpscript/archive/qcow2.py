@@ -24,7 +24,6 @@ from ..blocks.device import check_range
 from .positional import Positional
 from .records import MAX_SIZE
 
-MAGIC = b"QFI\xfb"
 _HEADER = Struct(
     ">"
     "4s"      # +0   "QFI", FBh
