@@ -26,7 +26,7 @@ _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # of
 class Place:
     """Where a partition lies on its disk: the LBA of its first sector, and the geometry that the firmware reports.
 
-    `sector_size` (bytes) is the disk's; a FAT volume with smaller sectors is copied file by file.
+    `sector_size` (bytes) is the disk's; a FAT volume with smaller sectors, or ext with smaller blocks, is copied file by file.
     """
 
     hidden_sectors: int = 0
@@ -135,6 +135,13 @@ def blocks_fit(image: PartitionImage, size: int, place: Place | None = None) -> 
     sector_size = 0 if place is None else place.sector_size
     if kind.startswith("FAT") and sector_size > _geometry(image).sector_size:
         return False        # no system reads a volume whose sectors are smaller than the disk's
+    if kind.startswith("EXT") and kind != "EXFAT" and 0 < image.facts.block_size < sector_size:
+        return False        # nor one whose blocks are (linux fs/ext4/super.c: "bad block size")
+    if kind == "NTFS" and 0 < (own := int.from_bytes(image.boot[11:13], "little")) < sector_size:
+        raise StorageError(
+            f"the archive holds NTFS with sectors of {own} bytes, the disk has sectors of {sector_size}: no system reads that",
+            hint="only FAT, ext2/3/4 and swap can go to a disk with larger sectors",
+        )
     if size >= image.size:
         return True
     last = image.used.ends[-1] if len(image.used) else 0

@@ -139,10 +139,10 @@ def _checked(
 ) -> tuple[Filesystem, _Listing, list[Planned]]:
     """The archive's volume, what is in it, and the plan of copying it, which was tried on a volume in memory."""
     if image.chunks.is_stream:
-        raise StorageError(
-            f"the archive is of a partition of {image.size} bytes, the target has {size}: for that the archive must be"
-            " readable from anywhere, and this one comes in order only"
-        )
+        reason = f"the archive is of a partition of {image.size} bytes, the target has {size}"
+        if size >= image.size and place is not None:
+            reason = f"the archive's {image.facts.filesystem} has sectors or blocks below the disk's sectors of {place.sector_size} bytes"
+        raise StorageError(f"{reason}: for that the archive must be readable from anywhere, and this one comes in order only")
     source = open_volume(ArchiveDevice(image.chunks), clock=clock, code_page=code_page, writable=False)
     found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
     plan = [planned(path, facts, link) for path, facts, link in found]
@@ -198,7 +198,7 @@ def _format(  # noqa: PLR0917 - what a formatter needs to know
     ratio = None if device.size // _USUAL_INODE_RATIO >= needed else max(_SMALLEST_INODE_RATIO, device.size // needed)
     format_ext(
         device, kind, source.label, UUID(source.ident), UUID(bytes=seed) if any(seed) else UUID(source.ident), inode_ratio=ratio,
-        clock=clock,
+        clock=clock, block_size=place.sector_size if place is not None and place.sector_size > 512 else None,
     )
 
 

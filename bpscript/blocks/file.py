@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from .device import Buffer, check_range
 # linux/falloc.h
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
+_BLKSSZGET = 0x1268          # linux/fs.h
 _IOV_MAX = 1024              # limits.h: most buffers in one pwritev(2)
 _DISK_BLOCK = 4096           # bytes; the largest logical block of a disk
 _ZERO_STEP = 4 << 20         # bytes written at once where holes are not supported
@@ -60,6 +62,13 @@ class FileDevice:
             raise StorageError(f"{self.path} is in use by another run") from error
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
         self._can_punch = True
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector: of a real disk what the kernel says, of an image file 512."""
+        if not self.is_real_disk:
+            return 512
+        return int.from_bytes(fcntl.ioctl(self._fd, _BLKSSZGET, bytes(4)), sys.byteorder)
 
     @classmethod
     def create(cls, path: Path | str, size: int) -> "FileDevice":

@@ -52,7 +52,10 @@ def format_partition(
             if linux_kind not in LINUX_KINDS:
                 raise StorageError(f'$Linux-FS is "{linux_kind}"; expected EXT2, EXT3 or EXT4')
             purpose = f"{disk.number}:{number}"
-            format_ext(device, linux_kind, label=label, uuid=entropy.uuid(purpose), hash_seed=entropy.uuid(f"{purpose} hash"), clock=clock)
+            format_ext(
+                device, linux_kind, label=label, uuid=entropy.uuid(purpose), hash_seed=entropy.uuid(f"{purpose} hash"), clock=clock,
+                block_size=disk.sector_size if disk.sector_size > 512 else None,      # Linux mounts no smaller blocks
+            )
         case "SWAP":
             format_swap(device, label="", uuid=entropy.uuid(f"{disk.number}:{number}"))
         case _:
