@@ -77,13 +77,13 @@ class VolumeBase:
         """Files that agree in everything else."""
         start = f"{self._path}/" if self._path else ""
         work = None
-        image = self._image
-        if image is not None and isinstance(self._volume, HasExtents) and isinstance(self._volume.device, ArchiveDevice):
-            work = _ChunkWork(image, now)
+        image, volume = self._image, self._volume
+        if image is not None and isinstance(volume, HasExtents) and isinstance(volume.device, ArchiveDevice):
+            work = _ChunkWork(image, now, volume)
         files, base_files = _Files(now.volume), _Files(self._volume)
         different: set[str] = set()
         for path, facts in doubtful:
-            if work is None or not isinstance(self._volume, HasExtents) or not work.add(path, facts.size, self._volume.extents(start + path)):
+            if work is None or not work.add(path, facts.size, start + path):
                 with (
                     closing(files.reader(now.place(path), facts.size)) as one,
                     closing(base_files.reader(start + path, facts.size)) as other,
@@ -110,23 +110,25 @@ class _Piece(NamedTuple):
 class _ChunkWork:
     """Comparisons of many files, sorted by the chunks of the base."""
 
-    def __init__(self, image: FullImage, now: Now) -> None:
+    def __init__(self, image: FullImage, now: Now, base: HasExtents) -> None:
         self._image = image
         self._now = now
-        self._device: BlockDevice | None = now.volume.device if isinstance(now.volume, HasExtents) else None
+        self._base = base
+        self._lies = now.volume if isinstance(now.volume, HasExtents) else None     # asked once: it is slow
+        self._reads = now.volume if isinstance(now.volume, ReadsAnywhere) else None
+        self._device: BlockDevice | None = None if self._lies is None else self._lies.device
+        self._record: ChunkRecord | None = None         # of the last extent
         self._pieces: dict[int, list[_Piece]] = defaultdict(list)       # by the offset of the chunk
         self._holes: list[_Piece] = []
         self._local = threading.local()
         self._different: set[str] = set()
         self._lock = threading.Lock()
 
-    def add(self, path: str, size: int, base: list[Extent] | None) -> bool:
+    def add(self, path: str, size: int, base_place: str) -> bool:
         """Note a file of the base and of the tree; False when only the volumes can read it."""
-        volume = self._now.volume
-        extents = None
-        if isinstance(volume, HasExtents):
-            extents = volume.extents(self._now.place(path))
-        if base is None or (extents is None and not isinstance(volume, ReadsAnywhere)):
+        base = self._base.extents(base_place)
+        extents = None if self._lies is None else self._lies.extents(self._now.place(path))
+        if base is None or (extents is None and self._reads is None):
             return False
         in_place = extents == base
         position = 0
@@ -143,7 +145,9 @@ class _ChunkWork:
         chunks = self._image.chunks
         logical, offset, left = extent
         while left:
-            record = chunks.record(chunks.find(offset))
+            record = self._record
+            if record is None or not record.offset <= offset < record.offset + record.length:
+                record = self._record = chunks.record(chunks.find(offset))
             step = min(left, record.offset + record.length - offset)
             self._pieces[record.offset].append(_Piece(path, offset, step, logical, extents, in_place))
             logical, offset, left = logical + step, offset + step, left - step
@@ -202,10 +206,9 @@ class _ChunkWork:
         """The bytes of the tree that a piece is compared with."""
         if piece.extents is not None and self._device is not None:
             return read_extents(self._device, piece.extents, piece.offset, piece.length)
-        volume = self._now.volume
-        assert isinstance(volume, ReadsAnywhere)
+        assert self._reads is not None      # `add` saw to that
         buffer = bytearray(piece.length)
-        count = volume.read_at(self._now.place(piece.path), piece.offset, memoryview(buffer))
+        count = self._reads.read_at(self._now.place(piece.path), piece.offset, memoryview(buffer))
         if count < piece.length:
             raise _changed(piece.path)
         return bytes(buffer)
@@ -216,13 +219,13 @@ class _Files:
 
     def __init__(self, volume: Filesystem) -> None:
         self._volume = volume
+        self._lies = volume if isinstance(volume, HasExtents) else None     # asked once: it is slow
 
     def reader(self, place: str, size: int) -> Reader:
         """The contents of a file."""
-        volume = self._volume
-        if isinstance(volume, HasExtents) and (extents := volume.extents(place)) is not None:
-            return _ExtentReader(volume.device, extents, size)
-        return volume.open(place)
+        if self._lies is not None and (extents := self._lies.extents(place)) is not None:
+            return _ExtentReader(self._lies.device, extents, size)
+        return self._volume.open(place)
 
 
 class _ExtentReader:

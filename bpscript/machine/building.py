@@ -37,6 +37,7 @@ from .job import End, Form
 from .machine import Machine
 from .places import DiskPlace, HostPlace
 
+_KEPT_OF_BASE = 48      # decoded chunks: the inode tables and directories of a large volume are read all over it, again and again
 _KIND_WORDS = {ArchiveKind.FULL: "a full archive", ArchiveKind.INCREMENTAL: "an incremental archive"}
 
 
@@ -175,7 +176,7 @@ class ArchiveCopy:
             if archive.header.kind is ArchiveKind.INCREMENTAL:
                 return incremental_base(archive)
             image = FullImage(archive)
-            volume = open_volume(ArchiveDevice(archive), clock=self._machine.clock, writable=False)
+            volume = open_volume(ArchiveDevice(archive, _KEPT_OF_BASE), clock=self._machine.clock, writable=False)
         stack.enter_context(closing(volume))
         return VolumeBase(volume, path, archive.table.root if archive.table else None, image)
 
