@@ -164,7 +164,8 @@ class _ChunkWork:
         if record.kind is not ChunkKind.DATA:
             self._note({piece.path for piece in pieces if not self._is_zero(piece)})
             return
-        if any(piece.in_place for piece in pieces) and self._is_unchanged(record):
+        here = self._same_place(record) if any(piece.in_place for piece in pieces) else None
+        if here is not None and self._image.chunks.agrees(record, here):
             pieces = [piece for piece in pieces if not piece.in_place]
         if not pieces:
             return
@@ -172,21 +173,24 @@ class _ChunkWork:
         found = set()
         for piece in pieces:
             start = piece.base - record.offset
-            if piece.path not in found and self._read(piece) != data[start : start + piece.length].tobytes():
+            if piece.path in found:
+                continue
+            now = here[start : start + piece.length].tobytes() if piece.in_place and here is not None else self._read(piece)
+            if now != data[start : start + piece.length].tobytes():
                 found.add(piece.path)
         self._note(found)
 
-    def _is_unchanged(self, record: ChunkRecord) -> bool:
-        """Whether the device of the tree has what the base has there."""
+    def _same_place(self, record: ChunkRecord) -> memoryview | None:
+        """What the device of the tree has where the base has a chunk; valid until this thread asks again."""
         device = self._device
         if device is None or record.offset + record.length > device.size:
-            return False
+            return None
         buffer: bytearray | None = getattr(self._local, "buffer", None)
         if buffer is None:
             buffer = self._local.buffer = bytearray(self._image.chunks.chunk_size)
         view = memoryview(buffer)[: record.length]
         read_used(device, view, record.offset, self._image.used.within(record.offset, record.offset + record.length))
-        return self._image.chunks.agrees(record, view)
+        return view
 
     def _note(self, paths: set[str]) -> None:
         if paths:

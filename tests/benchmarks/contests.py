@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import corpora
+from tests.benchmarks import corpora, incremental
 from tests.benchmarks.measure import Round, Sample, in_turn, process, script
 
 START = 1 << 20             # bytes; where the first partition lies
@@ -130,6 +130,7 @@ CONTESTS: dict[str, Callable[[Path, int], dict[str, Sample]]] = {
     "incremental-fat": incremental_fat,
     "incremental-ext": incremental_ext,
     "full-archive": full_archive,
+    **incremental.CONTESTS,
 }
 
 
