@@ -1,5 +1,6 @@
 """`bpscript image squash`: one archive holds what a base and its differences leave when they are applied one after the other."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -122,3 +123,24 @@ def test_what_cannot_be_squashed_is_refused(names: tuple[str, str], message: str
     assert main(["image", "squash", *names, "out.imi"]) in {1, 2}
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_directory_in_which_something_is_left_stays(tmp_path: Path) -> None:
+    """The second difference knows nothing of what the first one added: IncrUnzip leaves that, and so does squashing."""
+    tree, other = tmp_path / "tree", tmp_path / "other"
+    (tree / "d").mkdir(parents=True)
+    (tree / "d" / "a").write_text("a")
+    (tree / "e").write_text("e")
+    run(tmp_path, 'IncrZip "tree" "base.imi"\n')
+    (tree / "d" / "b").write_text("b")
+    run(tmp_path, 'Set Base-Archive = "base.imi"\nIncrZip "tree" "one.imi"\n')
+    shutil.rmtree(tree / "d")
+    run(tmp_path, 'Set Base-Archive = "base.imi"\nIncrZip "tree" "two.imi"\n')
+    assert main(["image", "squash", "base.imi", "one.imi", "two.imi", "out.imi"]) == 0
+    found = []
+    for archives in (("base.imi", "one.imi", "two.imi"), ("out.imi",)):
+        other.mkdir()
+        run(tmp_path, "".join(f'IncrUnzip "{name}" "other"\n' for name in archives))
+        found.append(sorted(str(path.relative_to(other)) for path in other.rglob("*")))
+        shutil.rmtree(other)
+    assert found == [["d", "d/b", "e"]] * 2
