@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 import bpscript
-from bpscript.archive.container import Archive
-from bpscript.archive.incremental import KEPT, entries, read_removals
+from bpscript.archive.container import Archive, ArchiveKind, ArchiveWriter, Header
+from bpscript.archive.incremental import BASE, KEPT, NAME, entries, read_removals, unpack_incremental
 from bpscript.archive.positional import JoinedReader, open_from_host
 from bpscript.base.clock import Clock
-from bpscript.base.errors import ScriptError
+from bpscript.base.errors import FormatError, ScriptError
 from bpscript.base.events import Kind
 from bpscript.blocks.file import FileDevice
+from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.filesystem import Facts, FileKind, Filesystem, UnixFacts, walk
+from tests.archive.archives import MemorySink
+from tests.archive.memory_tree import MemoryTree
 from tests.oracles import e2fsck, fsck_fat, run_tool
 
 START = 1 << 20
@@ -328,3 +331,23 @@ def test_older_readers_may_pass_over_what_is_kept(kept: Path) -> None:
     assert KEPT in archive.header.optional
     listing = subprocess.run(["tar", "--zstd", "-tf", kept / "new.imi"], capture_output=True, text=True, check=True).stdout
     assert listing == "f000\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (b"f1\0x", "list of kept files is damaged"),
+        (b"f1\0../x\0\0", "list of kept files is damaged"),
+        (b"f1\0x\0\0" * 2, "list of kept files has a path twice"),
+        (b"".join(b"f1\0%d\0\0" % number for number in range(300)), "list of kept files has more than 256 entries"),
+    ],
+    ids=["cut", "outside", "twice", "many"],
+)
+def test_a_hostile_list_of_kept_files_is_refused(section: bytes, message: str) -> None:
+    sink = MemorySink()
+    header = Header(ArchiveKind.INCREMENTAL, 4096, None, {}, {NAME: b"", BASE: b"", KEPT: section}, frozenset({KEPT}))
+    with ArchiveWriter(sink, header, level=1) as writer:
+        writer.add(bytes(1024))
+        writer.finish()
+    with pytest.raises(FormatError, match=message):
+        unpack_incremental(Archive.open(MemoryDevice(sink.data)), MemoryTree())

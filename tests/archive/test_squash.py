@@ -131,6 +131,7 @@ def test_a_directory_in_which_something_is_left_stays(tmp_path: Path) -> None:
     (tree / "d").mkdir(parents=True)
     (tree / "d" / "a").write_text("a")
     (tree / "e").write_text("e")
+    (tree / "d").chmod(0o750)
     run(tmp_path, 'IncrZip "tree" "base.imi"\n')
     (tree / "d" / "b").write_text("b")
     run(tmp_path, 'Set Base-Archive = "base.imi"\nIncrZip "tree" "one.imi"\n')
@@ -141,6 +142,7 @@ def test_a_directory_in_which_something_is_left_stays(tmp_path: Path) -> None:
     for archives in (("base.imi", "one.imi", "two.imi"), ("out.imi",)):
         other.mkdir()
         run(tmp_path, "".join(f'IncrUnzip "{name}" "other"\n' for name in archives))
-        found.append(sorted(str(path.relative_to(other)) for path in other.rglob("*")))
+        found.append(sorted((str(path.relative_to(other)), oct(path.stat().st_mode)) for path in other.rglob("*")))
         shutil.rmtree(other)
-    assert found == [["d", "d/b", "e"]] * 2
+    assert found[0] == found[1]
+    assert found[0][:2] == [("d", "0o40750"), ("d/b", "0o100644")]
