@@ -18,7 +18,7 @@ from .records import ChunkKind, ChunkRecord
 if TYPE_CHECKING:
     from .frames import Decoder
 
-_SPARE = 3      # buffers that wait to be taken while every thread fills one more
+_SPARE = 6      # buffers that wait to be taken while every thread fills one more: while small files are made, large ones come ahead
 
 Frames = Iterable[tuple[int, ChunkRecord, Callable[[], Buffer]]]
 

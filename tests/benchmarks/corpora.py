@@ -6,8 +6,12 @@ from pathlib import Path
 MANY_FILES, LARGE_FILES = 10_000, 200
 
 
-def mixed_tree(folder: Path) -> tuple[int, int]:
-    """10,200 files, about 511 MiB: 10,000 of 1-16 KiB in 100 directories, 200 of 0.25-4 MiB. Returns files and bytes."""
+def mixed_tree(folder: Path, *, large_last: bool = False) -> tuple[int, int]:
+    """10,200 files, about 511 MiB: 10,000 of 1-16 KiB and 200 of 0.25-4 MiB in 100 directories. Returns files and bytes.
+
+    `large_last` has all large files in a directory of their own that comes after the others: an archive is then unpacked with one
+    core idle for the first half.
+    """
     numbers = random.Random(1996)
     text = material(numbers)
     total = 0
@@ -15,9 +19,10 @@ def mixed_tree(folder: Path) -> tuple[int, int]:
         (folder / f"dir{directory:03}").mkdir(parents=True)
     for index in range(MANY_FILES):
         total += _write(folder / f"dir{index % 100:03}" / f"a file with a long name {index:05}.dat", numbers, text, 1 << 10, 16 << 10)
-    (folder / "large").mkdir()
     for index in range(LARGE_FILES):
-        total += _write(folder / "large" / f"library-{index:03}.so", numbers, text, 256 << 10, 4 << 20)
+        parent = folder / "large" if large_last else folder / f"dir{index % 100:03}"
+        parent.mkdir(exist_ok=True)
+        total += _write(parent / f"library-{index:03}.so", numbers, text, 256 << 10, 4 << 20)
     return MANY_FILES + LARGE_FILES, total
 
 
