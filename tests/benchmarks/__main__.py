@@ -35,7 +35,9 @@ def main() -> int:
     """Run the contests and print their tables."""
     options = _options()
     if options.source is not None:
-        results = json.loads(options.source.read_text(encoding="utf-8"))["contests"]
+        results = {}
+        for path in options.source:
+            results.update(json.loads(path.read_text(encoding="utf-8"))["contests"])
     else:
         results = _measure(options)
         parameters: Json = {"rounds": options.rounds, "mebibytes": options.mebibytes, "short": options.short}
@@ -58,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="keep the working folder")
     parser.add_argument("--json", type=Path, metavar="FILE", default=ROOT / "bench" / "results.json", help="where the results go (default bench/results.json)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the imaging contests as SVG")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing, take the results of an older run")
+    parser.add_argument("--from", dest="source", type=Path, nargs="+", metavar="FILE", help="measure nothing, take the results of older runs")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.short else 5)
     options.mebibytes = options.mebibytes or (SHORT_MIB if options.short else FULL_MIB)

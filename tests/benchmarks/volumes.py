@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 ROOTS = ("/usr/share", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/bin", "/usr/include", "/usr/lib")
 KINDS = ("ext4", "fat32", "ntfs")
 _AGED = 8                   # every eighth file is removed again
+_FAT_FILES = 4000           # files of a directory; FAT ends at 65,536 slots, and long names take several
 _NOT_ON_FAT = frozenset('"*:<>?\\|')
 
 
@@ -89,7 +90,7 @@ def _choose(limit: int, *, for_fat: bool) -> Iterator[str]:
                 directories.clear()
                 continue
             walked.add(folder)
-            for name in sorted(files):
+            for name in sorted(files)[: _FAT_FILES if for_fat else None]:
                 path = f"{folder}/{name}"
                 if not (os.path.islink(path) or os.path.isfile(path)) or (for_fat and not _fits_fat(path, spellings)):
                     continue
