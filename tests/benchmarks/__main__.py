@@ -22,7 +22,7 @@ from tests.benchmarks.report import Json, Outcome
 ROOT = Path(__file__).parent.parent.parent
 FULL_MIB, SHORT_MIB = 1500, 200             # files on the partitions of the imaging contests
 SHORT = ("start", "clean-fat", "clean-ext", "restore-ext4", "restore-fat32", "capture-ext4", "reimage-ext4", "one-file")
-ROOM = 14 << 30                             # bytes that the largest contest needs
+ROOM = 10 << 30                             # bytes that the largest contest needs
 NAMES = (*contests.CONTESTS, *imaging.CONTESTS)
 PANELS = (
     ("restore-ext4", "Restore an ext4 partition with 1.5 GB used", ("image restore", "zstd -d > /dev/null of one frame", "pzstd -p2", "qemu-img (qcow2, zstd)", "bmaptool, zstd", "partclone, zstd")),
