@@ -15,15 +15,19 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
 from bpscript.archive.capture import capture, survey
+from bpscript.archive.disk_capture import capture_disk
 from bpscript.archive.incremental import incremental_base, write_incremental
 from bpscript.archive.positional import JoinedBytes, JoinedReader, Positional
 from bpscript.archive.table import Signature
 from bpscript.base.clock import Clock
+from bpscript.base.entropy import Entropy
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.ext import format_ext
 from bpscript.filesystems.fat import format_fat
 from bpscript.filesystems.swap import format_swap
+from bpscript.partitions.plan import plan_partitions
+from bpscript.partitions.table import read_table
 from tests.archive.archives import MemorySink, opened
 from tests.archive.memory_tree import MemoryTree, tree_of
 from tests.oracles import run_tool
@@ -97,6 +101,19 @@ def _sign(text: bytes) -> Signature:
     return Signature(bytes(KEY.public_key().export_key(format="raw")), eddsa.new(KEY, "rfc8032").sign(text))
 
 
+def _disk() -> Sample:
+    """A whole disk: an MBR, a boot track, a FAT and a swap partition."""
+    device = MemoryDevice(4 << 20)
+    plan_partitions("BIGDOS:1 LINUX-SWAP:1", device, entropy=Entropy("damage")).apply(device)
+    device.write(512, random.Random(4).randbytes(5000))
+    table = read_table(device)
+    for each, content in zip(table.partitions, (_volume("FAT12"), _swap()), strict=True):
+        device.write(each.start, content.read(0, content.size))
+    sink = MemorySink()
+    capture_disk(device, sink, clock=CLOCK, level=1, threads=1, chunk_size=64 * KIB)
+    return Sample(sink.data, device.size)
+
+
 def _fragments() -> Sample:
     whole = _full(_volume("FAT12"))
     positions = [start for _, start, _ in regions(whole.data)]
@@ -132,6 +149,7 @@ _MAKERS: dict[str, Callable[[], Sample]] = {
     "NTFS": lambda: _full(_ntfs(), chunk_size=64 * KIB),
     "swap": lambda: _full(_swap(), chunk_size=4 * KIB),
     "raw": lambda: _full(_raw()),
+    "disk": _disk,
     "signed": lambda: _full(_raw(), signed=True),
     "fragments": _fragments,
     "incremental": _incremental,

@@ -16,8 +16,9 @@ import pytest
 import zstandard
 
 from bpscript.archive.container import Archive
+from bpscript.archive.disk_image import DiskImage
+from bpscript.archive.disk_restore import restore_disk
 from bpscript.archive.foreign import open_image
-from bpscript.archive.full import FullImage
 from bpscript.archive.marking import HEAD
 from bpscript.archive.positional import JoinedReader, Positional
 from bpscript.archive.restore import restore
@@ -56,11 +57,19 @@ def former(size: int) -> bytes:
     return device.read(0, size)
 
 
+def write(kind: str, source: Positional | JoinedReader, target: MemoryDevice) -> None:
+    """Onto a partition or a disk."""
+    if kind == "disk":
+        restore_disk(DiskImage.open(source), target, threads=1)
+    else:
+        restore(open_image(source), target, threads=1)
+
+
 @cache
 def right_partition(kind: str) -> bytes:
     good = sample(kind)
     target = MemoryDevice(former(good.size))
-    restore(FullImage(Archive.open(whole(good.data, good.cuts))), target, threads=1)
+    write(kind, whole(good.data, good.cuts), target)
     assert target.read(0, good.size) != former(good.size)
     return target.read(0, good.size)
 
@@ -98,7 +107,7 @@ def check_restore(kind: str, size: int, source: Callable[[], Positional | Joined
     """True when it was refused."""
     target = MemoryDevice(former(size))
     try:
-        restore(open_image(source()), target, threads=1)
+        write(kind, source(), target)
     except FormatError:
         now = target.read(0, size)
         assert now == former(size) or (now[:HEAD] == bytes(min(HEAD, size)) and detect(target) is None), words
