@@ -10,14 +10,15 @@ from .container import ChunkKind
 from .full import Chunks
 
 _KEPT = 24      # decoded chunks in memory: two dozen MiB hold the tables of a volume and the files in work
+_ROOM = 64 << 20        # bytes of them: chunks of 16 MiB are in archives made with long matching
 
 
 class ArchiveDevice:
     """The contents of an image that can be read from anywhere. Chunks are checked when they are decoded."""
 
-    def __init__(self, chunks: Chunks, kept: int = _KEPT) -> None:
+    def __init__(self, chunks: Chunks, kept: int | None = None) -> None:
         self._archive = chunks
-        self._kept = kept
+        self._kept = kept or max(2, min(_KEPT, _ROOM // chunks.chunk_size))
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
         size = chunks.size
