@@ -7,10 +7,12 @@ The first bytes, where every file system keeps what it is recognised by, are zer
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from ..base.errors import StorageError
 from ..base.units import KIB
 from ..blocks.device import BlockDevice, Buffer, check_range, data_ranges_of
+from ..blocks.medium import medium_of
 
 HEAD = 128 * KIB        # beyond the superblock of btrfs at 64 KiB, the farthest first signature that we know
 FORMER = 8 * KIB        # both places of a GPT header
@@ -85,6 +87,10 @@ class HeldDevice:
             yield offset, offset + held
         if held < length:
             yield from data_ranges_of(self._lower, offset + held, length - held)
+
+    def medium(self) -> tuple[Path, int] | None:
+        """Where the lower device lies."""
+        return medium_of(self._lower)
 
     def release(self) -> None:
         """Everything is in place: write the head, its first sectors last, and flush each time."""

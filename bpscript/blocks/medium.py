@@ -7,15 +7,31 @@ import os
 import stat
 import struct
 from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from .device import BlockDevice, host_file_of
 
 _BLKDISCARD = 0x1277        # linux/fs.h: _IO(0x12, 119); two u64: offset and length in bytes
 
 
+@runtime_checkable
+class HasMedium(Protocol):
+    """A layer that lies on a file of the host, but does not show all of it to other programs (`HasHostFile`)."""
+
+    def medium(self) -> tuple[Path, int] | None:
+        """Path and offset in bytes of what its bytes lie on."""
+        ...
+
+
+def medium_of(device: BlockDevice) -> tuple[Path, int] | None:
+    """Where the bytes of a device lie on the host; None when that is not known."""
+    return device.medium() if isinstance(device, HasMedium) else host_file_of(device)
+
+
 def drop_caches(device: BlockDevice) -> None:
     """Write out what the host still holds of a device, and forget it, so that the next read asks the medium."""
-    place = host_file_of(device)
+    place = medium_of(device)
     if place is None:
         return
     path, offset = place

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .device import BlockDevice, Buffer, check_range, data_ranges_of, host_file_of
+from .medium import medium_of
 
 
 class SliceDevice:
@@ -68,6 +69,11 @@ class SliceDevice:
     def host_file(self) -> tuple[Path, int] | None:
         """Path and offset in the host file below, if there is one."""
         lower = host_file_of(self._lower)
+        return None if lower is None else (lower[0], lower[1] + self._start)
+
+    def medium(self) -> tuple[Path, int] | None:
+        """The same below a layer that hides a part from other programs."""
+        lower = medium_of(self._lower)
         return None if lower is None else (lower[0], lower[1] + self._start)
 
     def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
