@@ -2,7 +2,7 @@
 
 Blocks that are not mapped are zeros in the image, and are given as zeros. Every run is checked before the first byte of it is given out.
 
-Source: the comments in the files that bmaptool 3.6 writes (format 2.0), and the description of formats 1.3 and 1.4 in its sources' documentation.
+Source: the comments in the files that bmaptool 3.6 writes (format 2.0); what it accepts as 1.3: SHA-1, as BmapFileSHA1 and in attributes `sha1`.
 """
 
 import hashlib

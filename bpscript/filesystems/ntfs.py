@@ -253,7 +253,7 @@ def _listed_records(data: bytes) -> Iterator[int]:
         position += length
 
 
-_PIECES = re.compile(rb"\xff+|\x00+|[^\x00\xff]+")
+_PIECES = re.compile(rb"\xff+|\x00+|[^\x00\xff]{1,4096}")      # of the last kind few at once: each byte stands for up to four runs
 
 
 def bit_runs(bitmap: bytes) -> Iterator[tuple[int, int]]:

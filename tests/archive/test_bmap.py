@@ -74,6 +74,17 @@ def test_the_map_of_bmaptool_is_understood(partition: Path, official: bytes) -> 
     assert (mine.mapped, mine.sums, mine.algorithm) == (found.mapped, found.sums, found.algorithm)
 
 
+@pytest.mark.parametrize("version", ["1.3", "2.0"])
+def test_bmaptool_understands_the_maps_of_these_tests(version: str, partition: Path, official: bytes, tmp_path: Path) -> None:
+    data = partition.read_bytes()
+    ranges = [(start // 4096, end // 4096 - 1) for start, end in BlockMap.parse(official).mapped]
+    (tmp_path / "my.bmap").write_bytes(bmap_of(data, ranges, version=version))
+    run_tool(["bmaptool", "copy", "--bmap", tmp_path / "my.bmap", partition, tmp_path / "copy"])
+    assert (tmp_path / "copy").read_bytes() == data
+    (tmp_path / "broken").write_bytes(data.replace(random.Random(1).randbytes(500_000)[-500:], bytes(500)))
+    assert "mismatch" in run_tool(["bmaptool", "copy", "--bmap", tmp_path / "my.bmap", tmp_path / "broken", tmp_path / "copy"], ok=(1,)).stderr
+
+
 @pytest.mark.parametrize("name", ["disk.wic", "disk.wic.gz"])
 @pytest.mark.parametrize("version", ["official", "1.3", "2.0"])
 def test_an_image_is_checked_by_the_map_beside_it(name: str, version: str, partition: Path, official: bytes, tmp_path: Path) -> None:

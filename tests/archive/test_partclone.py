@@ -25,6 +25,7 @@ from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.filesystem import walk
+from bpscript.filesystems.ntfs import bit_runs
 from tests.archive.partclone_images import (
     MADE,
     MIB,
@@ -382,6 +383,17 @@ def test_a_hostile_header_is_refused_in_little_memory(data: bytes, words: str) -
             with pytest.raises(FormatError, match=words):
                 use()
         assert tracemalloc.get_traced_memory()[1] < 16 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bitmap_full_of_holes_takes_little_memory() -> None:
+    """Every second block is used: a few bytes packed, millions of pieces."""
+    bitmap = b"\x55" * MIB
+    tracemalloc.start()
+    try:
+        assert next(bit_runs(bitmap)) == (0, 1)
+        assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:
         tracemalloc.stop()
 
