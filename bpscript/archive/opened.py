@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.clock import Clock
-from ..base.errors import BpscriptError, FormatError, StorageError
+from ..base.errors import BpscriptError, FormatError
 from ..base.events import Sink, ignore
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice
@@ -20,6 +20,7 @@ from .full import Facts, FullImage, PartitionImage
 from .image_device import ArchiveDevice
 from .positional import JoinedBytes, JoinedReader, Positional, close, open_from_host
 from .records import HEADER_TAG, OUR_MAGIC, SKIPPABLE
+from .tar_layout import BLOCK
 
 if TYPE_CHECKING:
     from .changes import Change
@@ -70,6 +71,8 @@ class OpenArchive:
             self._start = data.read(0, min(_START, data.size))
             if _is_ours(self._start):
                 self._archive = Archive.open(data)
+            elif data.size >= BLOCK and data.read(257, 5) == b"ustar":      # where `tar_layout` has the magic
+                raise FormatError("this is a tar archive of files", hint="image convert makes an archive of ours of it, tar lists it")
         if self._archive is None:
             from .foreign import open_image  # noqa: PLC0415 - few archives are of others
 
@@ -108,7 +111,7 @@ class OpenArchive:
     def volume(self) -> Filesystem:
         """The files in it as a volume that can be read; of a disk, each partition is a directory named by its number.
 
-        Raises StorageError where there is no file system that is known, and for a stream.
+        Raises FormatError where there is no file system that is known, and for a stream.
         """
         if self._volume is None:
             self._volume = self._open_volume()
@@ -117,11 +120,11 @@ class OpenArchive:
 
     def _open_volume(self) -> Filesystem:
         if self.is_stream:
-            raise StorageError("an archive that comes in order only can be checked, but files in it cannot be reached", hint="save it to a file first")
+            raise FormatError("an archive that comes in order only can be checked, but files in it cannot be reached", hint="save it to a file first")
         if self._archive is not None and self._archive.header.kind is ArchiveKind.INCREMENTAL:
             from .tar_tree import TarTree  # noqa: PLC0415 - each archive needs one of them
 
-            return TarTree(self._archive)
+            return TarTree(self._archive, self.device())
         device = self.device()
         if self._archive is not None and self._archive.header.kind is ArchiveKind.DISK:
             from .disk_image import DiskImage  # noqa: PLC0415 - as above
@@ -134,11 +137,11 @@ class OpenArchive:
             tree = DiskTree.find(device)
             if tree is not None:
                 return tree
-            raise StorageError("there is no file system in it that is known, so it has no files")
+            raise FormatError("there is no file system in it that is known, so it has no files")
         return open_volume(device, clock=Clock(0), writable=False)
 
     def device(self) -> BlockDevice:
-        """The contents as a block device that cannot be written. Raises StorageError for a stream."""
+        """The contents as a block device that cannot be written. Raises ReadOnlyError for a stream."""
         if self._device is None:
             chunks = self._archive if self._image is None else self._image.chunks
             assert chunks is not None

@@ -32,9 +32,9 @@ _NO_FACTS = Facts(FileKind.DIRECTORY)      # of the root, and of parents that th
 class TarTree(ReadOnlyTree):
     """The entries of an incremental archive that can be read from anywhere."""
 
-    def __init__(self, archive: Archive) -> None:
-        """Raises FormatError."""
-        self.device: BlockDevice = ArchiveDevice(archive)
+    def __init__(self, archive: Archive, device: BlockDevice | None = None) -> None:
+        """`device`: the tar stream, where it is open already. Raises FormatError."""
+        self.device: BlockDevice = ArchiveDevice(archive) if device is None else device
         self._archive = archive
         self._plan = read_names(archive)
         self._ends: array[int] | None = None        # of every entry in the tar stream, padding included

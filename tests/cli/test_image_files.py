@@ -7,16 +7,19 @@ import struct
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import bpscript
 from bpscript.archive.container import Archive
+from bpscript.archive.image_device import ArchiveDevice
 from bpscript.archive.tar_heads import HEAD
 from bpscript.base.errors import FormatError, InTheWayError, NotFoundError
 from bpscript.cli.main import main
-from tests.cli.images import captured, ext_image, fat_image, make_tree, packed
+from bpscript.filesystems.filesystem import FileKind
+from tests.cli.images import captured, ext_image, fat_image, flip, make_tree, packed
 from tests.oracles import debugfs, debugfs_tree, mtools_tree, run_tool, sfdisk
 
 
@@ -92,6 +95,32 @@ def test_tree_shows_everything(place: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.splitlines() == [
         "big", "empty/", "etc/", "  deep/", "    räume", "  fstab", "  hostname -> deep/räume", "  zweiter", "noise", "nothing",
     ]
+
+
+def test_the_archive_of_a_disk(place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lab = tmp_path / "lab.imz"
+    assert main(["image", "capture", str(place / "disk.img"), str(lab)]) == 0
+    capsys.readouterr()
+    assert main(["image", "info", str(lab), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["scheme"], found["size"], found["sector_size"]) == ("disk", "MBR", 90 << 20, 512)
+    rows = json.loads(run_tool(["sfdisk", "-J", place / "disk.img"]).stdout)["partitiontable"]["partitions"]
+    assert [(row["start"], row["size"]) for row in found["partitions"]] == [(row["start"] * 512, row["size"] * 512) for row in rows]
+    assert [(row["filesystem"], row["label"]) for row in found["partitions"][:2]] == [("EXT4", "model"), ("FAT32", "MODEL")]
+    assert run("cat", f"{lab}:1/etc/hostname") == b"names\n"
+    assert run("cat", f"{lab}:2/noise") == (place / "tree" / "noise").read_bytes()
+    assert main(["image", "verify", str(lab)]) == 0
+    assert main(["image", "verify", str(lab), "--against", str(place / "disk.img")]) == 0
+    assert main(["image", "diff", str(lab), str(place / "disk.img")]) == 0
+    assert main(["image", "diff", f"{lab}:1", str(place / "ext.imz")]) == 0
+    changed = tmp_path / "changed.img"
+    changed.write_bytes((place / "disk.img").read_bytes())
+    at = changed.read_bytes().index((place / "tree" / "noise").read_bytes()[:64])
+    flip(changed, at + 100)
+    assert main(["image", "verify", str(lab), "--against", str(changed)]) == 1
+    capsys.readouterr()
+    assert main(["image", "diff", str(lab), str(changed)]) == 1
+    assert capsys.readouterr().out == "~ 1/noise  (content)\n"
 
 
 @pytest.mark.parametrize("name", EXT)
@@ -185,6 +214,26 @@ def test_a_section_of_heads_that_lies_is_found_out(place: Path, monkeypatch: pyt
     monkeypatch.setattr(Archive, "section", section)
     with bpscript.open_archive(place / "files.imi") as archive, pytest.raises(FormatError, match="is not where it should be"):
         archive.stat("noise")
+
+
+@pytest.mark.parametrize("name", ["ext.imz", "files.imi"])
+def test_few_chunks_are_kept_when_they_are_large(place: Path, name: str) -> None:
+    with bpscript.open_archive(place / name) as archive:
+        assert archive._archive is not None
+        assert len({archive.read(path) for path, facts in archive.entries() if facts.kind is FileKind.FILE}) > 3
+        device = archive.device()
+        assert isinstance(device, ArchiveDevice)
+        assert 0 < len(device._chunks) <= 24
+    with bpscript.open_archive(place / name) as archive:
+        assert archive._archive is not None
+        archive._archive.header = replace(archive._archive.header, chunk_size=16 << 20)
+        device = archive.device()
+        for _ in archive.entries():
+            pass
+        archive.read("big")
+        archive.read("noise")
+        assert isinstance(device, ArchiveDevice)
+        assert 0 < len(device._chunks) <= 4
 
 
 # --- from Python -----------------------------------------------------------------------------------------------------

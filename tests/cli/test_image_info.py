@@ -94,8 +94,9 @@ def test_people_read_lines(place: Path, capsys: pytest.CaptureFixture[str]) -> N
         (lambda path: path.write_bytes(b""), 1, "no image"),
         (lambda path: path.write_bytes(b"hello\n"), 1, "no image of a partition"),
         (lambda path: path.write_bytes(b"PK\3\4" + bytes(508)), 1, "a zip archive"),
+        (lambda path: subprocess.run(["tar", "-cf", path, __file__], check=True, stderr=subprocess.DEVNULL), 1, "a tar archive of files"),
     ],
-    ids=["missing", "directory", "empty", "text", "zip"],
+    ids=["missing", "directory", "empty", "text", "zip", "tar"],
 )
 def test_what_is_no_archive_gets_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: object, status: int, words: str) -> None:
     assert callable(make)

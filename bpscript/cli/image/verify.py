@@ -49,7 +49,7 @@ def verify(options: argparse.Namespace) -> int:
         how = "everything was decoded and is right"
         if archive.kind == "foreign":
             how = "everything could be read" + (" (a raw image has nothing to check by)" if archive.info.format == "raw image" else "")
-        print(f"{options.archive}: {how}")
+        print(f"{'standard input' if options.archive == '-' else options.archive}: {how}")
     return DONE
 
 
