@@ -41,6 +41,26 @@ def test_a_deployed_disk_starts_its_system(tmp_path: Path, cli: Cli) -> None:
     assert f"HIDDEN={31 * 2048:08X} HEADS={32:04X}" in said
 
 
+@pytest.mark.qemu
+@pytest.mark.parametrize("options", [(), ("--resize-last",)], ids=["kept", "grown"])
+def test_the_archive_of_a_disk_starts_on_a_larger_one(tmp_path: Path, cli: Cli, options: tuple[str, ...]) -> None:
+    """Boot code of table and partition come along; the firmware sees more heads there, and the boot sector knows them."""
+    run_tool(["nasm", "-f", "bin", "-o", tmp_path / "vbr", Path(__file__).with_name("fat_vbr.asm")])
+    assert cli("disk", "create", "model.img", "64M", "--partitions", "LINUX-SWAP:3 BIGDOS:40", "--format").returncode == 0
+    with open(tmp_path / "model.img", "r+b") as file:
+        file.seek((4 << 20) + 62)
+        file.write((tmp_path / "vbr").read_bytes()[62:])
+    (tmp_path / "active.bpb").write_text("SetBootPart 2\n")
+    assert cli("run", "active.bpb", "--disk", "model.img").returncode == 0
+    done = cli("image", "capture", "model.img", "model.imz")
+    assert done.returncode == 0, done.stderr
+    assert cli("disk", "create", "disk.img", "600M").returncode == 0
+    done = cli("image", "restore", "model.imz", "disk.img", "--verify", *options)
+    assert done.returncode == 0, done.stderr
+    said = switch_on(tmp_path / "disk.img")
+    assert f"HIDDEN={4 * 2048:08X} HEADS={32:04X}" in said
+
+
 def switch_on(image: Path) -> str:
     """What the machine says on COM1 within a minute."""
     command = [need("qemu-system-x86_64"), "-accel", "tcg", "-m", "16", "-display", "none", "-serial", "stdio", "-drive", f"file={image},format=raw,if=ide"]
