@@ -24,7 +24,7 @@ from ..archive.trees import listing
 from ..archive.writer import Summary, check_level
 from ..base.clock import Clock
 from ..base.entropy import Entropy
-from ..base.errors import StorageError, UsageError
+from ..base.errors import FormatError, StorageError, UsageError
 from ..base.events import Event, Kind, Sink, ignore
 from ..blocks.device import BlockDevice
 from ..filesystems.detect import open_volume
@@ -118,8 +118,8 @@ class Capturer:
     def place(self, disk: Disk, place: DiskImagePlace) -> Captured:
         """What a place on a disk asks for: the whole disk, a partition, or what is below a directory."""
         number = place.partition
-        if number is None and disk.table().scheme is not None:
-            return self.disk(disk.device, disk.name, disk.code_page)
+        if number is None and _is_partitioned(disk):
+            return self.disk(disk.device, disk.name, disk.code_page, disk.known_sector_size)
         if self.options.incremental:
             with ExitStack() as stack:
                 if number is None:
@@ -133,14 +133,14 @@ class Capturer:
             return self.partition(disk.partition(number), disk.code_page)
         return self.partition(disk.device, disk.code_page)
 
-    def disk(self, device: BlockDevice, name: str, code_page: str = "cp850") -> Captured:
+    def disk(self, device: BlockDevice, name: str, code_page: str = "cp850", sector_size: int | None = None) -> Captured:
         """Table, boot track and every partition."""
         from ..archive.disk_capture import survey_disk, write_disk  # noqa: PLC0415 - only for disks
 
         options = self.options
         if options.incremental or options.filters.rules:
             raise UsageError(f"{name} is a whole disk: files are chosen on a partition", hint=f"name one, for example {name}:1")
-        found = survey_disk(device, clock=self.clock, code_page=code_page)
+        found = survey_disk(device, clock=self.clock, code_page=code_page, sector_size=sector_size)
         if isinstance(found, Survey):
             return self._full(found)
         for text in found.warnings:
@@ -245,3 +245,11 @@ def refuse_inside(archive: Path, folder: Path, filters: Filters) -> None:
         raise StorageError(
             f"{archive} lies in {folder}, the folder that it would be made of", hint="write it elsewhere, or leave its folder out with --exclude"
         )
+
+
+def _is_partitioned(disk: Disk) -> bool:
+    """Whether there is a table; one that cannot be read, or is made for other sectors, is one too."""
+    try:
+        return disk.table().scheme is not None
+    except FormatError:
+        return True

@@ -28,7 +28,7 @@ class Disk:
         self.number = number
         self.device = GuardedDevice(device, self._check_expectation)
         self.name = name
-        self._own_sector_size = int(getattr(device, "sector_size", 512))
+        self._own_sector_size: int | None = getattr(device, "sector_size", None)
         self._settings = settings
         self._clock = clock
         self._table: Table | None = None
@@ -38,6 +38,11 @@ class Disk:
     @property
     def sector_size(self) -> int:
         """Bytes of a logical sector: `$Sector-Size`, else the device's own, else 512."""
+        return self.known_sector_size or 512
+
+    @property
+    def known_sector_size(self) -> int | None:
+        """The same; None for an image file, of which nobody said anything."""
         text = self._settings.get("Sector-Size")
         if not text:
             return self._own_sector_size

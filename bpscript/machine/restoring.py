@@ -33,6 +33,7 @@ from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Filesystem
 from ..filesystems.links import follow_links
 from ..partitions.geometry import Geometry
+from ..partitions.table import open_partition, read_table
 from .disk import Disk, belongs_on
 from .formatting import geometry_of, hidden_sectors
 from .image_places import DiskImagePlace
@@ -133,14 +134,17 @@ class Restorer:
         assert self._archive is not None        # it is a disk's
         options = self._options
         disk.forget()
+        image = DiskImage.of(self._archive)
+        sector_size = disk.known_sector_size or image.facts.sector_size
         done = restore_disk(
-            DiskImage.of(self._archive), disk.device, resize_last=options.resize_last, rewrite=options.rewrite.upper(), verify=options.verify,
-            clock=self._clock, code_page=disk.code_page, events=self._events,
+            image, disk.device, resize_last=options.resize_last, rewrite=options.rewrite.upper(), verify=options.verify,
+            clock=self._clock, code_page=disk.code_page, sector_size=sector_size, events=self._events,
         )
         if options.discard:
-            for entry in disk.table().partitions:
+            table = read_table(disk.device, sector_size)
+            for entry in table.partitions:
                 if not entry.is_extended:
-                    discard_free(disk.partition(entry.number), clock=self._clock, code_page=disk.code_page, events=self._events)
+                    discard_free(open_partition(disk.device, table, entry.number), clock=self._clock, code_page=disk.code_page, events=self._events)
         return done
 
     @property
