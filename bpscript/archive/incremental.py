@@ -192,7 +192,8 @@ def pack_names(plan: Iterable[Planned]) -> bytes:
 def read_names(archive: Archive) -> list[Planned]:
     """The plan of an incremental archive. Raises FormatError."""
     if archive.header.kind != ArchiveKind.INCREMENTAL:
-        raise FormatError("this is a full archive, not an incremental one")
+        what = "the archive of a whole disk" if archive.header.kind is ArchiveKind.DISK else "a full archive"
+        raise FormatError(f"this is {what}, not an incremental one")
     section = archive.section(NAME)
     if section is None:
         raise FormatError("archive: the table of names is missing")

@@ -38,7 +38,9 @@ from .machine import Machine
 from .places import DiskPlace, HostPlace
 
 _KEPT_OF_BASE = 48      # decoded chunks: the inode tables and directories of a large volume are read all over it, again and again
-_KIND_WORDS = {ArchiveKind.FULL: "a full archive", ArchiveKind.INCREMENTAL: "an incremental archive"}
+_KIND_WORDS = {
+    ArchiveKind.FULL: "a full archive", ArchiveKind.INCREMENTAL: "an incremental archive", ArchiveKind.DISK: "the archive of a whole disk",
+}
 
 
 class ArchiveCopy:
@@ -202,7 +204,8 @@ class ArchiveCopy:
         with ExitStack() as stack:
             archive = Archive.open(self._positional(name, stack))
             if archive.header.kind is not ArchiveKind.INCREMENTAL:
-                raise StorageError(f'"{name}" is a full archive, not an incremental one', hint='write Source archive "..."')
+                hint = 'write Source archive "..."' if archive.header.kind is ArchiveKind.FULL else None
+                raise StorageError(f'"{name}" is {_KIND_WORDS[archive.header.kind]}, not an incremental one', hint=hint)
             if self._filters.rules:
                 self._write(dest, lambda sink: filter_incremental(archive, sink, self._filters, events=self._machine.events))
             else:

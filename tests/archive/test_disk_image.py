@@ -177,6 +177,23 @@ def test_a_boot_track_is_kept(workshop: Path) -> None:
     assert any(disk[512:MIB])
 
 
+def test_a_boot_loader_far_in_front_of_the_first_partition_is_kept(tmp_path: Path) -> None:
+    """As small boards have it; what is zero there is not stored, and nothing beyond 64 MiB."""
+    with sparse(tmp_path / "board.img", 120) as device:
+        run_tool(["sgdisk", "-n", f"1:{90 * 2048}:+20M", tmp_path / "board.img"])
+        for place in (32 << 10, 12 * MIB + 700, 70 * MIB):
+            device.write(place, bytes(range(1, 250)) * 40)
+        image = opened(archive_of(device))
+        outside = [(start, end) for start, end in image.used if end <= 90 * MIB]
+        assert [start for start, _ in outside if start > 32 << 9] == [32 << 10, 12 * MIB]
+        assert sum(end - start for start, end in outside) < 64 << 10
+        target = MemoryDevice(120 * MIB)
+        restore_disk(image, target)
+        for start, end in outside:
+            assert target.read(start, end - start) == device.read(start, end - start)
+        assert target.read(70 * MIB, 10_000) == bytes(10_000)
+
+
 def test_a_volume_that_grows_fills_its_partition(workshop: Path) -> None:
     for name, number in (("parted-gpt", 2), ("ours-gpt", 3), ("sfdisk-mbr", 13)):
         path, data = source(workshop, name)

@@ -85,3 +85,22 @@ def test_a_real_disk_says_what_its_sectors_are(disk_of_4096: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     with DiskImage.open(open_from_host(tmp_path / "again.imz")) as image:
         assert (image.facts.sector_size, [(each.start, each.size) for each in image.facts.partitions]) == (4096, rows)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('FullUnzip "disk.imz" 1', "the archive of a whole disk, not of a partition"),
+        ('IncrUnzip "disk.imz" "{:1}"', "the archive of a whole disk, not an incremental one"),
+        ('FullDump "disk.imz"', "is the archive of a whole disk, not a full archive"),
+        ('IncrDump "disk.imz"', "is the archive of a whole disk, not an incremental archive"),
+    ],
+    ids=lambda text: text.split()[0],
+)
+def test_the_commands_of_the_language_say_what_a_disk_archive_is(line: str, words: str, tmp_path: Path, cli: Cli) -> None:
+    assert cli("disk", "create", "disk.img", "20M", "--partitions", "BIGDOS:10", "--format").returncode == 0
+    assert cli("image", "capture", "disk.img", "disk.imz").returncode == 0
+    (tmp_path / "s.mrz").write_text(line + "\n")
+    done = cli("run", "s.mrz", "--disk", "disk.img")
+    assert done.returncode == 1
+    assert words in done.stderr
