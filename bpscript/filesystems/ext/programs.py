@@ -86,9 +86,8 @@ def sparse_file(size: int, *, in_memory: bool | None = None) -> Iterator[tuple[i
             path.unlink()
 
 
-def written_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of a sparse file that were written."""
-    end = 0
+def written_ranges(descriptor: int, size: int, end: int = 0) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of a sparse file that were written, from byte `end` up to `size`."""
     while end < size:
         try:
             start = os.lseek(descriptor, end, os.SEEK_DATA)
@@ -110,11 +109,16 @@ def copy_back(descriptor: int, device: BlockDevice, size: int) -> None:
 
 
 def copy_range(descriptor: int, device: BlockDevice, start: int, end: int) -> None:
-    """Make a range of the device that of a file; equal pieces are not written."""
-    for offset in range(start, end, _STEP):
-        data = os.pread(descriptor, min(_STEP, end - offset), offset)
-        if device.read(offset, len(data)) != data:
-            device.write(offset, data)
+    """Make a range of the device that of a file; equal pieces are not written, and what is a hole in both is not read."""
+    if start >= end:
+        return
+    position = start
+    for low, high in sorted([*written_ranges(descriptor, end, start), *data_ranges_of(device, start, end - start)]):
+        for offset in range(max(low, position), high, _STEP):
+            data = os.pread(descriptor, min(_STEP, high - offset), offset)
+            if device.read(offset, len(data)) != data:
+                device.write(offset, data)
+        position = max(position, high)
 
 
 def check_ext(device: BlockDevice) -> list[Problem]:
