@@ -84,6 +84,8 @@ def move_table(
     wanted = geometry or firmware_geometry(size)
     same_geometry = wanted == firmware_geometry(table.disk_size) and geometry is None and sectors == table.sector_size
     start, end = _usable(table, size, sectors)
+    if start >= end:
+        raise StorageError(f"a disk of {size} bytes has no room for a partition table of this kind")
     partitions, resized = _resized(table, end) if resize_last else (table.partitions, None)
     _check(partitions, (start, end), size, sectors, resize_last=resize_last)
     if table.scheme == "GPT":

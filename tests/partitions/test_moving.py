@@ -211,6 +211,9 @@ def test_a_disk_that_is_too_small_is_told_by_the_partition_that_does_not_fit(mbr
             with pytest.raises(StorageError, match=r"partition (1|3|9) (begins|ends) at byte .*") as error:
                 move_table(read_table(device), device, 9 * MIB, resize_last=True)
             assert error.value.hint is None or "at least" in error.value.hint
+    for path, size in ((mbr, 0), (mbr, 512), (gpt, 512), (gpt, 67 * 512)):
+        with FileDevice(path, writable=False) as device, pytest.raises(StorageError, match=f"a disk of {size} bytes has no room for a partition table"):
+            move_table(read_table(device), device, size)
     empty = MemoryDevice(10 * MIB)
     put(empty, "GPT EMPTY")
     with pytest.raises(StorageError, match="no partition that could be resized"):
