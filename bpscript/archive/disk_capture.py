@@ -53,9 +53,9 @@ class DiskSurvey:
 
 
 def sector_size_of(device: BlockDevice) -> int:
-    """Bytes of a sector: what the device says, else what the GPT on it was made for, else 512."""
+    """Bytes of a sector: what a real disk says, else what the GPT on it was made for, else 512."""
     own = getattr(device, "sector_size", None)
-    if isinstance(own, int):
+    if isinstance(own, int) and getattr(device, "is_real_disk", True):
         return own
     for size in SECTOR_SIZES:
         try:

@@ -24,7 +24,6 @@ _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 _BLKSSZGET = 0x1268          # linux/fs.h
 _IOV_MAX = 1024              # limits.h: most buffers in one pwritev(2)
-_BLKSSZGET = 0x1268          # linux/fs.h: logical sector size of a block device, as an int
 _DISK_BLOCK = 4096           # bytes; the largest logical block of a disk
 _ZERO_STEP = 4 << 20         # bytes written at once where holes are not supported
 
@@ -63,7 +62,6 @@ class FileDevice:
             raise StorageError(f"{self.path} is in use by another run") from error
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
         self._can_punch = True
-        self.sector_size = _logical_sector(self._fd) if self.is_real_disk else None     # bytes; None: a file has none of its own
 
     @property
     def sector_size(self) -> int:
@@ -216,14 +214,6 @@ class FileDevice:
             users = ", ".join(_mounted_from(self.path)) or "another program"
             return StorageError(f"{self.path} is in use by {users}", hint="unmount it first")
         return StorageError(f"{self.path}: {error.strerror}")
-
-
-def _logical_sector(fd: int) -> int | None:
-    """What a disk calls its sector, in bytes."""
-    try:
-        return int.from_bytes(fcntl.ioctl(fd, _BLKSSZGET, bytes(4)), sys.byteorder)
-    except OSError:
-        return None
 
 
 def _mounted_from(disk: Path) -> list[str]:
