@@ -3,11 +3,13 @@
 import os
 import re
 import time
-from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from .errors import UsageError
 
-_EPOCH = datetime(1970, 1, 1)
+if TYPE_CHECKING:
+    from datetime import datetime
+
 _LATEST = 253_402_300_799       # seconds since 1970: the end of the year 9999
 
 
@@ -32,15 +34,18 @@ class Clock:
         """Nanoseconds since 1970 (UTC)."""
         return (time.time_ns() if self.fixed_ns is None else self.fixed_ns) + self._offset_ns
 
-    def local(self) -> datetime:
+    def local(self) -> "datetime":
         """Wall-clock time in the host's zone (UTC when the clock is frozen), without zone information."""
-        now = self.now_ns() // 1_000_000_000
-        return datetime.fromtimestamp(now) if self.fixed_ns is None else _EPOCH + timedelta(seconds=now)
+        from datetime import UTC, datetime  # noqa: PLC0415 - few scripts ask for the time
 
-    def set_local(self, wanted: datetime) -> None:
+        return datetime.fromtimestamp(self.now_ns() // 1_000_000_000, None if self.fixed_ns is None else UTC).replace(tzinfo=None)
+
+    def set_local(self, wanted: "datetime") -> None:
         """Make `local()` say `wanted` (whole seconds); the host's own clock is never changed."""
+        from datetime import UTC  # noqa: PLC0415 - as above
+
         # Through seconds since 1970, because the host's zone may have another distance from UTC at that time than now.
-        seconds = int(wanted.timestamp()) if self.fixed_ns is None else (wanted - _EPOCH) // timedelta(seconds=1)
+        seconds = int((wanted if self.fixed_ns is None else wanted.replace(tzinfo=UTC)).timestamp())
         self._offset_ns += (seconds - self.now_ns() // 1_000_000_000) * 1_000_000_000
 
     def sleep(self, seconds: float) -> None:

@@ -98,7 +98,7 @@ def _parser(arguments: list[str]) -> "ArgumentParser":
         epilog="example: bpscript run deploy.bpb --disk disk.img:2G",
     )
     parser.add_argument("--version", action="version", version=f"bpscript {__version__}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", prog=parser.prog)   # without prog argparse formats a whole usage for it
     wanted, action = ([word for word in arguments if not word.startswith("-")] + [None, None])[:2]
     for verb in VERBS:
         if verb.name == wanted:

@@ -24,11 +24,11 @@ from ..base.records import build_record, parse_record
 from ..base.units import MIB, round_up
 from ..blocks.device import BlockDevice
 from .mbr import ENTRY as MBR_ENTRY
+from .mbr import GPT_MAGIC, has_gpt_magic
 from .partition import Partition
 from .spec import MAX_GPT_ENTRIES
 from .types import NO_GUID, PROTECTIVE
 
-MAGIC = b"EFI PART"
 REVISION = 0x0001_0000
 HEADER_SIZE = 92
 LEGACY_BOOT = 1 << 2        # attribute bit 2, "Legacy BIOS Bootable" (UEFI 2.10, table 5.8)
@@ -37,7 +37,7 @@ BACKUP_ROOM = 1 * MIB       # what a `*` size leaves at the end of a GPT disk (l
 
 # UEFI 2.10, table 5.5
 HEADER = Record(
-    "magic" / Const(MAGIC),             # +0
+    "magic" / Const(GPT_MAGIC),         # +0
     "revision" / Int32ul,               # +8   00 00 01 00
     "header_size" / Int32ul,            # +12  92 up to the sector size
     "header_crc" / Int32ul,             # +16  of `header_size` bytes, this field as zero
@@ -114,11 +114,6 @@ def header_places(disk_size: int, sector_size: int) -> tuple[int, int]:
     return sector_size, disk_size // sector_size * sector_size - sector_size
 
 
-def has_magic(device: BlockDevice, offset: int) -> bool:
-    """True when a GPT header may stand there."""
-    return 0 <= offset <= device.size - len(MAGIC) and device.read(offset, len(MAGIC)) == MAGIC
-
-
 def read_gpt(device: BlockDevice, sector_size: int) -> Gpt | None:
     """The table; None when there is no trace of one. Raises FormatError when both copies are damaged."""
     primary_place, backup_place = header_places(device.size, sector_size)
@@ -134,7 +129,7 @@ def read_gpt(device: BlockDevice, sector_size: int) -> Gpt | None:
             warnings.append("the backup GPT is not at the end of the disk; SetPartitions moves it there")
     else:
         backup, problem = _read_copy(device, sector_size, backup_place)
-        if backup is None and not has_magic(device, primary_place) and not has_magic(device, backup_place):
+        if backup is None and not has_gpt_magic(device, primary_place) and not has_gpt_magic(device, backup_place):
             return None
         if backup is None:
             raise FormatError(f"both copies of the GPT are damaged: primary: {reason}; backup: {problem}")
@@ -150,7 +145,7 @@ def _read_copy(device: BlockDevice, sector_size: int, place: int) -> tuple[Heade
         return None, f"its header would be at byte {place} of a disk of {device.size}"
     try:
         sector = device.read(place, sector_size)
-        if not sector.startswith(MAGIC):
+        if not sector.startswith(GPT_MAGIC):
             return None, "no signature"
         fields = parse_record(HEADER, sector[:HEADER_SIZE], "GPT header")
         size = fields.header_size

@@ -33,6 +33,7 @@ TABLE_START = 446
 SIGNATURE_START = 510
 SIGNATURE = b"\x55\xaa"
 ACTIVE = 0x80
+GPT_MAGIC = b"EFI PART"     # UEFI 2.10, table 5.5: here, because looking for a GPT needs nothing else of it
 
 # boot flag (0x00 or 0x80), first sector as CHS, type, last sector as CHS, first sector, number of sectors
 ENTRY = Struct("<B3sB3sII")
@@ -65,6 +66,11 @@ class MbrChain:
 def has_signature(sector: bytes) -> bool:
     """True when a sector ends with 55 AA."""
     return sector[SIGNATURE_START : SIGNATURE_START + 2] == SIGNATURE
+
+
+def has_gpt_magic(device: BlockDevice, offset: int) -> bool:
+    """True when a GPT header may stand there."""
+    return 0 <= offset <= device.size - len(GPT_MAGIC) and device.read(offset, len(GPT_MAGIC)) == GPT_MAGIC
 
 
 def is_table(sector: bytes) -> bool:

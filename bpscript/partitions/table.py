@@ -8,7 +8,7 @@ from ..base.errors import FormatError, NotFoundError
 from ..base.units import MIB
 from ..blocks.device import BlockDevice
 from ..blocks.slice import SliceDevice
-from .mbr import SECTOR, has_signature, is_table, parse_entries, read_chain
+from .mbr import SECTOR, has_gpt_magic, has_signature, is_table, parse_entries, read_chain
 from .partition import Partition
 from .spec import ENTRIES_PER_TABLE, Scheme
 from .types import PROTECTIVE
@@ -95,7 +95,7 @@ def read_table(device: BlockDevice, sector_size: int = 512) -> Table:
         return _behind_protective_mbr(device, sector, sector_size)
     chain = read_chain(device, sector_size)
     warnings = [*chain.warnings, *_doubts(chain.partitions, size)]
-    if device.read(sector_size, 8) == b"EFI PART":
+    if has_gpt_magic(device, sector_size):
         warnings.append("the disk still has a GPT header, but its MBR does not announce it: the MBR counts")
     return Table("MBR", size, sector_size, _in_order(chain.partitions), tuple(warnings), chain.table_starts)
 
@@ -114,7 +114,7 @@ def _is_volume(sector: bytes) -> bool:
 
 def _without_mbr(device: BlockDevice, sector_size: int) -> Table:
     """No MBR signature: a whole GPT still counts, so that nobody takes its partitions for free space."""
-    if device.size >= sector_size + 8 and device.read(sector_size, 8) == b"EFI PART":
+    if has_gpt_magic(device, sector_size):
         from .gpt import read_gpt  # noqa: PLC0415 - brings construct, which few scripts need
 
         try:
@@ -127,7 +127,7 @@ def _without_mbr(device: BlockDevice, sector_size: int) -> Table:
 
 
 def _behind_protective_mbr(device: BlockDevice, sector: bytes, sector_size: int) -> Table:
-    from .gpt import has_magic, read_gpt  # noqa: PLC0415 - brings construct, which few scripts need
+    from .gpt import read_gpt  # noqa: PLC0415 - brings construct, which few scripts need
 
     gpt = read_gpt(device, sector_size)
     if gpt is not None:
@@ -135,7 +135,7 @@ def _behind_protective_mbr(device: BlockDevice, sector: bytes, sector_size: int)
         hybrid = "a hybrid MBR: its own entries are ignored, and go with the next SetPartitions" if others else None
         return _gpt_table(device, sector_size, gpt, hybrid)
     for other in SECTOR_SIZES:
-        if other != sector_size and has_magic(device, other):
+        if other != sector_size and has_gpt_magic(device, other):
             raise FormatError(
                 f"the GPT of this disk is made for sectors of {other} bytes, not {sector_size}", hint=f'set Sector-Size = "{other}"'
             )

@@ -1,6 +1,6 @@
 """ext2, ext3 and ext4: metadata by libext2fs, file data by our own large writes.
 
-Names here import their module when first used: `detect` asks every partition, and few of them need the C library.
+Names here import their module when first used: `detect` asks every partition, and few of them need the C library. `Clean` needs none of it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from .format import format_ext
     from .programs import check_ext, repair_ext
     from .resize import resize_ext, resize_to
+    from .superblock import detect_ext
     from .volume import ExtVolume
-
-from .superblock import detect_ext
 
 __all__ = ["ExtVolume", "check_ext", "detect_ext", "format_ext", "repair_ext", "resize_ext", "resize_to"]
 
 _HOMES = {
     "ExtVolume": "volume",
     "check_ext": "programs",
+    "detect_ext": "superblock",
     "format_ext": "format",
     "repair_ext": "programs",
     "resize_ext": "resize",

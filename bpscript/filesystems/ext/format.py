@@ -16,8 +16,8 @@ from ...base.errors import NoSpaceError, StorageError
 from ...base.units import GIB, KIB, MIB, TIB
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
 from ..signatures import wipe_signatures
-from .programs import run_program, sparse_file, written_ranges
-from .superblock import MAX_LABEL
+from .programs import copy_new, sparse_file
+from .running import run_program
 
 _BASE = ("sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr")
 _JOURNAL = ("has_journal",)
@@ -25,7 +25,7 @@ _EXT4 = ("extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink"
 FEATURES = {"EXT2": _BASE, "EXT3": _BASE + _JOURNAL, "EXT4": _BASE + _JOURNAL + _EXT4}
 _SMALL = 512 * MIB          # below this: blocks of 1 KiB, one inode for 4 KiB
 _FIRST_BYTES = 64 * KIB     # cleared first and written last
-_STEP = MIB                 # bytes copied at once
+_MAX_LABEL = 16             # bytes of s_volume_name
 
 
 def _inode_ratio(size: int) -> int:
@@ -57,8 +57,8 @@ def format_ext(
     """
     if kind not in FEATURES:
         raise StorageError(f'"{kind}" cannot be made; expected EXT2, EXT3 or EXT4')
-    if len(label.encode()) > MAX_LABEL:
-        raise StorageError(f'label "{label}" has {len(label.encode())} bytes; ext holds at most {MAX_LABEL}')
+    if len(label.encode()) > _MAX_LABEL:
+        raise StorageError(f'label "{label}" has {len(label.encode())} bytes; ext holds at most {_MAX_LABEL}')
     size = device.size
     wipe_signatures(device)
     zeroed = _clear(device)
@@ -82,9 +82,7 @@ def format_ext(
             if "too small" in words or "Not enough space" in words or "too few" in words.lower():
                 raise NoSpaceError(f"{size} bytes are too small for {kind}: {words}")
             raise StorageError(f"mke2fs cannot make {kind} on {size} bytes: {words}")
-        for start, end in written_ranges(descriptor, size):
-            for offset in range(max(start, _FIRST_BYTES), end, _STEP):
-                device.write(offset, os.pread(descriptor, min(_STEP, end - offset), offset))
+        copy_new(descriptor, device, _FIRST_BYTES, size)
         device.flush()
         device.write(0, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
     device.flush()

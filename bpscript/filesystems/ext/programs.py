@@ -1,43 +1,24 @@
-"""The programs of e2fsprogs on a BlockDevice: how they are run, check and repair.
+"""The programs of e2fsprogs on a BlockDevice: a file for them to work on, check and repair.
 
 They work on files. Where the device is a range of a host file they get its path and offset; else the volume is copied into a
 sparse temporary file, and what they changed is copied back.
 """
 
 import os
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ...base.clock import Clock
-from ...base.errors import FormatError, StorageError
+from ...base.errors import FormatError
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
 from ..filesystem import Problem
+from .running import run_program
 
 _STEP = 1 << 20                 # bytes copied or compared at once
 _ZEROS = bytes(_STEP)
 _SMALL = 64 << 20               # bytes of a copy that may be in memory
-_SUPERUSER_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 _CLEAN, _CORRECTED, _UNCORRECTED = 0, 3, 4      # e2fsck(8), exit codes: 1 and 2 are corrections
-
-
-def run_program(args: Sequence[str], clock: Clock | None = None, more: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program of e2fsprogs with English messages and, given a clock, its time.
-
-    Raises StorageError when it is not installed.
-    """
-    environment = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:{_SUPERUSER_PATH}", **(more or {})}
-    if clock is not None:
-        seconds = str(clock.now_ns() // 1_000_000_000)
-        environment |= {"E2FSPROGS_FAKE_TIME": seconds, "E2FSCK_TIME": seconds, "SOURCE_DATE_EPOCH": seconds}
-    try:
-        return subprocess.run(
-            args, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL, env=environment
-        )
-    except FileNotFoundError as error:
-        raise StorageError(f"{args[0]} is not installed", hint="apt install e2fsprogs") from error
 
 
 @contextmanager
@@ -75,6 +56,8 @@ def sparse_file(size: int, *, in_memory: bool | None = None) -> Iterator[tuple[i
         descriptor = os.memfd_create("volume")
         path = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
     else:
+        import tempfile  # noqa: PLC0415 - slow to load, and few volumes need it
+
         descriptor, name = tempfile.mkstemp(prefix="bpscript-")
         path = Path(name)
     try:
@@ -95,6 +78,16 @@ def written_ranges(descriptor: int, size: int, end: int = 0) -> Iterator[tuple[i
             return
         end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
         yield start, end
+
+
+def copy_new(descriptor: int, device: BlockDevice, start: int, end: int) -> None:
+    """Write what was written of a sparse file, from `start` to `end`, to the same places of a device. Nothing is compared."""
+    buffer = memoryview(bytearray(_STEP))      # one for all: fresh memory for each piece would take longer than filling it
+    for low, high in written_ranges(descriptor, end):
+        for offset in range(max(low, start), high, _STEP):
+            piece = buffer[: min(_STEP, high - offset)]
+            os.preadv(descriptor, [piece], offset)
+            device.write(offset, piece)
 
 
 def copy_back(descriptor: int, device: BlockDevice, size: int) -> None:

@@ -12,7 +12,8 @@ from ...base.clock import Clock
 from ...base.errors import FormatError, NoSpaceError, StorageError
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
 from ...blocks.file import FileDevice
-from .programs import copy_back, copy_out, copy_range, run_program, sparse_file, written_ranges
+from .programs import copy_back, copy_out, copy_range, sparse_file, written_ranges
+from .running import run_program
 from .superblock import Compatible, Incompatible, Superblock, read_groups
 from .usage import merge, metadata_blocks, subtract, used_ranges
 

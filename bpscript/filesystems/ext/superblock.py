@@ -19,7 +19,6 @@ MAGIC = 0xEF53
 VALID_FS = 1                    # s_state: cleanly unmounted
 ERROR_FS = 2                    # s_state: the kernel met an error
 ROOT_INODE = 2
-MAX_LABEL = 16                  # bytes of s_volume_name
 _DYNAMIC_REVISION = 1           # s_rev_level from which on s_inode_size and features are stored
 _OLD_FIRST_INODE = 11
 _OLD_INODE_SIZE = 128

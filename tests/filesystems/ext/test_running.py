@@ -1,0 +1,73 @@
+"""Programs of e2fsprogs are run with their words, status and time; here other programs stand for them."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bpscript.base.clock import Clock
+from bpscript.base.errors import StorageError
+from bpscript.filesystems.ext.running import run_program
+
+
+def sh(script: str, clock: Clock | None = None, more: dict[str, str] | None = None) -> tuple[int, str, str]:
+    return run_program(["sh", "-c", script], clock, more)
+
+
+def test_words_and_status_come_back() -> None:
+    assert sh("echo said; echo failed >&2; exit 3") == (3, "said\n", "failed\n")
+    assert sh("printf 'a\\377b'") == (0, "a\ufffdb", "")
+
+
+def test_more_words_than_a_pipe_holds_come_back() -> None:
+    status, said, failed = sh("yes | head -c 300000; yes n | head -c 300000 >&2")
+    assert (status, len(said), len(failed)) == (0, 300_000, 300_000)
+
+
+def test_nobody_answers_questions() -> None:
+    assert sh("read answer || echo end") == (0, "end\n", "")
+
+
+def test_the_language_is_english_and_the_time_is_ours() -> None:
+    assert sh('echo "$LC_ALL $E2FSPROGS_FAKE_TIME $SOURCE_DATE_EPOCH $MORE"', Clock(5_999_999_999), {"MORE": "x"})[1] == "C 5 5 x\n"
+
+
+def test_a_signal_is_a_negative_status() -> None:
+    assert sh("kill -KILL $$")[0] == -signal.SIGKILL
+
+
+def test_a_closed_pipe_ends_it_as_in_a_shell() -> None:
+    assert sh("sh -c 'yes; exit 0' | head -n 1; kill -PIPE $$; echo still here")[:2] == (-signal.SIGPIPE, "y\n")
+
+
+def test_it_is_found_where_only_root_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "mke2fs").mkdir()
+    assert run_program(["mke2fs", "-V"]).stderr.startswith("mke2fs 1.")
+
+
+def test_a_missing_program_is_one_sentence() -> None:
+    with pytest.raises(StorageError, match="no-such-mke2fs is not installed") as caught:
+        run_program(["no-such-mke2fs"])
+    assert caught.value.hint == "apt install e2fsprogs"
+
+
+def test_it_ends_when_we_are_interrupted(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+
+    def interrupt() -> None:
+        while not note.exists() or not note.read_text().endswith("\n"):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    with pytest.raises(KeyboardInterrupt):
+        sh(f"echo $$ > {note}; exec sleep 60")
+    helper.join()
+    assert not Path(f"/proc/{int(note.read_text())}").exists()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(int(note.read_text()), 0)
