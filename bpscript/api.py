@@ -323,8 +323,7 @@ def create_disk(
         raise UsageError(f"{target} exists already", hint="--force replaces it")
     if target.exists() and not target.is_file():
         raise UsageError(f"{target} is not an image file")
-    if size < SECTOR:
-        raise UsageError(f"an image of {size} bytes is too small: it needs at least {SECTOR}")
+    _check_image_size(size)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     temporary.unlink(missing_ok=True)
     try:
@@ -425,7 +424,13 @@ def _open_any(disk: DiskLike, stack: ExitStack, *, write_real_disks: bool) -> Bl
     return disk
 
 
+def _check_image_size(size: int) -> None:
+    if size < SECTOR:
+        raise UsageError(f"an image of {size} bytes is too small: it needs at least {SECTOR}")
+
+
 def _create_or_complain(disk: NewDisk) -> FileDevice:
+    _check_image_size(disk.size)
     try:
         return FileDevice.create(disk.path, disk.size)
     except StorageError as error:

@@ -42,7 +42,7 @@ class Clock:
 
     def set_local(self, wanted: "datetime") -> None:
         """Make `local()` say `wanted` (whole seconds); the host's own clock is never changed."""
-        from datetime import UTC  # noqa: PLC0415 - as above
+        from datetime import UTC  # noqa: PLC0415 - as in `local`
 
         # Through seconds since 1970, because the host's zone may have another distance from UTC at that time than now.
         seconds = int((wanted if self.fixed_ns is None else wanted.replace(tzinfo=UTC)).timestamp())
@@ -57,4 +57,6 @@ def local_time(mtime_ns: int | None) -> str:
     """`YYYY-MM-DD HH:MM` in the host's zone, for listings."""
     if mtime_ns is None:
         return "-" * 10 + " " + "--:--"
+    from datetime import datetime  # noqa: PLC0415 - as in `local`
+
     return datetime.fromtimestamp(mtime_ns // 1_000_000_000).strftime("%Y-%m-%d %H:%M")

@@ -145,6 +145,8 @@ class Run:
             raise PlacedError(error.message, column, width, hint=error.hint) from None
         if not expanded.text.strip(" \t\r\n"):
             return None
+        if self._tracing:
+            self.log(f"+ {shown(line, self)}\r\n")
         key = (expanded.text, column, width)
         source = self._evals.get(key)
         if source is None:

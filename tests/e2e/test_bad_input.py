@@ -227,3 +227,10 @@ def test_two_runs_on_one_disk_are_an_error(tmp_path: Path, disk: Path, cli: Cli)
         done = cli("run", "s.bpb", "--disk", "disk.img")
         child.terminate()
     sentence(done, 1, "in use")
+
+
+@pytest.mark.parametrize("size", ["0", "511"])
+def test_an_image_without_a_sector_is_not_made(tmp_path: Path, cli: Cli, size: str) -> None:
+    (tmp_path / "s.bpb").write_text('Log "x"\n')
+    sentence(cli("run", "s.bpb", "--disk", f"disk.img:{size}"), 2, f"an image of {size} bytes is too small: it needs at least 512")
+    assert not (tmp_path / "disk.img").exists()
