@@ -151,13 +151,24 @@ def _fill(entries: Sequence[Wanted], present: Table, space: Space) -> list[Place
             behind = sum(later.size_mb or 0 for later in order[index + 1 :])
             size_mb = (space.star_end - counted_from) // MIB - behind
             if size_mb < 1 + counts_table:
-                entry.refuse(f"has no room: nothing is left of {space.whole}")
+                entry.refuse(f"has no room: nothing is left of {space.whole}", _gap_hint(placed, space))
         placed.append(
             _keep(entry, size_mb, present, space, reached, counts_table=counts_table)
-            or _put(entry, size_mb, counted_from, space, counts_table=counts_table)
+            or _put(entry, size_mb, counted_from, space, placed, counts_table=counts_table)
         )
         reached = placed[-1].end
     return placed
+
+
+def _gap_hint(placed: Sequence[Placed], space: Space) -> str | None:
+    """What to do where an entry found no room because one before it keeps its place, and its data, behind free space."""
+    reached = space.first
+    for each in placed:
+        gap = (each.start - reached) // MIB
+        if each.kept is not None and gap:
+            return f"partition {each.wanted.number} stays where it is, behind {gap} MB of free space; with another size or type it is laid out anew"
+        reached = each.end
+    return None
 
 
 def _next_place(reached: int, space: Space) -> int:
@@ -177,8 +188,8 @@ def _keep(entry: Wanted, size_mb: int, present: Table, space: Space, reached: in
     return Placed(entry, now.start, now.size, now)
 
 
-def _put(entry: Wanted, size_mb: int, counted_from: int, space: Space, *, counts_table: bool) -> Placed:
-    """A new place, right behind the entry before."""
+def _put(entry: Wanted, size_mb: int, counted_from: int, space: Space, before: Sequence[Placed], *, counts_table: bool) -> Placed:
+    """A new place, right behind the entry before (`before`: all of them)."""
     if entry.name in FAT16_NAMES and entry.type in {*(0x04, 0x06, 0x0E), GPT_TYPES["BIGDOS"]} and size_mb > MAX_FAT16_MB:
         entry.refuse("is too large for FAT16, which ends at 4 GB", "use FAT32-LBA")
     if counts_table and size_mb < 2:
@@ -188,7 +199,8 @@ def _put(entry: Wanted, size_mb: int, counted_from: int, space: Space, *, counts
     if end > space.end:
         missing = end - space.end
         entry.refuse(
-            f"does not fit into {space.whole}: {round_up(missing, MIB) // MIB} MB too much", "the size * takes what remains"
+            f"does not fit into {space.whole}: {round_up(missing, MIB) // MIB} MB too much",
+            _gap_hint(before, space) or "the size * takes what remains",
         )
     return Placed(entry, start, end - start, None)
 

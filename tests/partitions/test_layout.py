@@ -146,6 +146,19 @@ def test_an_equal_entry_keeps_its_place_when_the_one_before_shrinks(tmp_path: Pa
     ]
 
 
+@pytest.mark.parametrize("size", ["200", "*"])
+def test_a_list_without_room_behind_a_kept_entry_says_which_one_it_is(tmp_path: Path, size: str) -> None:
+    disk = sparse(tmp_path / "disk", 500)
+    put(disk, "BIGDOS:350 LINUX-EXT2:149")
+    with pytest.raises(PartitionListError, match=r"partition 3 .LINUX-SWAP:") as caught:
+        put(disk, f"BIGDOS:60 LINUX-EXT2:149 LINUX-SWAP:{size}")
+    assert caught.value.hint == "partition 2 stays where it is, behind 290 MB of free space; with another size or type it is laid out anew"
+    assert places(read_table(disk)) == {1: (1, 350), 2: (351, 149)}
+    with pytest.raises(PartitionListError) as caught:
+        put(disk, "BIGDOS:350 LINUX-EXT2:149 LINUX-SWAP:20")
+    assert caught.value.hint == "the size * takes what remains"
+
+
 def test_an_equal_entry_moves_when_the_one_before_grows_into_it(tmp_path: Path) -> None:
     disk = sparse(tmp_path / "disk", 500)
     put(disk, "BIGDOS:100 LINUX-EXT2:200")
