@@ -5,7 +5,6 @@
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..base.clock import Clock
 from ..base.entropy import Entropy
 from ..base.errors import NoSpaceError, StorageError
 from ..base.events import Sink, ignore
+from ..base.temporary import temporary_folder
 from ..base.units import MIB, format_size, round_up
 from ..blocks.file import FileDevice
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
@@ -64,7 +64,7 @@ def fill_volume(
     if kind not in FAT_WIDTHS and kind not in EXT_KINDS:
         raise StorageError(f'"{kind}" cannot be made from files; expected {", ".join((*EXT_KINDS, *FAT_WIDTHS))}')
     chosen = size if size is not None else needed_size(plan, kind)
-    with tempfile.TemporaryDirectory(prefix="bpscript-", dir=temp_folder) as folder:
+    with temporary_folder(temp_folder) as folder:
         path = Path(folder) / "volume.img"
         for attempt in range(_ATTEMPTS):
             with path.open("wb") as image:

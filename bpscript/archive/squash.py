@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
 from ..base.events import Sink, ignore, progress
+from ..base.temporary import temporary_folder
 from ..blocks.device import Buffer
 from ..blocks.file import FileDevice
 from ..blocks.ranges import RangeSet
@@ -66,7 +66,7 @@ def squash(
     with ExitStack() as stack:
         image = FullImage(base.archive)
         device = ArchiveDevice(base.archive)
-        folder = stack.enter_context(TemporaryDirectory(dir=temp_folder, prefix="bpscript-"))
+        folder = stack.enter_context(temporary_folder(temp_folder))
         upper = stack.enter_context(closing(FileDevice.create(Path(folder) / "changes", device.size)))
         overlay = ScratchOverlay(device, upper)
         clock = Clock(newest)

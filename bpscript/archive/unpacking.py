@@ -1,11 +1,11 @@
 """Temporary files for images that come in order only and must be read from anywhere: runs of zeros are holes in them."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from ..base.errors import NoSpaceError
+from ..base.temporary import temporary_folder
 from ..blocks.device import Buffer
 from ..blocks.file import FileDevice
 from .packing import UnpackedReader
@@ -18,7 +18,7 @@ class TemporaryImage:
     """A new sparse file in a folder of its own; `close` removes both."""
 
     def __init__(self, temp_folder: Path | str | None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="bpscript-", dir=temp_folder or None)
+        self._folder = temporary_folder(temp_folder)
         self._path = Path(self._folder.name) / "image"
         self._device: FileDevice | None = None
 

@@ -61,7 +61,7 @@ def run_and_kill(folder: Path, script: str, image: str, number: int, delay: floa
     _, words = child.communicate(timeout=60)
     assert b"Traceback" not in words, words
     if number != signal.SIGKILL and child.returncode:
-        assert child.returncode == 128 + number, words
+        assert child.returncode in {128 + number, -number}, words      # the interpreter was ending by itself
     return child.returncode != 0
 
 

@@ -283,14 +283,15 @@ class FatVolume:
             self._storing.store(path, chunks, runs, size)
             if directory.missing_slots(slots):      # whoever gives the chunks may have used the volume meanwhile
                 self._tree.grow(directory, slots, path)
+            stamped = self._stamp(facts, None, runs[0][0] if runs else 0, size)
+            directory.add(name, stamped, facts.dos.short_name if facts is not None and facts.dos is not None else "")
         except BaseException:
-            for start, length in runs:
-                self._table.free_run(start, length)
+            if directory.find(name) is None:
+                for start, length in runs:
+                    self._table.free_run(start, length)
             raise
         finally:
             self._waiting -= 1
-        stamped = self._stamp(facts, None, runs[0][0] if runs else 0, size)
-        directory.add(name, stamped, facts.dos.short_name if facts is not None and facts.dos is not None else "")
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; an existing one gets the facts only."""
