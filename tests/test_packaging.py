@@ -1,5 +1,6 @@
 """The wheel and the editable install both carry the grammar, the boot code and the type marker."""
 
+import fcntl
 import subprocess
 import sys
 import venv
@@ -20,7 +21,9 @@ PROBE = (
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with open(ROOT / "pyproject.toml", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)        # setuptools builds in the checkout, which several workers share
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return next(out.glob("*.whl"))
 
