@@ -133,7 +133,7 @@ def capture(
     facts = found.facts if origin is None else replace(found.facts, **asdict(origin))
     header = Header(ArchiveKind.FULL, chunk_size, size, facts.to_meta(), sections)
     content = found.used.common(data_of(device))      # holes of an image file are not read
-    reader = _CellReader(device, found.used, chunk_size)
+    reader = CellReader(device, found.used, chunk_size)
     with ArchiveWriter(sink, header, level=level, threads=threads, long=long) as writer, progress(events, "capture", content.total) as state:
         add_region(writer, found.used, content, size=size, chunk_size=chunk_size, later=reader.later, state=state)
         return writer.finish(sign)
@@ -195,7 +195,7 @@ def _zeros(used: Ranges, start: int, end: int, chunk_size: int) -> Iterable[tupl
             yield position - first, True
 
 
-class _CellReader:
+class CellReader:
     """Reads chunks in worker threads, each into its own buffer."""
 
     def __init__(self, device: BlockDevice, used: Ranges, chunk_size: int) -> None:
@@ -205,6 +205,7 @@ class _CellReader:
         self._local = threading.local()
 
     def later(self, start: int, length: int) -> Callable[[], bytearray | memoryview]:
+        """How to get the chunk at a byte of the device."""
         return lambda: self._read(start, length)
 
     def _read(self, start: int, length: int) -> bytearray | memoryview:

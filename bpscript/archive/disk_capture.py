@@ -7,7 +7,6 @@ Between partitions nothing is used but the table and what boot loaders keep besi
 8 MiB only what is not zero there), and the track behind each table inside an extended partition.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
@@ -21,7 +20,7 @@ from ..filesystems.detect import detect
 from ..partitions.moving import leaves, table_ranges
 from ..partitions.partition import Partition
 from ..partitions.table import SECTOR_SIZES, Table, read_table
-from .capture import CHUNK_SIZE, Survey, add_region, capture, data_of, read_used, survey
+from .capture import CHUNK_SIZE, CellReader, Survey, add_region, capture, data_of, survey
 from .container import ArchiveWriter, FrameSink, Header, Summary
 from .disk_facts import MAX_PARTITIONS, DiskFacts, DiskPartition
 from .full import BOOT_SIZE, Facts
@@ -139,7 +138,7 @@ def write_disk(
     facts = found.facts if origin is None else replace(found.facts, **asdict(origin))
     sections = {BOOT: found.boots, USED: found.used.pack(), TABLE_BYTES: found.table_bytes.pack()}
     header = Header(ArchiveKind.DISK, chunk_size, facts.size, facts.to_meta(), sections)
-    reader = _Reader(found.device, found.used, chunk_size)
+    reader = CellReader(found.device, found.used, chunk_size)
     with (
         ArchiveWriter(sink, header, level=level, threads=threads, long=long) as writer,
         progress(events, "capture", found.content.total) as state,
@@ -214,25 +213,3 @@ def _ident(device: BlockDevice, table: Table) -> str:
     if table.gpt is not None:
         return str(table.gpt.header.disk_guid).upper()
     return f"0x{int.from_bytes(device.read(440, 4), 'little'):08x}"
-
-
-class _Reader:
-    """Reads chunks in worker threads, each into its own buffer."""
-
-    def __init__(self, device: BlockDevice, used: Ranges, chunk_size: int) -> None:
-        self._device = device
-        self._used = used
-        self._chunk_size = chunk_size
-        self._local = threading.local()
-
-    def later(self, start: int, length: int) -> Callable[[], bytearray | memoryview]:
-        """How to get the chunk at a byte of the disk."""
-        return lambda: self._read(start, length)
-
-    def _read(self, start: int, length: int) -> bytearray | memoryview:
-        buffer: bytearray | None = getattr(self._local, "buffer", None)
-        if buffer is None:
-            buffer = self._local.buffer = bytearray(self._chunk_size)
-        view = memoryview(buffer)[:length]
-        read_used(self._device, view, start, self._used.within(start, start + length))
-        return buffer if length == self._chunk_size else view
