@@ -187,6 +187,8 @@ def _require_key(data: Positional | JoinedReader, path: Path) -> None:
         key = parse_public_key(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
+    except FormatError as error:
+        raise StorageError(f"{path}: {error.message}", hint=error.hint) from error     # the key is wrong, not the archive
     if isinstance(data, JoinedReader):
         raise FormatError("it can be read only once, so its signature cannot be checked before it is used")
     need_signature(Archive.open(data), key, f"a signature by the key in {path} is asked for")

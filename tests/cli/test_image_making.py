@@ -301,7 +301,7 @@ def test_signatures(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert image("capture", f"{made / 'disk.img'}:2", tmp_path / "s.imz", "--sign", tmp_path / "lab.key") == 0
     for archive, with_key, status, words in (
         (made / "ext.imz", key, 1, "not signed"), (tmp_path / "s.imz", tmp_path / "other.pub", 1, "no valid signature"),
-        (tmp_path / "s.imz", tmp_path / "lab.key", 1, "private key"), (tmp_path / "s.imz", tmp_path / "none", 2, "no such file"),
+        (tmp_path / "s.imz", tmp_path / "lab.key", 1, "error: " + str(tmp_path / "lab.key")), (tmp_path / "s.imz", tmp_path / "none", 2, "no such file"),
     ):
         assert image("restore", archive, target, "--key", with_key) == status
         assert words in capsys.readouterr().err
