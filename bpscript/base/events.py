@@ -17,6 +17,7 @@ class Kind(StrEnum):
     COMMAND_FINISHED = "command-finished"    # name, file, line, seconds
     PROGRESS = "progress"                    # task, done, total (bytes; total 0 when unknown)
     FILE_WRITTEN = "file-written"            # path, size
+    TRANSFER = "transfer"                    # protocol, client, path, outcome, size (bytes), seconds, and more by protocol
     LOG = "log"                              # text
     NOTE = "note"                            # text
     WARNING = "warning"                      # text

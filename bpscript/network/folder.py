@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from ..base.errors import InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
 from ..base.sources import SourceFacts
-from .foreign import parse_foreign
+from .foreign import clean_path, parse_foreign
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -28,13 +28,14 @@ class FolderSource:
     """The files below `root`.
 
     `confined=False` is for paths of the operating system (language.md 4.3): names then have no server part, and symbolic
-    links lead where they lead.
+    links lead where they lead. `server_parts=False` is for servers: what others ask for has no server part either, but stays below the root.
     """
 
-    def __init__(self, root: Path, *, writable: bool = True, confined: bool = True) -> None:
+    def __init__(self, root: Path, *, writable: bool = True, confined: bool = True, server_parts: bool = True) -> None:
         self.root = Path(root)
         self.writable = writable
         self.confined = confined
+        self._server_parts = server_parts
 
     def stat(self, path: str) -> SourceFacts | None:
         """Size and time; None for what is neither a file nor a directory, or lies outside."""
@@ -157,6 +158,10 @@ class FolderSource:
         """Where a name leads, links followed; there may be nothing. Raises StorageError when it leads out."""
         if not self.confined:
             return self.root / name
+        if not self._server_parts:
+            if "\0" in name:
+                raise StorageError("a file name cannot hold the character code 0")
+            return self._follow(self.root / clean_path(name.replace("\\", "/"), name), name)
         foreign = parse_foreign(name)
         base = self.root
         if foreign.folder and (base / foreign.folder).is_dir():

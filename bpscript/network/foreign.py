@@ -55,14 +55,14 @@ def parse_foreign(name: str) -> ForeignName:
         raise StorageError("a file name cannot hold the character code 0")
     match = _SERVER_PART.match(text)
     if match is None or not _is_address(match["server"]) or not _is_address(match["gateway"]):
-        return ForeignName("", "", None, _clean(text, name))
+        return ForeignName("", "", None, clean_path(text, name))
     digits = match["port"] or match["only_port"]
     port = int(digits) if digits and len(digits) < 8 else 0
     if digits and not 1 <= port <= 65535:
         raise StorageError(f'"{name}" names port {digits[:20]}; expected 1 to 65535')
     return ForeignName(
         (match["server"] or "").strip("[]"), (match["gateway"] or "").strip("[]"), port or None,
-        _clean(text[match.end() :], name), match[0][:-1],
+        clean_path(text[match.end() :], name), match[0][:-1],
     )
 
 
@@ -85,8 +85,8 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _clean(path: str, name: str) -> str:
-    """The path without empty parts, `.` and `..`."""
+def clean_path(path: str, name: str) -> str:
+    """The path without empty parts, `.` and `..`. Raises StorageError when it leaves the root; `name` is for the message."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":

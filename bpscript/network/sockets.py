@@ -1,0 +1,174 @@
+"""The only module with sockets: UDP, many packets a system call, waiting for several at once.
+
+UDP segmentation (Linux 4.18): one `sendmsg` carries up to 64 packets that the kernel or the network card cuts apart. Where a
+path does not take it (old kernel, packets larger than its MTU) the packets go one by one.
+"""
+
+import errno
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable, Sequence
+
+from ..base.errors import NetworkError
+
+Address = tuple[str, int] | tuple[str, int, int, int]       # host (numeric) and port; of IPv6 flow and scope too
+Buffer = bytes | bytearray | memoryview
+
+_UDP_SEGMENT, _UDP_GRO = 103, 104               # linux/udp.h
+_IP_PKTINFO = 8                                 # linux/in.h; not in Python's socket module
+_IN_PKTINFO = struct.Struct("=i4s4s")           # in_pktinfo: interface, local address, address of the header
+_IN6_PKTINFO = struct.Struct("=16si")           # in6_pktinfo: address, interface
+MAX_DATAGRAM = 65_507                           # bytes of UDP payload over IPv4
+MAX_SEGMENTS = 64                               # linux/udp.h, UDP_MAX_SEGMENTS of kernels before 6.9
+_NO_SEGMENTS = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
+_BUFFER = 4 << 20       # bytes that the kernel shall keep; it takes as much as net.core.rmem_max allows
+
+
+def resolve(host: str, port: int) -> tuple[int, Address]:
+    """Address family and numeric address of a host. Raises NetworkError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise NetworkError(f'no address is known for the server "{host}": {reason}', hint="write its address, or look at the name server") from error
+    family, _, _, _, address = found[0]
+    numeric = str(address[0])
+    if family == socket.AF_INET6 and len(address) == 4 and address[3] and "%" not in numeric:
+        numeric = f"{numeric}%{socket.if_indextoname(int(address[3]))}"
+    return int(family), (numeric, port)
+
+
+class Datagrams:
+    """A UDP socket. Sending waits for room in the kernel's buffer; receiving does not wait.
+
+    `where` is the address it is bound to. Raises NetworkError when it cannot be bound.
+    """
+
+    def __init__(self, address: str, port: int, *, tell_destination: bool = False) -> None:
+        self.family, numeric = resolve(address, port) if address else (int(socket.AF_INET), ("0.0.0.0", port))  # noqa: S104 - asked for
+        self._socket = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._segments = True
+        self._tells = tell_destination
+        try:
+            self._enlarge()
+            if self.family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if tell_destination:
+                    self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            elif tell_destination:
+                self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            self._socket.bind(numeric)
+        except OSError as error:
+            self._socket.close()
+            raise NetworkError(f"UDP port {port} of {address or 'this host'} cannot be used: {error.strerror}", hint=_bind_hint(error)) from error
+        self.where: Address = self._socket.getsockname()[:2]
+        # Bound, so that these never change while it is open.
+        self.receive_from = self._socket.recvfrom_into
+        self.fileno = self._socket.fileno
+        self.send = self._socket.sendto
+
+    def receive(self, buffer: bytearray | memoryview) -> tuple[int, Address] | None:
+        """Length and sender of a packet that is there, or None. A packet larger than the buffer is cut."""
+        try:
+            length, sender = self._socket.recvfrom_into(buffer, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:     # what an earlier packet met (ICMP) is told here; the timers know what to do
+            return 0, ("", 0)
+        return length, sender
+
+    def receive_with_destination(self, buffer: bytearray | memoryview) -> tuple[int, Address, str] | None:
+        """As `receive`, with the address of ours that the packet was sent to. For sockets made with `tell_destination`."""
+        try:
+            length, ancillary, _, sender = self._socket.recvmsg_into([buffer], 64, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return 0, ("", 0), ""
+        for level, kind, data in ancillary:
+            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(data) >= _IN_PKTINFO.size:
+                return length, sender, socket.inet_ntop(socket.AF_INET, _IN_PKTINFO.unpack_from(data)[1])
+            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and len(data) >= _IN6_PKTINFO.size:
+                text = socket.inet_ntop(socket.AF_INET6, _IN6_PKTINFO.unpack_from(data)[0])
+                index = _IN6_PKTINFO.unpack_from(data)[1]
+                return length, sender, f"{text}%{socket.if_indextoname(index)}" if text.startswith("fe80") else text
+        return length, sender, self.where[0]
+
+    def send_segments(self, buffers: Sequence[Buffer], segment: int, count: int, target: Address) -> None:
+        """Send `count` packets of `segment` bytes each (the last may be shorter) to one peer; `buffers` are halves: head, payload, head, ...
+
+        What cannot be sent is lost, as anything in a network may be.
+        """
+        if count > 1 and self._segments and segment * count <= MAX_DATAGRAM and count <= MAX_SEGMENTS:
+            try:
+                self._socket.sendmsg(buffers, [(socket.SOL_UDP, _UDP_SEGMENT, segment.to_bytes(2, "little"))], 0, target)
+            except OSError as error:
+                if error.errno not in _NO_SEGMENTS:
+                    return
+                # Not for packets larger than the MTU, and not on this kernel at all. The others of this server still may.
+                self._segments = error.errno in {errno.EINVAL, errno.EMSGSIZE}
+            else:
+                return
+        sendmsg = self._socket.sendmsg
+        for index in range(0, 2 * count, 2):
+            try:
+                sendmsg(buffers[index : index + 2], (), 0, target)
+            except OSError:
+                return
+
+    def send_quietly(self, packet: Buffer, target: Address) -> None:
+        """Send a packet; what cannot be sent is lost, as anything in a network may be."""
+        try:
+            self._socket.sendto(packet, target)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _enlarge(self) -> None:
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+
+
+def _bind_hint(error: OSError) -> str | None:
+    if error.errno == errno.EACCES:
+        return "ports below 1024 need root (or CAP_NET_BIND_SERVICE)"
+    if error.errno == errno.EADDRINUSE:
+        return "another program is using it"
+    return "it is no address of this host" if error.errno == errno.EADDRNOTAVAIL else None
+
+
+class Waiter:
+    """Waits for several sockets; `wake` ends a wait from another thread or a signal handler."""
+
+    def __init__(self) -> None:
+        self._poll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._bell, select.EPOLLIN)
+        self._calls: dict[int, Callable[[], None]] = {self._bell: self._silence}
+
+    def add(self, fileno: int, call: Callable[[], None]) -> None:
+        """Call this when something can be read."""
+        self._calls[fileno] = call
+        self._poll.register(fileno, select.EPOLLIN)
+
+    def wait(self, seconds: float) -> None:
+        """Wait at most that long, and make the calls."""
+        for fileno, _ in self._poll.poll(max(0.0, seconds)):
+            self._calls[fileno]()
+
+    def wake(self) -> None:
+        """End the wait."""
+        os.eventfd_write(self._bell, 1)
+
+    def close(self) -> None:
+        """Give back what was opened; the sockets stay open."""
+        self._poll.close()
+        os.close(self._bell)
+
+    def _silence(self) -> None:
+        os.eventfd_read(self._bell)

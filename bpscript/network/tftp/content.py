@@ -1,0 +1,242 @@
+"""The bytes of a transfer: blocks read from a file, translated to netascii, or written to a file.
+
+Thousands of transfers may be under way, with few descriptors: `Shelf` keeps the files that were used last open, opens others
+again when their next block is wanted, and notices when a file is not what it was.
+"""
+
+import os
+import re
+from collections import OrderedDict, deque
+from pathlib import Path
+from typing import Protocol
+
+from ...base.errors import InTheWayError, NoSpaceError, NotFoundError, StorageError
+from ..folder import FolderReader, FolderSource
+from .packets import Buffer
+
+DESCRIPTORS = 128           # files open at a time
+BURST = 1 << 16             # bytes that are read at a time, at most
+
+
+class Content(Protocol):
+    """What is sent: `size` in bytes, None when it is known only at the end."""
+
+    size: int | None
+
+    def read(self, first: int, count: int, block_size: int) -> Buffer:
+        """Blocks from `first` (counted from 1) on, one after the other; less only at the end. Raises StorageError."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        ...
+
+
+class Shelf:
+    """Files below a root, opened and opened again. The buffer that `read` answers with is one for all."""
+
+    def __init__(self, source: FolderSource, limit: int = DESCRIPTORS) -> None:
+        self._source = source
+        self._limit = limit
+        self._open: OrderedDict[str, tuple[FolderReader, tuple[int, ...]]] = OrderedDict()
+        self._buffer = memoryview(bytearray(BURST))
+
+    def take(self, name: str) -> "FileContent":
+        """A file as it is now. Raises NotFoundError, InTheWayError for a directory, StorageError for what is not below the root."""
+        self._forget(name)
+        _, facts = self._get(name)
+        return FileContent(self, name, facts)
+
+    def read(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> memoryview:
+        """Bytes of a file, valid until the next call. Raises StorageError when it is not the file it was."""
+        reader, found = self._get(name)
+        if found != facts:
+            raise StorageError(f'"{name}" was changed meanwhile')
+        view = self._buffer[:length]
+        try:
+            return view[: os.preadv(reader.fileno(), [view], offset)]
+        except OSError as error:
+            raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
+
+    def close(self) -> None:
+        """Close all files."""
+        for reader, _ in self._open.values():
+            reader.close()
+        self._open.clear()
+
+    def _get(self, name: str) -> tuple[FolderReader, tuple[int, ...]]:
+        found = self._open.get(name)
+        if found is None:
+            reader = self._source.open(name)
+            status = os.fstat(reader.fileno())
+            found = self._open[name] = reader, (status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns)
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)[1][0].close()
+        else:
+            self._open.move_to_end(name)
+        return found
+
+    def _forget(self, name: str) -> None:
+        """Close a file whose name means another one now; transfers of the old one end with a clear word."""
+        found = self._open.get(name)
+        if found is None:
+            return
+        now = self._source.stat(name)
+        status = os.fstat(found[0].fileno())
+        if now is None or (now.size, now.mtime_ns) != (status.st_size, status.st_mtime_ns) or found[1][0] != status.st_size:
+            del self._open[name]
+            found[0].close()
+
+
+class FileContent:
+    """A file, as it is."""
+
+    def __init__(self, shelf: Shelf, name: str, facts: tuple[int, ...]) -> None:
+        self.size: int | None = facts[0]
+        self._length = facts[0]
+        self._shelf = shelf
+        self._name = name
+        self._facts = facts
+
+    def read(self, first: int, count: int, block_size: int) -> memoryview:
+        """Blocks of the file, valid until the next call."""
+        offset = (first - 1) * block_size
+        length = max(0, min(count * block_size, self._length - offset))
+        data = self._shelf.read(self._name, self._facts, offset, length)
+        if len(data) != length:
+            raise StorageError(f'"{self._name}" became shorter meanwhile')
+        return data
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class BytesContent:
+    """A file that was made in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size: int | None = len(data)
+        self._data = data
+
+    def read(self, first: int, count: int, block_size: int) -> bytes:
+        """Blocks of it."""
+        return self._data[(first - 1) * block_size : (first - 1 + count) * block_size]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class NetasciiContent:
+    """Content in netascii (RFC 764: the end of a line is CR LF, a CR is CR NUL); what was sent is kept until it is acknowledged."""
+
+    def __init__(self, lower: Content) -> None:
+        self.size: int | None = None
+        self._lower = lower
+        self._position = 1              # block of the lower content to read next, of BURST bytes
+        self._rest = b""                # translated, not yet in a block
+        self._blocks: deque[bytes] = deque()
+        self._first = 1                 # number of the first of them
+        self._ended = False
+
+    def read(self, first: int, count: int, block_size: int) -> bytes:
+        """Blocks; those before `first` are forgotten."""
+        while self._first < first and self._blocks:
+            self._blocks.popleft()
+            self._first += 1
+        while len(self._blocks) < first - self._first + count and not (self._ended and not self._rest):
+            self._fill(block_size)
+            if not self._rest:
+                break
+            self._blocks.append(self._rest[:block_size])
+            self._rest = self._rest[block_size:]
+        start = first - self._first
+        return b"".join(list(self._blocks)[start : start + count])
+
+    def close(self) -> None:
+        """Close the lower content."""
+        self._lower.close()
+
+    def _fill(self, block_size: int) -> None:
+        while len(self._rest) < block_size and not self._ended:
+            piece = bytes(self._lower.read(self._position, 1, 4096))
+            self._position += 1
+            self._ended = len(piece) < 4096
+            self._rest += to_netascii(piece)
+
+
+def to_netascii(data: bytes) -> bytes:
+    """Text of this host as netascii; pieces may be translated one by one."""
+    return data.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
+
+
+class FromNetascii:
+    """Netascii as text of this host; a CR at the end of a piece waits for the next one."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+
+    def translate(self, data: Buffer) -> bytes:
+        """The next piece."""
+        text = self._kept + bytes(data)
+        self._kept = b"\r" if text.endswith(b"\r") else b""
+        return _NETASCII.sub(lambda match: _PLAIN[match[0]], text[: len(text) - len(self._kept)])
+
+    def rest(self) -> bytes:
+        """What was kept, at the end."""
+        return self._kept
+
+
+_NETASCII = re.compile(rb"\r[\0\n]")
+_PLAIN = {b"\r\0": b"\r", b"\r\n": b"\n"}
+
+
+class Upload:
+    """A file that is being written to the server: it appears whole, or not at all."""
+
+    def __init__(self, source: FolderSource, name: str, *, netascii: bool) -> None:
+        """Raises ReadOnlyError, NotFoundError (no directory for it), InTheWayError, StorageError."""
+        self.size = 0
+        self._name = name
+        self._translator = FromNetascii() if netascii else None
+        self._target: Path = source.host_path(name)
+        if self._target.exists() and not self._target.is_file():
+            raise InTheWayError(f'"{name}" is a directory, not a file')
+        if not self._target.parent.is_dir():
+            raise NotFoundError(f'no directory for "{name}" on the server')
+        self._temporary = self._target.with_name(f".bpscript-{os.getpid()}-{os.urandom(6).hex()}")
+        try:
+            self._file = open(self._temporary, "xb")  # noqa: SIM115 - closed by commit and close
+        except OSError as error:
+            raise StorageError(f'"{name}" cannot be written: {error.strerror}') from error
+
+    def write(self, data: Buffer) -> None:
+        """The next bytes. Raises NoSpaceError, StorageError."""
+        self._put(data if self._translator is None else self._translator.translate(data))
+
+    def commit(self) -> None:
+        """The file is complete: give it its name. Raises NoSpaceError, StorageError."""
+        if self._translator is not None:
+            self._put(self._translator.rest())
+        try:
+            self._file.close()
+            self._temporary.replace(self._target)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        """Remove what is not complete."""
+        try:
+            self._file.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _put(self, data: Buffer) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._error(error) from error
+        self.size += len(data)
+
+    def _error(self, error: OSError) -> StorageError:
+        text = f'"{self._name}" cannot be written: {error.strerror}'
+        return NoSpaceError(text) if error.errno in {28, 122, 27} else StorageError(text)
