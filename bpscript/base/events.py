@@ -17,12 +17,12 @@ class Kind(StrEnum):
     COMMAND_FINISHED = "command-finished"    # name, file, line, seconds
     PROGRESS = "progress"                    # task, done, total (bytes; total 0 when unknown)
     FILE_WRITTEN = "file-written"            # path, size
-    TRANSFER = "transfer"                    # protocol, client, path, outcome, size (bytes), seconds, and more by protocol
     LOG = "log"                              # text
     NOTE = "note"                            # text
     WARNING = "warning"                      # text
     ERROR = "error"                          # text, file, line, column
     BOOT = "boot"                            # text
+    TRANSFER = "transfer"                    # protocol, client, path, outcome, size (bytes), seconds, and more by protocol
 
 
 Value = str | int | float | bool | None
