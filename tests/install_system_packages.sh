@@ -14,6 +14,7 @@ while read -r command package how; do
     fi
     case "$command" in
         ''|'#'*) continue ;;
+        /*) [ -e "$command" ] || missing+=("$package") ;;
         *.so.*) ldconfig -p | grep -q "$command" || missing+=("$package") ;;
         *) command -v "$command" >/dev/null || missing+=("$package") ;;
     esac

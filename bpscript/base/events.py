@@ -23,6 +23,8 @@ class Kind(StrEnum):
     ERROR = "error"                          # text, file, line, column
     BOOT = "boot"                            # text
     TRANSFER = "transfer"                    # protocol, client, path, outcome, size (bytes), seconds, and more by protocol
+    LEASE = "lease"                          # text, action, mac, address, host, uuid, interface, seconds
+    BOOT_PROGRAM = "boot-program"            # text, action, mac, address, host, uuid, interface, firmware, file, script
 
 
 Value = str | int | float | bool | None
