@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from .firmware import FEATURE_HTTP, Client, Firmware
+from .subnet import Subnet
 
 # The first that exists is taken. iPXE's own build names and those of distributions.
 DEFAULT_PROGRAMS: Mapping[Firmware, tuple[str, ...]] = {
@@ -49,6 +50,9 @@ class Directory(Protocol):
     def reserved(self) -> Mapping[IPv4Address, str]:
         """Addresses that belong to entries, with their names: nobody else gets them."""
 
+    def networks(self) -> tuple[Subnet, ...]:
+        """Networks it describes; they come before those of the server's settings."""
+
 
 class NoDirectory:
     """Nobody is known, everybody gets the same."""
@@ -63,6 +67,10 @@ class NoDirectory:
     def reserved(self) -> Mapping[IPv4Address, str]:
         """None."""
         return {}
+
+    def networks(self) -> tuple[Subnet, ...]:
+        """None."""
+        return ()
 
 
 def _always(name: str) -> bool:

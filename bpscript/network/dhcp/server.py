@@ -13,7 +13,7 @@ Whatever a packet holds, the answer is a list of actions, perhaps empty; the poo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from ...base.errors import FormatError
@@ -104,7 +104,13 @@ class Server:
             place = IPv4Address(link) if link is not None and len(link) == 4 else asking.relay
         else:
             place = asking.server
-        return next((each for each in self._settings.subnets if place in each.network), None)
+        return next((each for each in self._subnets() if place in each.network), None)
+
+    def _subnets(self) -> tuple[Subnet, ...]:
+        """Those of the directory first; one without a pool of its own has that of the settings."""
+        pools = {each.network: each.ranges for each in self._settings.subnets}
+        named = (each if each.ranges else replace(each, ranges=pools.get(each.network, ())) for each in self._directory.networks())
+        return (*named, *self._settings.subnets)
 
     # The answers to each kind of message.
 
@@ -158,7 +164,7 @@ class Server:
     def _renew(self, asking: Asking, subnet: Subnet, current: IPv4Address, now: float) -> list[Action]:
         """A client that has an address and wants to keep it; one without a record gets it if it is free, so a lost database heals."""
         if asking.relay == NOBODY and current not in subnet.network:
-            own = next((each for each in self._settings.subnets if current in each.network), None)
+            own = next((each for each in self._subnets() if current in each.network), None)
             if own is None:
                 return []       # RFC 2131 4.3.2: it reached us by unicast, from a network that is not ours to judge
             subnet = own

@@ -9,6 +9,7 @@ import pytest
 
 from bpscript.base.errors import StorageError, UsageError
 from bpscript.network.dhcp.actions import Arrival
+from bpscript.network.dhcp.firmware import Client
 from bpscript.network.dhcp.message import ACK, NAK, OFFER, REPLY, Message
 from bpscript.network.dhcp.plan import NoDirectory, Plan
 from bpscript.network.dhcp.pool import QUARANTINE_S, Pool, State
@@ -263,9 +264,9 @@ def test_bootp_clients_get_at_most_half_of_the_addresses() -> None:
 
 
 def test_an_entry_has_its_address_and_nobody_else_gets_it() -> None:
-    class Known:
-        def plan_for(self, client: object) -> Plan:
-            return Plan("pc1", FIRST, "pc1") if getattr(client, "hardware_address", b"") == mac_of(1) else Plan()
+    class Known(NoDirectory):
+        def plan_for(self, client: Client) -> Plan:
+            return Plan("pc1", FIRST, "pc1") if client.hardware_address == mac_of(1) else Plan()
 
         def reserved(self) -> dict[IPv4Address, str]:
             return {FIRST: "pc1"}
@@ -286,11 +287,11 @@ def test_an_entry_has_its_address_and_nobody_else_gets_it() -> None:
 def test_an_entry_whose_address_a_stranger_still_has_waits_for_it() -> None:
     plans = {mac_of(2): Plan("pc2", FIRST)}
 
-    class Later:
+    class Later(NoDirectory):
         known = False
 
-        def plan_for(self, client: object) -> Plan:
-            return plans.get(getattr(client, "hardware_address", b""), Plan()) if self.known else Plan()
+        def plan_for(self, client: Client) -> Plan:
+            return plans.get(client.hardware_address, Plan()) if self.known else Plan()
 
         def reserved(self) -> dict[IPv4Address, str]:
             return {FIRST: "pc2"} if self.known else {}

@@ -1,0 +1,1 @@
+"""What `bpscript serve` and `bpscript gateway` run: servers wired together."""

@@ -1,0 +1,156 @@
+"""`--hosts hosts.toml`: which machine is which, and what it is given. The format is in docs/hosts.md.
+
+Lookup, also written there: the entry with the machine's hardware address, else with its UUID, else with its serial number. What an
+entry does not say is taken from its groups in the order they are listed, then from the defaults; a machine without an entry gets
+the defaults. Variables and boot files are looked up one by one, so a host may change one and keep the others.
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from ..base.errors import BpscriptError, UsageError
+from ..base.events import Event, Kind, Sink, ignore
+from ..network.dhcp.firmware import Client, Firmware
+from ..network.dhcp.plan import Plan
+from ..network.dhcp.subnet import Subnet
+from .hosts_format import Given, Host, HostsFile, read_hosts
+
+_NOBODY = Given()
+
+
+class HostBook:
+    """The hosts of one file, as it was read."""
+
+    def __init__(self, file: HostsFile | None = None) -> None:
+        self._file = file if file is not None else HostsFile()
+        self._by_mac: dict[bytes, Plan] = {}
+        self._by_uuid: dict[str, Plan] = {}
+        self._by_serial: dict[str, Plan] = {}
+        self._reserved: dict[IPv4Address, str] = {}
+        self._strangers = _merged(None, self._file)
+        for host in self._file.hosts:
+            plan = _merged(host, self._file)
+            self._by_mac |= dict.fromkeys(host.macs, plan)
+            self._by_uuid |= dict.fromkeys(host.uuids, plan)
+            self._by_serial |= dict.fromkeys(host.serials, plan)
+            if host.address is not None:
+                self._reserved[host.address] = host.name
+
+    @classmethod
+    def read(cls, path: Path) -> "HostBook":
+        """The hosts of a file. Raises UsageError that names line and column of what is wrong."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from error
+        return cls(read_hosts(data, str(path)))
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """Every entry, in the order of the file."""
+        return self._file.hosts
+
+    def find(self, *, mac: bytes = b"", uuid: str = "", serials: tuple[str, ...] = ()) -> Plan:
+        """What a machine of which this is known is to get."""
+        found = self._by_mac.get(mac)
+        if found is None and uuid:
+            # Firmware disagrees about the byte order of the first three fields (SMBIOS 2.6 7.2.1).
+            found = self._by_uuid.get(uuid.lower()) or self._by_uuid.get(swapped(uuid.lower()))
+        if found is None:
+            found = next((self._by_serial[each.lower()] for each in serials if each.lower() in self._by_serial), None)
+        return found or self._strangers
+
+    # What a DHCP server asks (network.dhcp.plan.Directory).
+
+    def plan_for(self, client: Client) -> Plan:
+        """What this client is to get."""
+        return self.find(mac=client.hardware_address, uuid=client.uuid, serials=client.serials)
+
+    def reserved(self) -> Mapping[IPv4Address, str]:
+        """Addresses that belong to entries."""
+        return self._reserved
+
+    def networks(self) -> tuple[Subnet, ...]:
+        """Networks described in the file."""
+        return self._file.networks
+
+
+class WatchedHosts:
+    """The hosts of a file that may change while the server runs: it is read again when it did.
+
+    A file that is broken, or gone, is reported once to `sink`; what was read before stays in force.
+    Raises UsageError when it is broken at the start.
+    """
+
+    def __init__(self, path: Path, sink: Sink = ignore) -> None:
+        self._path = path
+        self._sink = sink
+        self._stamp = _stamp(path)
+        self._book = HostBook.read(path)
+
+    @property
+    def book(self) -> HostBook:
+        """The hosts as they are now."""
+        stamp = _stamp(self._path)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._book = HostBook.read(self._path)
+            except BpscriptError as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                self._sink(Event(Kind.ERROR, {"text": f"{error.message}{hint}; the hosts of before stay in force"}))
+            else:
+                self._sink(Event(Kind.NOTE, {"text": f"{self._path}: read again, {len(self._book.hosts)} hosts"}))
+        return self._book
+
+    def plan_for(self, client: Client) -> Plan:
+        """What this client is to get."""
+        return self.book.plan_for(client)
+
+    def reserved(self) -> Mapping[IPv4Address, str]:
+        """Addresses that belong to entries."""
+        return self._book.reserved()
+
+    def networks(self) -> tuple[Subnet, ...]:
+        """Networks described in the file."""
+        return self._book.networks()
+
+
+def swapped(uuid: str) -> str:
+    """A UUID with the first three fields in the other byte order."""
+    first, second, third, *rest = uuid.split("-") if uuid.count("-") == 4 else ("", "", "", uuid)
+    return "-".join((*(_reversed(each) for each in (first, second, third)), *rest))
+
+
+def _reversed(digits: str) -> str:
+    return "".join(digits[start : start + 2] for start in range(len(digits) - 2, -1, -2))
+
+
+def _merged(host: Host | None, file: HostsFile) -> Plan:
+    """An entry with what its groups and the defaults add."""
+    own = host.given if host is not None else _NOBODY
+    order = [own, *(file.groups[each] for each in (host.groups if host is not None else ())), file.defaults]
+    boot: dict[Firmware, str] = {}
+    options: dict[int, bytes] = {}
+    variables: dict[str, str] = {}
+    for given in reversed(order):
+        boot |= given.boot
+        options |= given.options
+        variables |= given.variables
+    script = next((given.script for given in order if given.script is not None), "")
+    # `unknown = "ignore"` is about machines without an entry.
+    named = order if host is None else order[:-1]
+    ignored = next((given.ignore for given in named if given.ignore is not None), False)
+    if host is None:
+        return Plan("", None, "", script, boot, options, variables, ignored)
+    return Plan(host.name, host.address, host.host_name, script, boot, options, variables, ignored)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Changes whenever the file does; None when it is not there."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
