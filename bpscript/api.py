@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .archive.destinations import Destination
     from .archive.opened import OpenArchive
     from .archive.report import Restored
-    from .base.sources import Reader
+    from .base.sources import FileSource, Reader
     from .crypto.signatures import PrivateKey
     from .machine.capturing import Captured, CaptureOptions
     from .machine.disk import Disk
@@ -96,7 +96,7 @@ def run(
     """Run a script file against disks, as `bpscript run` does.
 
     `disks` are image paths, `NewDisk(path, size)` or block devices; `root` is the folder that plays the server (default: the
-    script's own); `keys` are the key presses. Raises ScriptError when the script fails, UsageError when an argument is wrong.
+    script's own), or the address of one (`tftp://host/dir`); `keys` are the key presses. Raises ScriptError when the script fails, UsageError when an argument is wrong.
     """
     result = execute(
         RunOptions(
@@ -385,19 +385,31 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
     from .network.folder import FolderSource  # noqa: PLC0415
     from .screen.memory import MemoryScreen, ScriptedKeyboard  # noqa: PLC0415
 
-    root = script.absolute().parent if options.root is None else Path(options.root)
-    if not root.is_dir():
-        raise UsageError(f"{root}: no such directory for --root")
+    root = _root(options, script)
     clock = Clock.from_environment()
     settings = LateSettings()
     disks = Disks(_disks(options, settings, clock, stack))
     stack.push(_closing(disks))
-    files = Files(disks, FolderSource(root), FolderSource(Path.cwd(), confined=False), program, settings)
+    files = Files(disks, root, FolderSource(Path.cwd(), confined=False), program, settings)
     keyboard = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
     return Machine(
         program=program, disks=disks, files=files, screen=MemoryScreen(), keyboard=keyboard, settings=settings,
         clock=clock, entropy=Entropy(options.seed), events=options.events,
     )
+
+
+def _root(options: RunOptions, script: Path) -> "FileSource":
+    """The server of a run: a folder that plays it, or a real one when `root` is an address such as tftp://10.0.0.1/images."""
+    from .network.folder import FolderSource  # noqa: PLC0415
+
+    if isinstance(options.root, str) and "://" in options.root:
+        from .network.roots import open_root  # noqa: PLC0415
+
+        return open_root(options.root)
+    root = script.absolute().parent if options.root is None else Path(options.root)
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such directory for --root")
+    return FolderSource(root)
 
 
 def _disks(options: RunOptions, settings: LateSettings, clock: Clock, stack: ExitStack) -> "list[Disk]":

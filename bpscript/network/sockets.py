@@ -9,7 +9,9 @@ import os
 import select
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ..base.errors import NetworkError
 
@@ -17,7 +19,7 @@ Address = tuple[str, int] | tuple[str, int, int, int]       # host (numeric) and
 Buffer = bytes | bytearray | memoryview
 
 _UDP_SEGMENT, _UDP_GRO = 103, 104               # linux/udp.h
-_IP_PKTINFO = 8                                 # linux/in.h; not in Python's socket module
+_IP_PKTINFO, _IP_RECVERR = 8, 11                # linux/in.h; not in Python's socket module
 _IN_PKTINFO = struct.Struct("=i4s4s")           # in_pktinfo: interface, local address, address of the header
 _IN6_PKTINFO = struct.Struct("=16si")           # in6_pktinfo: address, interface
 MAX_DATAGRAM = 65_507                           # bytes of UDP payload over IPv4
@@ -172,3 +174,81 @@ class Waiter:
 
     def _silence(self) -> None:
         os.eventfd_read(self._bell)
+
+
+class RefusedError(Exception):
+    """The host is there and says that nothing listens on that port (ICMP port unreachable)."""
+
+
+class Exchange:
+    """The socket of a client that talks to one server. `receive` waits at most `TICK_S` and gives all packets that came together.
+
+    Until `fix` is called packets of any port of that host are taken. Raises NetworkError when there is no way to the server.
+    """
+
+    TICK_S = 0.05
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.family, self._target = resolve(host, port)
+        self._socket = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._buffer = bytearray(1 << 16)
+        self._view = memoryview(self._buffer)
+        self._into = (self._buffer,)
+        self._fixed = False
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(self.TICK_S * 1e6)))
+        if self.family == socket.AF_INET:       # else an unconnected socket does not hear of ICMP
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        with suppress(OSError):                 # Linux 5.0
+            self._socket.setsockopt(socket.SOL_UDP, _UDP_GRO, 1)
+
+    def send(self, packet: Buffer) -> None:
+        """Send to the server; what cannot be sent for now is lost. Raises RefusedError, and NetworkError when there is no way to the host."""
+        try:
+            if self._fixed:
+                self._socket.send(packet)
+            else:
+                self._socket.sendto(packet, self._target)
+        except OSError as error:
+            self._complain(error)
+
+    def receive(self) -> tuple[memoryview, int, Address] | None:
+        """Packets that came together, valid until the next call, the size of each (the last may be shorter), and their sender.
+
+        None when nothing came in time.
+        """
+        try:
+            length, ancillary, _, sender = self._socket.recvmsg_into(self._into, 32)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._complain(error)
+            return None
+        if not self._fixed and sender[0].partition("%")[0] != self._target[0].partition("%")[0]:
+            return None     # only the host that was asked may answer
+        step = length
+        for level, kind, data in ancillary:
+            if level == socket.SOL_UDP and kind == _UDP_GRO and len(data) >= 4:
+                step = int.from_bytes(data[:4], sys.byteorder)
+        return self._view[:length], step, sender
+
+    def fix(self, sender: Address) -> None:
+        """From now on talk to this port only; the kernel refuses packets of others (ICMP port unreachable)."""
+        try:
+            self._socket.connect(sender)
+        except OSError as error:
+            self._complain(error)
+        self._fixed = True
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _complain(self, error: OSError) -> None:
+        if error.errno == errno.ECONNREFUSED:
+            raise RefusedError from error
+        if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EAFNOSUPPORT}:
+            raise NetworkError(f"there is no way to the server {self.host}: {error.strerror}", hint="look at cable, address and routes") from error
+        if error.errno not in {errno.EPERM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR}:
+            raise NetworkError(f"the server {self.host} cannot be talked to: {error.strerror}") from error

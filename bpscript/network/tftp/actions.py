@@ -1,7 +1,8 @@
 """What a protocol core wants done. A core has no socket, no file and no clock: packets and times go in, these come out.
 
 The time at which a core wants to be asked again (`expire`) is its attribute `deadline`, not an action: it changes with every
-packet, and the one who holds thousands of cores looks only at those whose time may have come.
+packet, and the one who holds thousands of cores looks only at those whose time may have come. They are not frozen because one is
+made for every block that is served, and freezing triples that cost.
 """
 
 from dataclasses import dataclass
@@ -9,14 +10,14 @@ from dataclasses import dataclass
 from .packets import BlockNumber, Buffer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Send this packet to the peer."""
 
     packet: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendBlocks:
     """Send `count` blocks of the file, from `first` on, as DATA to the peer."""
 
@@ -24,21 +25,21 @@ class SendBlocks:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deliver:
     """The next bytes of the file have come."""
 
     payload: Buffer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """All is over and well. `confirmed` is False when all was sent but the last acknowledgement never came."""
 
     confirmed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed:
     """The transfer is over. `code` is the peer's where `by_peer`, else the one that was sent to it; None is silence."""
 

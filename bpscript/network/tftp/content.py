@@ -38,38 +38,38 @@ class Shelf:
     def __init__(self, source: FolderSource, limit: int = DESCRIPTORS) -> None:
         self._source = source
         self._limit = limit
-        self._open: OrderedDict[str, tuple[FolderReader, tuple[int, ...]]] = OrderedDict()
+        self._open: OrderedDict[str, tuple[FolderReader, tuple[int, ...], int]] = OrderedDict()
         self._buffer = memoryview(bytearray(BURST))
 
     def take(self, name: str) -> "FileContent":
         """A file as it is now. Raises NotFoundError, InTheWayError for a directory, StorageError for what is not below the root."""
         self._forget(name)
-        _, facts = self._get(name)
-        return FileContent(self, name, facts)
+        return FileContent(self, name, self._get(name)[1])
 
     def read(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> memoryview:
         """Bytes of a file, valid until the next call. Raises StorageError when it is not the file it was."""
-        reader, found = self._get(name)
+        _, found, descriptor = self._get(name)
         if found != facts:
             raise StorageError(f'"{name}" was changed meanwhile')
         view = self._buffer[:length]
         try:
-            return view[: os.preadv(reader.fileno(), [view], offset)]
+            got = os.preadv(descriptor, (view,), offset)
+            return view if got == length else view[:got]
         except OSError as error:
             raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
 
     def close(self) -> None:
         """Close all files."""
-        for reader, _ in self._open.values():
+        for reader, _, _ in self._open.values():
             reader.close()
         self._open.clear()
 
-    def _get(self, name: str) -> tuple[FolderReader, tuple[int, ...]]:
+    def _get(self, name: str) -> tuple[FolderReader, tuple[int, ...], int]:
         found = self._open.get(name)
         if found is None:
             reader = self._source.open(name)
             status = os.fstat(reader.fileno())
-            found = self._open[name] = reader, (status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns)
+            found = self._open[name] = reader, (status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns), reader.fileno()
             while len(self._open) > self._limit:
                 self._open.popitem(last=False)[1][0].close()
         else:
@@ -101,7 +101,9 @@ class FileContent:
     def read(self, first: int, count: int, block_size: int) -> memoryview:
         """Blocks of the file, valid until the next call."""
         offset = (first - 1) * block_size
-        length = max(0, min(count * block_size, self._length - offset))
+        length = count * block_size
+        if offset + length > self._length:
+            length = max(0, self._length - offset)
         data = self._shelf.read(self._name, self._facts, offset, length)
         if len(data) != length:
             raise StorageError(f'"{self._name}" became shorter meanwhile')

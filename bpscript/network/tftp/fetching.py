@@ -90,6 +90,10 @@ class Fetch:
             case _:
                 return ()
 
+    def receive_run(self, packets: memoryview, step: int, now: float) -> tuple[Action, ...] | None:
+        """Packets of `step` bytes that came together, if they are nothing but the next blocks in order; None when they are not."""
+        return None if self._receiver is None else self._receiver.receive_run(packets, step, now)
+
     def expire(self, now: float) -> tuple[Action, ...]:
         """Ask again, when its time has come."""
         if self._receiver is not None:

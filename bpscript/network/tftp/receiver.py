@@ -46,6 +46,23 @@ class Receiver:
             return self._fail(Failed(text, code, by_peer=True))
         return ()
 
+    def receive_run(self, packets: memoryview, step: int, now: float) -> tuple[Action, ...] | None:
+        """Packets of `step` bytes one after the other, taken at once when they are the next blocks in order, all of them full and of
+        one window; else None, nothing has changed, and they are to be taken one by one.
+        """
+        count, rest = divmod(len(packets), step)
+        first = (self.received + 1) & 0xFFFF
+        if rest or step != self.block_size + 4 or self.over or self.received + count - self._acked > self.window or first + count > 0x10000:
+            return None
+        heads = b"".join([packets[at : at + 4] for at in range(0, len(packets), step)])
+        if heads != b"".join([HEAD.pack(Opcode.DATA, number) for number in range(first, first + count)]):
+            return None
+        self.received = BlockNumber(self.received + count)
+        self.timing.moved()
+        self._wait(now)
+        data = Deliver(b"".join([packets[at : at + self.block_size] for at in range(4, len(packets), step)]))
+        return (data, self._acknowledge()) if self.received - self._acked == self.window else (data,)
+
     def expire(self, now: float) -> tuple[Action, ...]:
         """Acknowledge again when the next block does not come."""
         if self.over or now < self.deadline:

@@ -16,7 +16,6 @@ from ...base.errors import FormatError, StorageError
 from ...base.events import Event, Kind, Sink, ignore
 from ..sockets import MAX_DATAGRAM, MAX_SEGMENTS, Address, Datagrams, Waiter
 from .actions import Action, Deliver, Failed, Finished, Send, SendBlocks
-from .content import BURST
 from .limits import Limits
 from .packets import (
     DEFAULT_BLOCK_SIZE,
@@ -252,7 +251,7 @@ class TftpServer:
         for action in actions:
             match action:
                 case SendBlocks():
-                    if not self._send_blocks(transfer, action):
+                    if not (self._send_block(transfer, action) if action.count == 1 else self._send_blocks(transfer, action)):
                         return
                 case Send():
                     transfer.port.packets.send_quietly(action.packet, transfer.peer)
@@ -270,13 +269,27 @@ class TftpServer:
         if transfer.core.deadline < transfer.heap_time:
             self._set_timer(transfer, transfer.core.deadline)
 
+    def _send_block(self, transfer: _Transfer, action: SendBlocks) -> bool:
+        """As `_send_blocks`, for what clients without windows ask for all the time."""
+        work = transfer.work
+        assert type(work) is Sending
+        try:
+            data = work.content.read(action.first, 1, work.agreed.block_size)
+        except StorageError as error:
+            self._fail(transfer, Code.NOT_DEFINED, error.message)
+            return False
+        transfer.port.packets.send_quietly(HEAD.pack(Opcode.DATA, action.first & 0xFFFF) + data, transfer.peer)
+        if len(data) < work.agreed.block_size:
+            work.core.ends_at(action.first)
+        return True
+
     def _send_blocks(self, transfer: _Transfer, action: SendBlocks) -> bool:
         """False when the transfer is over."""
         assert isinstance(transfer.work, Sending)
         packets, peer = transfer.port.packets, transfer.peer
         block_size = transfer.work.agreed.block_size
         first, end = int(action.first), action.first + action.count
-        burst = min(MAX_SEGMENTS, max(1, min(BURST, MAX_DATAGRAM - 3 * _HEADER) // (block_size + _HEADER)))
+        burst = min(MAX_SEGMENTS, max(1, MAX_DATAGRAM // (block_size + _HEADER)))
         read = transfer.work.content.read
         try:
             while first < end:

@@ -35,7 +35,8 @@ class Timing:
             else:
                 self._deviation_s += (abs(elapsed_s - self.round_trip_s) - self._deviation_s) / 4
                 self.round_trip_s += (elapsed_s - self.round_trip_s) / 8
-        self.moved()
+        self.repeated = 0
+        self.wait_s = self._base()
 
     def moved(self) -> None:
         """Something came that moves things on but measures nothing."""

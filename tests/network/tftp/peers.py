@@ -1,8 +1,10 @@
 """Other people's TFTP programs, and our server with everything it reports."""
 
 import os
+import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -101,6 +103,57 @@ def _server_command(kind: str, root: Path, port: int) -> list[str]:
                 need("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--enable-tftp", f"--tftp-root={root}",
                 "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file=", "--log-facility=-", f"--tftp-port={port}",
             ]
+
+
+@contextmanager
+def foreign_server(kind: str, root: Path) -> Iterator[int]:
+    """A server of ours ("ours") or of other people on a free port of loopback."""
+    if kind == "ours":
+        with serving(root) as served:
+            yield served.server.port
+        return
+    port = free_port()
+    process = subprocess.Popen(_server_command(kind, root, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        end = time.monotonic() + 10
+        while not ask(port, b"\0\1there is no such file\0octet\0", 0.1):
+            assert process.poll() is None, f"{kind} ended with {process.returncode}"
+            assert time.monotonic() < end, f"{kind} does not answer"
+            time.sleep(0.02)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def stub(port: int, answers: list[bytes]) -> Iterator[list[bytes]]:
+    """A server that answers packet after packet with what it was told, and then falls silent; what it heard."""
+    heard: list[bytes] = []
+    left = list(answers)
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", port))
+    server.settimeout(0.05)
+    stopping = threading.Event()
+
+    def serve() -> None:
+        while not stopping.is_set():
+            try:
+                packet, client = server.recvfrom(65536)
+            except TimeoutError:
+                continue
+            heard.append(packet)
+            if left:
+                server.sendto(left.pop(0), client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield heard
+    finally:
+        stopping.set()
+        thread.join()
+        server.close()
 
 
 def ask(port: int, packet: bytes, timeout_s: float = 2.0) -> bytes:

@@ -1,0 +1,87 @@
+"""A server as the root of a run: `--root tftp://host[:port]/dir`, and what server parts of file names then mean.
+
+    help.bpb                            a file below the root
+    198.76.54.32@6969:help.bpb          a file of that TFTP server, from its top (language.md 4.2)
+    @89:getpasswd/smith                 the host of the root, its TFTP server on another port
+    198.70.0.1/198.76.54.31:help.bpb    a server that is reached through a gateway
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+from ..base.errors import NetworkError, StorageError, UsageError
+from ..base.sources import FileSource, Reader, SourceFacts
+from .foreign import ForeignName, parse_foreign
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+_TFTP = re.compile(r"tftp://(?:\[(?P<six>[^\]/@]+)\]|(?P<host>[^\[\]/@:?#]+))(?::(?P<port>\d{1,5}))?(?:/(?P<folder>[^?#]*))?\Z", re.IGNORECASE)
+
+
+def open_root(url: str) -> "NetworkRoot":
+    """The source of `--root URL`. Raises UsageError; the server is asked for nothing yet."""
+    match = _URL.match(url)
+    scheme = match["scheme"].lower() if match else ""
+    if scheme not in _SCHEMES:
+        raise UsageError(f"{url}: no such kind of server for --root; expected {', '.join(f'{name}://' for name in _SCHEMES)} or a folder")
+    return _SCHEMES[scheme](url)
+
+
+def _tftp_root(url: str) -> "NetworkRoot":
+    from urllib.parse import unquote  # noqa: PLC0415 - only for those who use it
+
+    from .tftp.source import TftpSource  # noqa: PLC0415
+
+    match = _TFTP.match(url)
+    port = int(match["port"] or 69) if match else 0
+    if match is None or not 1 <= port <= 65535:
+        raise UsageError(f"{url}: expected tftp://HOST[:PORT][/FOLDER]")
+    host = match["six"] or match["host"]
+    return NetworkRoot(TftpSource(host, port, folder=unquote(match["folder"] or "")), host)
+
+
+_SCHEMES: dict[str, Callable[[str], "NetworkRoot"]] = {"tftp": _tftp_root}
+
+
+class NetworkRoot:
+    """Files of `base`, and of the TFTP servers that names speak of. `host` is where the root is."""
+
+    def __init__(self, base: FileSource, host: str) -> None:
+        self.base = base
+        self.host = host
+
+    def __str__(self) -> str:
+        return str(self.base)
+
+    def stat(self, path: str) -> SourceFacts | None:
+        """What the server says; None when there is no such file or no answer."""
+        try:
+            source, name = self._find(path)
+        except (StorageError, NetworkError):
+            return None
+        return source.stat(name)
+
+    def open(self, path: str) -> Reader:
+        """The contents. Raises NotFoundError, NetworkError."""
+        source, name = self._find(path)
+        return source.open(name)
+
+    def store(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Raises ReadOnlyError: servers are read-only."""
+        source, name = self._find(path)
+        source.store(name, chunks)
+
+    def entries(self, path: str) -> list[tuple[str, SourceFacts]]:
+        """Raises StorageError where there are no directories."""
+        source, name = self._find(path)
+        return source.entries(name)
+
+    def _find(self, path: str) -> tuple[FileSource, str]:
+        foreign = parse_foreign(path)
+        if not foreign.server_part:
+            return self.base, foreign.path
+        return self._other(foreign), foreign.path
+
+    def _other(self, foreign: ForeignName) -> FileSource:
+        from .tftp.source import TftpSource  # noqa: PLC0415
+
+        return TftpSource(foreign.server or self.host, foreign.port or 69, gateway=foreign.gateway)
