@@ -1,5 +1,6 @@
 # make demo     build a disk from a real system tree and show what is on it
 # make test     everything that must be green: unit, property, grammar, contract, oracle and end-to-end tests, ruff, mypy
+# make test-net only the tests with foreign servers and clients in network namespaces, as root
 # make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
 # make setup    only the virtual environment and the system packages
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench soak setup packages clean
+.PHONY: demo test test-net bench soak setup packages clean
 
 demo: setup
 	$(BIN)/python -m tests.demo
@@ -15,12 +16,16 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
+# Foreign servers and clients, virtual machines that boot from the network.
+test-net: setup
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m net
+
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # Longer property tests and fuzzing.
 soak: setup
-	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile=soak -m "slow or not slow"
+	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile=soak -m "slow or not slow or net"
 
 setup: packages $(VENV)/.ready
 
