@@ -23,7 +23,7 @@ from .filters import Filters
 from .full import AnyChunk, FullImage
 from .image_device import ArchiveDevice
 from .records import Json
-from .tar_read import TarEntry
+from .tar_usual import TarEntry
 from .trees import listing
 
 _BATCH = 50_000         # files whose places are in memory at a time

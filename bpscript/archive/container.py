@@ -34,6 +34,7 @@ from ..base.sources import Reader
 from ..blocks.device import Buffer
 from . import records
 from .ahead import decode_ahead
+from .ahead_processes import WORTH_IT, decode_in_processes
 from .crew import Crew, default_threads
 from .opening import (
     SECTION_START,
@@ -223,11 +224,14 @@ class Archive:
         return frame
 
     def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
-        """Every chunk in order with its contents (zeros too, in pieces of at most `chunk_size`), decoded ahead in threads.
+        """Every chunk in order with its contents (zeros too, in pieces of at most `chunk_size`), decoded ahead in threads or processes.
 
         A view is valid until the next step. In a stream the table is checked before the iteration ends.
         """
-        return decode_ahead(self._frames(), self._new_decoder, self.header.chunk_size, threads or default_threads())
+        count = threads or default_threads()
+        if count > 1 and len(self) >= WORTH_IT and isinstance(self._source, JoinedBytes) and self._source.on_host and threading.active_count() == 1:
+            return decode_in_processes(self._frame, len(self), self._new_decoder, self.header.chunk_size, count - 1)
+        return decode_ahead(self._frames(), self._new_decoder, self.header.chunk_size, count)
 
     def each(
         self, work: Callable[[Chunk], None], *, threads: int | None = None, tick: Callable[[], None] = lambda: None,

@@ -21,7 +21,7 @@ from .provenance import WRITER, Provenance
 from .records import MIB
 from .table import Signature
 from .tar_layout import END, RECORD
-from .tar_read import TarEntry
+from .tar_usual import TarEntry
 from .tar_write import padding, tar_header
 from .trees import listing, read_in_steps
 from .writer import LONG_CHUNK_SIZE

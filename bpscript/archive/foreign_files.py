@@ -25,7 +25,8 @@ from .packing import STEP, Prefixed, packing_of, unpacked
 from .plan import DIRECTORY, HARD_LINK, MAX_ENTRIES, Planned, planned
 from .positional import Positional, positional
 from .tar_layout import BLOCK, MAX_PATH
-from .tar_read import TarEntry, TarReader, is_clean_path
+from .tar_read import TarReader, is_clean_path
+from .tar_usual import TarEntry
 from .unpack import check_links
 
 _MAX_EMPTY = 1 << 20        # bytes of a tar without entries; tar writes 10,240

@@ -55,15 +55,19 @@ class Decoder:
 
     def __init__(self, chunk_size: int) -> None:
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
-        self._buffer = bytearray(chunk_size)
-        self._view = memoryview(self._buffer)
+        self._chunk_size = chunk_size
+        self._view: memoryview | None = None
 
-    def decode(self, chunk: ChunkRecord, frame: Buffer) -> memoryview:
+    def decode(self, chunk: ChunkRecord, frame: Buffer, room: memoryview | None = None) -> memoryview:
         """The bytes of a DATA chunk, after length, checksum and BLAKE3 were found right. Raises FormatError.
 
-        The view is valid until the next call.
+        They are put into `room`, as long as the chunk; without it the view is valid until the next call.
         """
-        view = self._view[: chunk.length]
+        view = room
+        if view is None:
+            if self._view is None:
+                self._view = memoryview(bytearray(self._chunk_size))
+            view = self._view[: chunk.length]
         decode_into(self._decompressor, frame, view, f"archive chunk at {chunk.offset}")
         if blake3(view).digest() != chunk.digest:
             raise FormatError(f"archive chunk at {chunk.offset}: contents do not agree with their hash")

@@ -9,9 +9,11 @@ Some sections stand in the header, so that everything can be checked before the 
 While unpacking, every entry of the tar stream must be the next one of the plan. META says where the files come from.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
+from itertools import takewhile
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
@@ -28,15 +30,19 @@ from .records import MIB, Json
 from .table import Signature
 from .tar_heads import Heads
 from .tar_layout import END, MAX_FILE
-from .tar_read import TarEntry, TarReader, is_clean_path
+from .tar_read import TarReader, is_clean_path
 from .tar_stream import TarStream
+from .tar_usual import TarEntry
 from .tar_write import padding, tar_header
 from .trees import Summary, listing
-from .unpack import check_links, choose, unpack_entries
+from .unpack import check_links, choose, unpack_groups
 from .writer import LONG_CHUNK_SIZE
 
 NAME, BASE, KEPT = b"NAME", b"BASE", b"KEPT"
-_CODES = {"f", "d", "l", "h"} | set(OTHERS)
+_LINKS = {HARD_LINK, SYMLINK}
+# An entry of section NAME: kind, size, path and link. No part of a path is empty, "." or "..".
+_PART = r"(?!\.\.?[/\0])[^/\0]+"
+_NAME = re.compile(rf"([fdlh{''.join(OTHERS)}])([0-9]{{1,19}})\0({_PART}(?:/{_PART})*)\0([^\0]*)\0").finditer
 Listed = tuple[str, Facts, str | None]      # path, facts, and the earlier path that a hard link joins
 
 
@@ -98,7 +104,7 @@ def write_incremental(
 def unpack_incremental(
     archive: Archive, target: Filesystem, path: str = "", *, filters: Filters | None = None, sink: Sink = ignore, verify: bool = False
 ) -> Summary:
-    """Unpack into a directory; see `unpack_entries`. A difference archive also removes what it lists.
+    """Unpack into a directory; see `unpack_groups`. A difference archive also removes what it lists.
 
     It is refused, before the first write, where most of what should be there of its base is not; a part is a warning.
     """
@@ -108,8 +114,8 @@ def unpack_incremental(
     selector = (filters or Filters()).selector(ignore_case=ignores_case(archive))
     outside = None if removed is None else lambda inner: _size_on(target, f"{path}/{inner}" if path else inner)
     gone = [inner for inner in removed or () if not selector.leaves_out(inner)]
-    found = checked_entries(archive, plan)
-    return unpack_entries(plan, found, target, path, selector=selector, removed=gone, outside=outside, sink=sink, verify=verify)
+    found = checked_groups(archive, plan)
+    return unpack_groups(plan, found, target, path, selector=selector, removed=gone, outside=outside, sink=sink, verify=verify)
 
 
 def filter_incremental(
@@ -170,15 +176,24 @@ def entries(archive: Archive) -> Iterator[Listed]:
 
 def checked_entries(archive: Archive, plan: list[Planned]) -> Iterator[TarEntry]:
     """The tar stream entry by entry, each compared with the plan. Raises FormatError."""
-    expected = iter(plan)
-    for entry in TarReader(data for _, data in archive.chunks()):
-        wanted = next(expected, None)
-        if wanted is None or planned(entry.path, entry.facts, entry.link) != wanted:
-            raise FormatError(f'archive: the entry "{entry.path}" does not agree with the table of names')
-        yield entry
-    missing = next(expected, None)
-    if missing is not None:
-        raise FormatError(f'archive: "{missing.path}" is in the table of names, but not in the archive')
+    for group in checked_groups(archive, plan):
+        yield from group
+
+
+def checked_groups(archive: Archive, plan: list[Planned]) -> Iterator[list[TarEntry]]:
+    """The same in groups (`TarReader.groups`). Raises FormatError."""
+    position = 0
+    for group in TarReader(data for _, data in archive.chunks()).groups():
+        found = [planned(entry.path, entry.facts, entry.link) for entry in group]
+        wanted = plan[position : position + len(group)]
+        if found != wanted:
+            agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False)))
+            yield group[:agreed]        # what comes before the damage is unpacked
+            raise FormatError(f'archive: the entry "{group[agreed].path}" does not agree with the table of names')
+        yield group
+        position += len(group)
+    if position < len(plan):
+        raise FormatError(f'archive: "{plan[position].path}" is in the table of names, but not in the archive')
 
 
 # --- sections --------------------------------------------------------------------------------------------------------
@@ -205,18 +220,18 @@ def read_names(archive: Archive) -> list[Planned]:
 def _parse_names(section: bytes, what: str, most: int) -> list[Planned]:
     if section.count(0) > 3 * most:     # before it becomes that many texts
         raise FormatError(f"archive: the {what} has more than {most} entries")
-    fields = section.decode(errors="surrogateescape").split("\0")
-    if fields.pop() or len(fields) % 3:
-        raise FormatError(f"archive: the {what} is damaged")
+    text = section.decode(errors="surrogateescape")
     plan: list[Planned] = []
-    for head, path, link in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
-        code, digits = head[:1], head[1:]
-        if code not in _CODES or not digits.isascii() or not digits.isdigit() or len(digits) > 19 or not is_clean_path(path):
-            raise FormatError(f'archive: the {what} is damaged at "{path[:200]}"')
-        size = int(digits)
-        if (size and code != FILE) or size > MAX_FILE or bool(link) != (code in {HARD_LINK, SYMLINK}):
-            raise FormatError(f'archive: the {what} is damaged at "{path[:200]}"')
-        plan.append(Planned(path, code, size, link))
+    end = 0
+    for found in _NAME(text):
+        code, digits, path, link = found.groups()
+        if found.start() != end or (code != FILE and digits != "0") or bool(link) != (code in _LINKS) or int(digits) > MAX_FILE:
+            break
+        plan.append(Planned(path, code, int(digits), link))
+        end = found.end()
+    if end != len(text):
+        shown = text[end : end + 400].split("\0")[1:2]
+        raise FormatError(f'archive: the {what} is damaged at "{(shown or [text[end:]])[0][:200]}"')
     if len({entry.path for entry in plan}) != len(plan):
         raise FormatError(f"archive: the {what} has a path twice")
     return plan

@@ -24,8 +24,8 @@ from .records import MIB, Json
 from .table import Signature
 from .tar_heads import Heads
 from .tar_layout import END
-from .tar_read import TarEntry
 from .tar_stream import TarStream
+from .tar_usual import TarEntry
 from .tar_write import padding, tar_header
 
 

@@ -212,6 +212,11 @@ class JoinedBytes:
                 for a, b in ranges_with_data(part, first - start, last - first):
                     yield a + start, b + start
 
+    @property
+    def on_host(self) -> bool:
+        """Whether all fragments are files of this host, read by their descriptors."""
+        return all(isinstance(part, DescriptorBytes) for part in self._parts)
+
     def close(self) -> None:
         """Close all fragments."""
         for part in self._parts:

@@ -10,8 +10,6 @@ number of the stream except extended headers, at most 4 MiB.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from zlib import adler32
 
 from ..base.errors import FormatError
 from ..blocks.device import Buffer
@@ -45,6 +43,7 @@ from .tar_layout import (
     XATTR,
     ZERO_BLOCK,
 )
+from .tar_usual import ENDS, TarEntry, is_plain_path, sum_is_right, usual_files
 
 _KINDS = {
     FILE: FileKind.FILE,
@@ -64,33 +63,14 @@ _LINKS = {HARD_LINK, SYMLINK}
 _DEVICES = {FileKind.CHARACTER_DEVICE, FileKind.BLOCK_DEVICE}
 _LONG_NAMES = {GNU_LONG_NAME: b"path", GNU_LONG_LINK: b"linkpath"}
 _HAVE_CONTENTS = {FILE, OLD_FILE, CONTIGUOUS, GNU_DUMP_DIRECTORY, GNU_SPARSE}
-_MODULUS = 65521        # of Adler-32: its low half is 1 plus the sum of the bytes, modulo this (RFC 1950)
 _DOS_XATTR_KEY = XATTR + DOS_XATTR.encode()
 _DOS_VALUE = re.compile(rb"(\d{1,3}) (-?\d{1,20}) ([^\0]{0,64})\Z", re.DOTALL).match
-# Nothing to clean: not absolute, no empty part, no part that begins with a dot.
-_PLAIN_PATH = re.compile(r"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*\Z").match
-# A pax header that says nothing but a time with a fraction.
-_FRACTION = re.compile(rb"(\d\d) mtime=(\d{1,11})\.(\d{1,9})\n").match
 _SPARSE = b"GNU.sparse."
 _REPEATED = {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}
 _MAX_GLOBALS = 1 << 10   # things that global headers say: every entry is asked for all of them
 _MAX_EXTENDED = 16       # extended headers of one entry: tar writes at most three
 _MAX_PADDING = 64 << 20  # bytes behind the end mark; tar fills up to its blocking factor, a tape to its blocks
-_ENDS = b"\0 "           # what stands after octal digits
 _Extension = dict[bytes, bytes]
-
-
-@dataclass(slots=True)
-class TarEntry:
-    """One entry. `link` is the path of an earlier one that this is a hard link to, else None.
-
-    `chunks` gives the contents (`facts.size` bytes), once, and only until the reader is asked for the next entry.
-    """
-
-    path: str
-    facts: Facts
-    link: str | None
-    chunks: Iterable[memoryview]
 
 
 class TarReader:
@@ -109,14 +89,24 @@ class TarReader:
         self.left_behind: dict[str, int] = {}   # what the stream says and Facts cannot hold: word → how often
 
     def __iter__(self) -> Iterator[TarEntry]:
+        for group in self.groups():
+            yield from group
+
+    def groups(self) -> Iterator[list[TarEntry]]:
+        """The entries, as many at a time as lie in one buffer and are usual files; their contents are valid until the next group is asked for.
+
+        Every entry of a group of several is a file without a link, its contents one view (none for an empty file).
+        """
         extension: _Extension = {}
         extended = 0        # extended headers before this entry
         while True:
             if self._owed:
                 self._skip(self._owed)
-            if not extension and (usual := self._usual_file()) is not None:
-                yield usual
-                continue
+            if not extension and not self._globals:
+                usual, self._position, self._owed = usual_files(self._view, self._position, self._owners)
+                if usual:
+                    yield usual
+                    continue
             header = self._header()
             if header is None:
                 if extension:
@@ -132,45 +122,7 @@ class TarReader:
             entry = self._entry(header, {**self._globals, **extension} if self._globals else extension)
             extension, extended = {}, 0
             if entry is not None:
-                yield entry
-
-    def _usual_file(self) -> TarEntry | None:
-        """Nearly every entry of an archive of ours: a file with a plain path, perhaps a fraction of its time, contents in this buffer.
-
-        None for anything else, with nothing taken: then the long way finds out what it is, and what is wrong with it.
-        """
-        view, start = self._view, self._position
-        if len(view) - start < 3 * BLOCK or self._globals:
-            return None
-        mtime_ns = -1
-        fields = HEADER.unpack_from(view, start)
-        if fields[5] == PAX:
-            if not _sum_is_right(view[start : start + BLOCK], fields[4]):
-                return None
-            found = _FRACTION(view, start + BLOCK, start + 2 * BLOCK)
-            if found is None or not int(found[1]) == found.end() - found.start() == int(fields[2][:11], 8):
-                return None
-            mtime_ns = int(found[2]) * 1_000_000_000 + int(found[3].ljust(9, b"0"))
-            start += 2 * BLOCK
-            fields = HEADER.unpack_from(view, start)
-        raw_name, owner, raw_size, raw_time, checksum, kind, _, _, _, _, prefix = fields
-        if kind != FILE or prefix[0] or raw_size[11] not in _ENDS or not _sum_is_right(view[start : start + BLOCK], checksum):
-            return None
-        unix = self._owners.get(owner)
-        try:
-            path = raw_name.partition(b"\0")[0].decode()
-            size = int(raw_size[:11], 8)
-            if mtime_ns < 0:
-                mtime_ns = int(raw_time[:11], 8) * 1_000_000_000
-        except ValueError:
-            return None
-        start += BLOCK
-        end = start + size
-        if unix is None or size < 0 or mtime_ns < 0 or end > len(view) or not _PLAIN_PATH(path):
-            return None
-        self._position = start
-        self._owed = size + (-size % BLOCK)
-        return TarEntry(path, Facts(FileKind.FILE, size, mtime_ns, "", unix), None, (view[start:end],) if size else ())
+                yield [entry]
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 
@@ -236,7 +188,7 @@ class TarReader:
         self._block = block
         fields = HEADER.unpack(block)
         checksum = fields[4]
-        if not _sum_is_right(block, checksum):
+        if not sum_is_right(block, checksum):
             data = bytes(block)
             if data == ZERO_BLOCK:
                 return None
@@ -397,7 +349,7 @@ class TarReader:
         path = text.decode(errors="surrogateescape")
         if path[-1:] == "/":
             path = path.rstrip("/") or "/"
-        if _PLAIN_PATH(path):
+        if is_plain_path(path):
             return path
         if not path or path[0] == "/" or "\0" in path:
             raise FormatError(f'{self._what}: "{_shown(name)}" has the path "{path[:200]}", which is not inside the tree')
@@ -454,7 +406,7 @@ class TarReader:
 
     def _number(self, field: bytes, what: str, name: bytes, *, signed: bool = False) -> int:
         """A field of a header: octal digits, or GNU's base 256 (first byte 80h, or FFh for negative)."""
-        if field[-1] in _ENDS:
+        if field[-1] in ENDS:
             try:
                 value = int(field[:-1], 8)      # the usual form; whatever else int() takes is harmless
             except ValueError:
@@ -491,16 +443,6 @@ class TarReader:
         return -value if digits is not text else value
 
 
-def _sum_is_right(block: Buffer, checksum: bytes) -> bool:
-    """Whether a header has the sum that it says, "012345\\0 ", as nearly everybody writes it."""
-    try:
-        stored = int(checksum[:6], 8)
-    except ValueError:
-        return False
-    # 255: the field counts as eight blanks in the stored sum, and Adler-32 begins with 1.
-    return bool(adler32(block) & 0xFFFF == (stored + sum(checksum) - 255) % _MODULUS)
-
-
 def _shown(name: bytes) -> str:
     """A path for a message."""
     return name[:200].decode(errors="replace")
@@ -508,7 +450,7 @@ def _shown(name: bytes) -> str:
 
 def is_clean_path(path: str) -> bool:
     """Whether a path is one that an archive of ours may have: relative, without empty parts, `.` and `..`."""
-    return _PLAIN_PATH(path) is not None or (
+    return is_plain_path(path) is not None or (
         path[:1] not in {"", "/"} and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
     )
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, takewhile
 from typing import Protocol, runtime_checkable
 
 from ..base.errors import InTheWayError, NotFoundError, StorageError
@@ -24,6 +24,8 @@ from ..filesystems.filesystem import (
     FileKind,
     Filesystem,
     HasUnixObjects,
+    MakesManyFiles,
+    NewFile,
     UnixFacts,
     make_dirs,
     split_path,
@@ -107,6 +109,7 @@ class TreeWriter:
         self._target = target
         self._root = root
         self._unix = target if isinstance(target, HasUnixObjects) else None
+        self._many = target if isinstance(target, MakesManyFiles) else None
         self._convert = to_unix if self._unix is not None or target.family is not Family.FAT else to_dos
         self._sink = sink
         self._fold = folding(target)
@@ -139,11 +142,7 @@ class TreeWriter:
         elif facts.kind is FileKind.FILE:
             self._clear(path, place, keep=FileKind.FILE)
             self._target.write_file(place, chunks, facts.size, self._convert(facts))
-            self.summary.files += 1
-            self.summary.size += facts.size
-            if not self._quiet:
-                self._sink(Event(Kind.FILE_WRITTEN, {"path": place, "size": facts.size}))
-                self._progress.advance(facts.size)
+            self._wrote(place, facts.size)
         elif facts.kind is FileKind.DIRECTORY:
             self._directory(path, place, facts)
         elif self._unix is not None:
@@ -156,6 +155,45 @@ class TreeWriter:
                 self.summary.others += 1
         elif facts.kind is not FileKind.SYMLINK:
             self.summary.skip("device")
+
+    def put_files(self, files: Sequence[tuple[str, Facts, Buffer]]) -> None:
+        """Write several files of the plan with all their contents, in order: `put` for each of them, in one go where the volume can."""
+        end = 0
+        while end < len(files):
+            start, end = end, end + 1
+            parent = files[start][0].rpartition("/")[0]
+            while end < len(files) and files[end][0].rpartition("/")[0] == parent:
+                end += 1
+            self._put_beside(parent, files[start:end])
+
+    def _put_beside(self, parent: str, files: Sequence[tuple[str, Facts, Buffer]]) -> None:
+        """Files of one directory."""
+        self._enter(parent)
+        new: list[NewFile] = []
+        if self._many is not None and not self._parent[1]:      # nothing is in their way
+            skip, convert = len(parent) + 1 if parent else 0, self._convert
+            new = [NewFile(path[skip:], memoryview(data), convert(facts)) for path, facts, data in files]
+        place = f"{self._root}/{parent}" if self._root and parent else self._root or parent
+        position = 0
+        while position < len(files):
+            if self._many is not None and position < len(new):
+                # What is written with a tilde may be answered to by another file, because that is its short name.
+                usual = list(takewhile(_has_no_tilde, new[position:])) if self._is_fat else new[position:]
+                made = self._many.make_files(place, usual)
+                for path, facts, _ in files[position : position + made]:
+                    self._wrote(f"{self._root}/{path}" if self._root else path, facts.size)
+                position += made
+            if position < len(files):
+                path, facts, data = files[position]
+                self.put(path, facts, (data,))
+                position += 1
+
+    def _wrote(self, place: str, size: int) -> None:
+        self.summary.files += 1
+        self.summary.size += size
+        if not self._quiet:
+            self._sink(Event(Kind.FILE_WRITTEN, {"path": place, "size": size}))
+            self._progress.advance(size)
 
     def _remove(self, path: str) -> None:
         """A file, or a directory that is empty by now; one that is missing is no error."""
@@ -186,15 +224,19 @@ class TreeWriter:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _clear(self, path: str, place: str, keep: FileKind | None = None) -> None:
-        """Make the parent if the plan left it out, and remove what has this name unless it is of the kind `keep`."""
-        parent, _, name = path.rpartition("/")
+    def _enter(self, parent: str) -> None:
+        """Make a directory if the plan left it out; what is in it is at hand from now on."""
         if parent != self._parent[0]:
             folded = self._fold(parent)
             if folded not in self._made:
-                make_dirs(self._target, place.rpartition("/")[0])
+                make_dirs(self._target, f"{self._root}/{parent}" if self._root else parent)
                 self._made.add(folded)
             self._parent = parent, self._existing.get(folded, {})
+
+    def _clear(self, path: str, place: str, keep: FileKind | None = None) -> None:
+        """Make the parent if the plan left it out, and remove what has this name unless it is of the kind `keep`."""
+        parent, _, name = path.rpartition("/")
+        self._enter(parent)
         there = self._parent[1].pop(self._fold(name), None) if self._parent[1] else None
         if there is not None:
             # A file with other names is not overwritten in its place: they would change too.
@@ -267,6 +309,10 @@ class TreeWriter:
         self.summary.files += 1
         self.summary.size += facts.size
         self._progress.advance(facts.size)
+
+
+def _has_no_tilde(file: NewFile) -> bool:
+    return "~" not in file.name
 
 
 def read_in_steps(reader: Reader) -> Iterator[bytes]:

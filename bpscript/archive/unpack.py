@@ -20,7 +20,7 @@ from .opening import is_ours
 from .packing import Prefixed
 from .plan import DIRECTORY, HARD_LINK, Planned
 from .positional import JoinedReader, Positional
-from .tar_read import TarEntry
+from .tar_usual import TarEntry
 from .trees import STEP, Summary, TreeWriter
 
 _START = 512        # bytes that tell what it is
@@ -32,7 +32,7 @@ def unpack(
 ) -> Summary:
     """Unpack an incremental archive, a tar (also packed by zstd, gzip, xz, bzip2) or a zip into a directory, made if missing.
 
-    `name` is used in messages. A foreign archive that comes in order only is put into a file in `temp_folder`. Errors as `unpack_entries`; FormatError for anything else. A full archive is refused.
+    `name` is used in messages. A foreign archive that comes in order only is put into a file in `temp_folder`. Errors as `unpack_groups`; FormatError for anything else. A full archive is refused.
     """
     source: Positional | Prefixed
     if isinstance(data, JoinedReader):
@@ -60,11 +60,19 @@ def unpack(
 
 def unpack_entries(
     plan: Sequence[Planned], entries: Iterable[TarEntry], target: Filesystem, path: str, *, selector: Selector | None = None,
+    sink: Sink = ignore, verify: bool = False,
+) -> Summary:
+    """`unpack_groups` for entries that come one by one."""
+    return unpack_groups(plan, ((entry,) for entry in entries), target, path, selector=selector, sink=sink, verify=verify)
+
+
+def unpack_groups(
+    plan: Sequence[Planned], groups: Iterable[Sequence[TarEntry]], target: Filesystem, path: str, *, selector: Selector | None = None,
     removed: Sequence[str] = (), outside: Callable[[str], int | None] | None = None, sink: Sink = ignore, verify: bool = False,
 ) -> Summary:
     """Write planned entries below a directory: files replace those of the same name, others stay.
 
-    Everything that `check_plan` can know is checked before the first write. `verify` reads everything back. Raises
+    The entries come in groups as `TarReader.groups` makes them. Everything that `check_plan` can know is checked before the first write. `verify` reads everything back. Raises
     StorageError, InTheWayError, NoSpaceError; FormatError from the entries: those before the damage are then unpacked, none
     is half written.
     """
@@ -74,14 +82,24 @@ def unpack_entries(
     )
     digests: dict[str, bytes] = {}
     writer.begin()
-    for entry, wanted in zip(entries, chosen, strict=True):
-        if wanted is None:
+    position = 0
+    for group in groups:
+        wanted_here = chosen[position : position + len(group)]
+        position += len(group)
+        if len(group) > 1 and not verify:
+            pairs = zip(group, wanted_here, strict=True)
+            writer.put_files([(wanted.path, entry.facts, next(iter(entry.chunks), b"")) for entry, wanted in pairs if wanted is not None])
             continue
-        chunks: Iterable[Buffer] = entry.chunks
-        link = wanted.link if wanted.code == HARD_LINK else None
-        if verify and entry.facts.kind is FileKind.FILE and link is None:
-            chunks = _hashing(chunks, digests, f"{path}/{wanted.path}" if path else wanted.path)
-        writer.put(wanted.path, entry.facts, chunks, link)
+        for entry, wanted in zip(group, wanted_here, strict=True):
+            if wanted is None:
+                continue
+            chunks: Iterable[Buffer] = entry.chunks
+            link = wanted.link if wanted.code == HARD_LINK else None
+            if verify and entry.facts.kind is FileKind.FILE and link is None:
+                chunks = _hashing(chunks, digests, f"{path}/{wanted.path}" if path else wanted.path)
+            writer.put(wanted.path, entry.facts, chunks, link)
+    if position != len(chosen):
+        raise FormatError(f'"{plan[position].path}" was announced, but did not come')
     summary = writer.finish()
     if verify:
         target.flush()

@@ -205,6 +205,26 @@ class HasUnixObjects(Protocol):
         ...
 
 
+class NewFile(NamedTuple):
+    """A file that is to be made: its name in the directory, all its contents (items of one byte), and its facts."""
+
+    name: str
+    data: memoryview
+    facts: Facts
+
+
+@runtime_checkable
+class MakesManyFiles(Protocol):
+    """A volume that makes the files of a directory in one go: a system has tens of thousands of small ones."""
+
+    def make_files(self, directory: str, files: Sequence[NewFile]) -> int:
+        """Make the first files of the list, as many as are new, usual and have room; how many. The next one is for `write_file`.
+
+        Raises what makes the volume unusable, never what is wrong with a file; a file is made whole or not at all.
+        """
+        ...
+
+
 class Extent(NamedTuple):
     """A piece of a file on the device; all three in bytes."""
 

@@ -232,6 +232,23 @@ def test_the_same_facts_make_the_same_bytes() -> None:
     assert tar_header("x", one) == tar_header("x", other)
 
 
+@given(st.lists(tar_entries(), max_size=12), st.integers(1, 4).map(lambda blocks: blocks * 1024))
+def test_groups_are_the_entries_and_all_of_a_group_are_there_at_once(entries: list[Entry], chunk: int) -> None:
+    data = pack(*entries)
+    found: list[Entry] = []
+    for group in TarReader(memoryview(data[at : at + chunk]) for at in range(0, len(data), chunk)).groups():
+        assert len(group) == 1 or all(entry.link is None and entry.facts.kind is FileKind.FILE and isinstance(entry.chunks, tuple) for entry in group)
+        found += [(entry.path, entry.facts, entry.link, b"".join(map(bytes, entry.chunks))) for entry in group]
+    assert found == unpack(data)
+
+
+def test_usual_files_of_a_buffer_come_in_one_group() -> None:
+    files = [(f"dir/file {number}", file(b"x" * number, 10**18 + number), None, b"x" * number) for number in range(40)]
+    odd = ("dir/link", Facts(FileKind.SYMLINK, target="file 1", unix=UnixFacts()), None, b"")
+    groups = [len(group) for group in TarReader([pack(*files[:20], odd, *files[20:])]).groups()]
+    assert groups == [1, 19, 1, 20], "the first one tells who the owner is"
+
+
 def test_unread_contents_are_passed_over() -> None:
     data = pack(("a", file(b"x" * 5000), None, b"x" * 5000), ("b", file(b"y"), None, b"y"))
     entries = [(entry.path, entry.facts.size) for entry in TarReader([data[i : i + 700] for i in range(0, len(data), 700)])]

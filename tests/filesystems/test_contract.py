@@ -5,8 +5,9 @@ The model is a dictionary: path → contents, or None for a directory. A new fil
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,18 @@ from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.readonly import ReadOnlyDevice
 from bpscript.filesystems.ext import ExtVolume, format_ext
 from bpscript.filesystems.fat import FatVolume, format_fat
-from bpscript.filesystems.filesystem import Facts, FileKind, Filesystem, make_dirs, remove_tree, walk
+from bpscript.filesystems.filesystem import (
+    DosFacts,
+    Facts,
+    FileKind,
+    Filesystem,
+    MakesManyFiles,
+    NewFile,
+    UnixFacts,
+    make_dirs,
+    remove_tree,
+    walk,
+)
 from tests.oracles import e2fsck, fsck_fat
 
 MIB = 1 << 20
@@ -397,3 +409,60 @@ def test_a_read_only_device_is_read_and_refuses_writing(kind: Kind) -> None:
         with pytest.raises(ReadOnlyError):
             locked.rename("file", "other")
         assert tree(locked) == {"file": b"contents"}
+
+
+MANY = [kind for kind in VOLUMES if kind.name.startswith("FAT") or kind.name == "EXT4"]
+SOME_NAMES = st.sampled_from(["a", "A", "B.TXT", "b.txt", "a long name.dat", "another long name.dat", "é", "con", "x" * 255, "x" * 256, "a.", "a/b", "..", "", "~1", "nul\0"])
+LENGTHS = st.sampled_from([0, 1, 511, 512, 4096, 4097, 20_000, 65_535, 65_536, 100_000])
+
+
+@pytest.mark.parametrize("kind", MANY, ids=lambda kind: kind.name)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(SOME_NAMES, LENGTHS), max_size=20), st.booleans())
+def test_files_made_in_one_go_are_as_if_made_one_by_one(kind: Kind, wanted: list[tuple[str, int]], in_root: bool) -> None:
+    contents = [bytes([number + 1]) * length for number, (_, length) in enumerate(wanted)]
+    facts = [Facts(FileKind.FILE, length, 1_000_000_000 * (10**9 + 2 * number), unix=UnixFacts(0o640, number, 7), dos=DosFacts(0x21, 10**18)) for number, (_, length) in enumerate(wanted)]
+    seen = []
+    for at_once in (True, False):
+        with fresh(kind) as (volume, _, _):
+            assert isinstance(volume, MakesManyFiles)
+            place = "" if in_root else "dir"
+            make_dirs(volume, place)
+            if at_once:
+                files = [NewFile(name, memoryview(data), each) for (name, _), data, each in zip(wanted, contents, facts, strict=True)]
+                made = 0
+                while (count := volume.make_files(place, files[made:])) > 0:
+                    made += count
+            else:
+                for (name, _), data, each in zip(wanted[:made], contents, facts, strict=False):
+                    volume.write_file(f"{place}/{name}" if place else name, (data,), len(data), each)
+            found = {}
+            for path, each in walk(volume, place):
+                if path == "lost+found":
+                    continue
+                with closing(volume.open(path)) if each.kind is FileKind.FILE else nullcontext() as reader:
+                    data = reader.read() if reader is not None else b""
+                unix = each.unix and each.unix._replace(inode=0)
+                found[path] = (each._replace(unix=unix), data)
+            seen.append(found)
+    assert seen[0] == seen[1]
+    assert len([path for path, (each, _) in seen[0].items() if each.kind is FileKind.FILE]) == made
+
+
+def fill(volume: Filesystem, names: Iterator[str], facts: Facts) -> None:
+    for name in names:
+        volume.write_file(f"dir/{name}", (bytes(3000),), 3000, facts)
+
+
+@pytest.mark.parametrize("kind", MANY, ids=lambda kind: kind.name)
+def test_many_files_in_one_go_until_the_volume_is_full(kind: Kind) -> None:
+    with fresh(kind) as (volume, _, _):
+        assert isinstance(volume, MakesManyFiles)
+        volume.make_dir("dir")
+        facts = Facts(FileKind.FILE, 3000, 0, unix=UnixFacts())
+        names = (f"a file with a long name {number}" for number in count())
+        while volume.make_files("dir", [NewFile(name, memoryview(bytes(3000)), facts) for name in islice(names, 300)]):
+            pass
+        with pytest.raises(NoSpaceError):
+            fill(volume, names, facts)
+        assert len(volume.entries("dir")) > 100

@@ -84,6 +84,10 @@ errcode_t ext2fs_new_inode(ext2_filsys fs, ext2_ino_t dir, int mode, void *map, 
 void ext2fs_inode_alloc_stats2(ext2_filsys fs, ext2_ino_t ino, int in_use, int is_directory);
 errcode_t ext2fs_read_inode_full(ext2_filsys fs, ext2_ino_t ino, void *inode, int size);
 errcode_t ext2fs_write_inode_full(ext2_filsys fs, ext2_ino_t ino, const void *inode, int size);
+errcode_t ext2fs_find_first_set_inode_bitmap2(void *map, ext2_ino_t start, ext2_ino_t end, ext2_ino_t *found);
+errcode_t ext2fs_inode_csum_set(ext2_filsys fs, ext2_ino_t ino, void *inode);
+blk64_t ext2fs_inode_table_loc(ext2_filsys fs, uint32_t group);
+errcode_t ext2fs_flush_icache(ext2_filsys fs);
 
 void ext2fs_block_alloc_stats_range(ext2_filsys fs, blk64_t block, uint32_t count, int in_use);
 errcode_t ext2fs_find_first_zero_block_bitmap2(void *map, blk64_t start, blk64_t end, blk64_t *found);

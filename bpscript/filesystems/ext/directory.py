@@ -77,13 +77,25 @@ class Directory:
         """Blocks it has now; directories have no holes."""
         return self.runs[-1].logical + self.runs[-1].blocks if self.runs else 0
 
+    @property
+    def fits_one_block(self) -> bool:
+        """Whether it needs no index."""
+        return _DOTS + sum((_HEAD + 3 + len(name)) & ~3 for name in self.names) <= self.shape.room
+
     def whole_map(self) -> Map:
         """All blocks that go when the directory goes."""
         return Map(self.runs, self.tree)
 
-    def room_needed(self, name: bytes) -> int:
-        """Blocks of the linear form with one more name."""
-        return self._blocks + (self._at + entry_size(name) > self.shape.room)
+    def room_needed(self, names: Iterable[bytes]) -> int:
+        """Blocks of the linear form with more names."""
+        blocks, at, room = self._blocks, self._at, self.shape.room
+        for name in names:
+            size = (_HEAD + 3 + len(name)) & ~3
+            at += size
+            if at > room:
+                blocks += 1
+                at = size
+        return blocks
 
     def add(self, name: bytes, number: int, kind: int) -> None:
         """Add a name, or let it stand for something else."""
@@ -129,21 +141,23 @@ class Directory:
         kind = 2 if self.shape.has_types else 0
         entries = [(self.number, kind, b"."), (self.parent, kind, b"..")]
         entries += [(number, kind, name) for name, (number, kind) in self.names.items()]
-        return [join_block(entries[a:b], self.shape) for a, b in next_fit([entry_size(name) for _, _, name in entries], self.shape.room)]
+        sizes = [(_HEAD + 3 + len(name)) & ~3 for _, _, name in entries]
+        return [join_block(entries[a:b], self.shape) for a, b in next_fit(sizes, self.shape.room)]
 
-    def indexed(self, hash_of: Callable[[bytes], tuple[int, int]]) -> list[bytes] | None:
+    def indexed(self, hashes_of: Callable[[Iterable[bytes]], Iterable[tuple[int, int]]]) -> list[bytes] | None:
         """The blocks with an index; None when two levels are not enough."""
         shape = self.shape
-        hashed = sorted((*hash_of(name), name, entry) for name, entry in self.names.items())
-        sizes = [entry_size(name) for _, _, name, _ in hashed]
+        hashed = sorted(zip(hashes_of(self.names), self.names.items(), strict=True))
+        sizes = [(_HEAD + 3 + len(name)) & ~3 for _, (name, _) in hashed]
         leaves, hashes = [], []
         # Three quarters full, so that the kernel can add names for a while before it has to split blocks.
         for first, last in next_fit(sizes, shape.room * 3 // 4):
             group = hashed[first:last]
-            leaves.append(join_block([(number, kind, name) for _, _, name, (number, kind) in group], shape))
+            leaves.append(join_block([(number, kind, name) for _, (name, (number, kind)) in group], shape))
             # Bit 0 of a hash in the index says that the hash goes on from the block before.
-            continues = first > 0 and hashed[first - 1][0] == group[0][0]
-            hashes.append(group[0][0] + continues)
+            major = group[0][0][0]
+            continues = first > 0 and hashed[first - 1][0][0] == major
+            hashes.append(major + continues)
         tail = _DX_TAIL if shape.has_checksums else 0
         root_limit = (shape.block_size - _DOTS - _ROOT_INFO.size - tail) // _DX_ENTRY.size
         node_limit = (shape.block_size - _HEAD - tail) // _DX_ENTRY.size
@@ -200,16 +214,14 @@ def encode_length(length: int) -> int:
 
 def join_block(entries: list[tuple[int, int, bytes]], shape: Shape) -> bytes:
     """One block of entries; the last one reaches to the end."""
-    parts = []
-    left = shape.room
-    last = len(entries) - 1
-    for index, (number, kind, name) in enumerate(entries):
-        size = left if index == last else (_HEAD + 3 + len(name)) & ~3
+    parts: list[bytes] = []
+    left, pack = shape.room, ENTRY.pack
+    for number, kind, name in entries[:-1]:
+        size = (_HEAD + 3 + len(name)) & ~3
         left -= size
-        parts.append(ENTRY.pack(number, encode_length(size), len(name), kind))
-        parts.append(name.ljust(size - _HEAD, b"\0") if index < last else name)
-    if not entries:
-        parts.append(ENTRY.pack(0, encode_length(left), 0, 0))
+        parts += (pack(number, size, len(name), kind), name.ljust(size - _HEAD, b"\0"))
+    number, kind, name = entries[-1] if entries else (0, 0, b"")
+    parts += (pack(number, encode_length(left), len(name), kind), name)
     data = b"".join(parts).ljust(shape.room, b"\0")
     return data + struct.pack("<IHBBI", 0, _CHECKSUM_TAIL, 0, _TAIL_TYPE, 0) if shape.has_checksums else data
 

@@ -201,26 +201,33 @@ def file_map(record: bytes) -> tuple[int, int, bytes]:
     return flags, size_low | size_high << 32, block
 
 
-def new_file_record(
-    inode_size: int, extra_size: int, *, mode: int, owner: tuple[int, int], size: int, sectors: int, flags: int, block: bytes,
-    times_ns: tuple[int, int, int, int],
-) -> bytes:
-    """The record of a file with one name, without an `Inode`. `times_ns` are atime, ctime, mtime and crtime."""
-    wide = inode_size > _EXTRA_START and extra_size >= _TIMES_EXTRA
-    atime, atime_extra = _on_disk(times_ns[0], wide)
-    ctime, ctime_extra = _on_disk(times_ns[1], wide)
-    mtime, mtime_extra = _on_disk(times_ns[2], wide)
-    uid, gid = owner
-    base = _BASE.pack(
-        mode, uid & 0xFFFF, size & 0xFFFF_FFFF, atime, ctime, mtime, 0, gid & 0xFFFF, 1, sectors & 0xFFFF_FFFF, flags, 0, block, 0, 0,
-        size >> 32, 0, sectors >> 32, 0, uid >> 16, gid >> 16, 0, 0,
-    )  # fmt: skip
-    if inode_size <= _EXTRA_START:
-        return base
-    if not wide:
-        return (base + _EXTRA.pack(extra_size, *_NO_EXTRA[1:])).ljust(inode_size, b"\0")
-    crtime, crtime_extra = _on_disk(times_ns[3], wide)
-    return (base + _EXTRA.pack(extra_size, 0, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra)).ljust(inode_size, b"\0")
+class NewRecords:
+    """Records of new files with one name, without an `Inode`."""
+
+    def __init__(self, inode_size: int, want_extra_size: int) -> None:
+        """`want_extra_size`: i_extra_isize that the volume wants."""
+        self._size = inode_size
+        self._extra_size = new_extra_size(inode_size, want_extra_size)
+        self._wide = self._extra_size >= _TIMES_EXTRA
+
+    def make(  # noqa: PLR0917 - the fields
+        self, mode: int, uid: int, gid: int, size: int, sectors: int, flags: int, block: bytes, times_ns: tuple[int, int, int, int]
+    ) -> bytes:
+        """One record; `times_ns` are atime, ctime, mtime and crtime."""
+        wide = self._wide
+        mtime, mtime_extra = _on_disk(times_ns[2], wide)
+        atime, atime_extra = (mtime, mtime_extra) if times_ns[0] == times_ns[2] else _on_disk(times_ns[0], wide)
+        ctime, ctime_extra = _on_disk(times_ns[1], wide)
+        base = _BASE.pack(
+            mode, uid & 0xFFFF, size & 0xFFFF_FFFF, atime, ctime, mtime, 0, gid & 0xFFFF, 1, sectors & 0xFFFF_FFFF, flags, 0, block, 0, 0,
+            size >> 32, 0, sectors >> 32, 0, uid >> 16, gid >> 16, 0, 0,
+        )  # fmt: skip
+        if self._size <= _EXTRA_START:
+            return base
+        if not wide:
+            return (base + _EXTRA.pack(self._extra_size, *_NO_EXTRA[1:])).ljust(self._size, b"\0")
+        crtime, crtime_extra = (ctime, ctime_extra) if times_ns[3] == times_ns[1] else _on_disk(times_ns[3], wide)
+        return (base + _EXTRA.pack(self._extra_size, 0, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra)).ljust(self._size, b"\0")
 
 
 def new_extra_size(inode_size: int, wanted: int) -> int:

@@ -1,64 +1,102 @@
-"""The usual new file: contents given in one piece, one run of blocks, no extended attributes.
+"""The usual new files of a directory: contents given in one piece, one run of blocks each, no extended attributes.
 
-What `FileWriter`, `fresh_inode` and `Store.store_map` do for any file is done here in one go, because a system has tens of thousands
-of such files. Whatever is unusual is refused before anything is changed, and takes the long way.
+What `FileWriter`, `fresh_inode` and `Store.store_map` do for any file is done here for many in one go, because a system has tens of
+thousands of such files: their blocks are one run, their inodes too.
+
+    blocks    |..|aaa|b|cc|dddd|.....      inode table  |....abcd......      directory  a b c d
+
+Whatever is unusual is refused before anything is changed, and takes the long way.
 """
 
-from ..filesystem import Facts, FileKind
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ...base.errors import NoSpaceError
+from ..filesystem import FileKind, NewFile
 from .blockmap import Run, build_extents
-from .directory import Directory
-from .inodes import ENTRY_TYPES, EXTENTS_FLAG, TYPE_BITS, new_extra_size, new_file_record
+from .directory import MAX_NAME, Directory
+from .inodes import ENTRY_TYPES, EXTENTS_FLAG, TYPE_BITS, NewRecords
 from .store import Store
+from .tree import Tree, name_bytes
 
 _PIECE = 64 << 10               # bytes; in larger files pieces of zeros become holes
-_ZEROS = bytes(_PIECE)
 _FILE_BITS = TYPE_BITS[FileKind.FILE]
 _FILE_TYPE = ENTRY_TYPES[FileKind.FILE]
 _IDS = 1 << 32
+_DOTS = frozenset({b".", b".."})
 
 
 class NewFiles:
     """Makes usual files on a volume."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tree: Tree) -> None:
         self._store = store
+        self._tree = tree
         self._block_size = store.block_size
-        self._inode_size = store.superblock.inode_size
-        self._extra_size = new_extra_size(self._inode_size, store.superblock.want_extra_isize)
-        self.possible = store.has_extents
+        self._records = NewRecords(store.superblock.inode_size, store.superblock.want_extra_isize)
 
-    def make(self, directory: Directory, name: bytes, data: memoryview, facts: Facts) -> bool:
-        """Make a file in a directory that has room for its name; False, and nothing changed, when it is not a usual one.
+    def make(self, directory: Directory, files: Sequence[NewFile]) -> int:
+        """Make the first files of a list, as many as are usual and new and lie beside each other; how many. At 0 nothing was changed.
 
-        `data` are its bytes, with items of one byte. Raises what the library finds wrong.
+        Raises what the library finds wrong.
         """
-        unix, size = facts.unix, len(data)
-        if unix is None or unix.xattrs or not 0 < size < _PIECE or not (0 <= unix.uid < _IDS and 0 <= unix.gid < _IDS):
-            return False
-        store = self._store
-        blocks = -(-size // self._block_size)
-        start = store.allocator.take_run(blocks)
-        if start is None:
-            return False
+        names = self._usual(directory, files) if self._store.has_extents else []
+        if not names:
+            return 0
+        store, size = self._store, self._block_size
+        with suppress(NoSpaceError):
+            number = store.new_inode(directory.number, _FILE_BITS)
+            count = store.free_inodes_from(number, len(names))
+            self._tree.make_room(directory, *names[:count])
+            blocks = [-(-len(file.data) // size) for file in files[:count]]
+            start = store.allocator.take_run(sum(blocks))
+            if start is None and count > 1:
+                count, blocks = 1, blocks[:1]
+                start = store.allocator.take_run(blocks[0])
+            if start is not None:
+                self._store_files(number, start, blocks, files[:count])
+                for each, name in enumerate(names[:count], start=number):
+                    store.mark_inode(each, True, False)
+                    directory.add(name, each, _FILE_TYPE)
+                self._tree.touch(directory, count)
+                return count
+        return 0
+
+    def _usual(self, directory: Directory, files: Sequence[NewFile]) -> list[bytes]:
+        """The names of those that are usual, up to the first that is not."""
+        found: dict[bytes, None] = {}
+        taken = directory.names
+        for text, data, facts in files:
+            unix = facts.unix
+            if unix is None or unix.xattrs or not 0 < len(data) < _PIECE or not (0 <= unix.uid < _IDS and 0 <= unix.gid < _IDS):
+                break
+            name = name_bytes(text)
+            if not 0 < len(name) <= MAX_NAME or b"\0" in name or b"/" in name or name in _DOTS or name in taken or name in found:
+                break
+            found[name] = None
+        return list(found)
+
+    def _store_files(self, number: int, start: int, blocks: Sequence[int], files: Sequence[NewFile]) -> None:
+        """Data and inodes: inodes from `number` on, blocks from `start` on. What cannot be written gives the blocks back."""
+        store, size = self._store, self._block_size
+        now, sectors_per_block = store.clock.now_ns(), size // 512
+        records = []
+        block = start
         try:
-            store.data.put_file(start * self._block_size, data, blocks * self._block_size)
-            mode = _FILE_BITS | unix.mode & 0o7777
-            number = store.new_inode(directory.number, mode)
-            block, _ = build_extents([Run(0, start, blocks)], self._block_size, _no_tree)
-            now = store.clock.now_ns()
-            record = new_file_record(
-                self._inode_size, self._extra_size, mode=mode, owner=(unix.uid, unix.gid), size=size,
-                sectors=blocks * (self._block_size // 512), flags=EXTENTS_FLAG, block=block,
-                times_ns=(unix.atime_ns or facts.mtime_ns, unix.ctime_ns or now, facts.mtime_ns, now),
-            )
-            store.write_record(number, record)
+            for count, (_, data, facts) in zip(blocks, files, strict=True):
+                store.data.put_file(block * size, data, count * size)
+                content, _ = build_extents([Run(0, block, count)], size, _no_tree)
+                unix = facts.unix
+                assert unix is not None
+                times_ns = (unix.atime_ns or facts.mtime_ns, unix.ctime_ns or now, facts.mtime_ns, now)
+                mode = _FILE_BITS | unix.mode & 0o7777
+                records.append(self._records.make(mode, unix.uid, unix.gid, len(data), count * sectors_per_block, EXTENTS_FLAG, content, times_ns))
+                block += count
+            store.write_new_records(number, records)
         except BaseException:
             store.data.flush()      # what waits for these blocks must not come after what they are used for next
-            store.allocator.give_back([(start, blocks)])
+            store.allocator.give_back([(start, sum(blocks))])
             raise
-        store.mark_inode(number, True, False)
-        directory.add(name, number, _FILE_TYPE)
-        return True
 
 
 def _no_tree() -> int:

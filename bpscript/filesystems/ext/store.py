@@ -5,6 +5,7 @@ superblock loses its "clean" mark; `flush` writes all metadata and the clean sup
 volume that says it wants e2fsck.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from ...base.clock import Clock
@@ -218,6 +219,37 @@ class Store:
         self.check(self._library.ext2fs_new_inode(self._handle, parent, mode, self._ffi.NULL, self._number), "new file")
         return int(self._number[0])
 
+    def free_inodes_from(self, number: int, count: int) -> int:
+        """How many inodes from a free one on are free too, one after the other in its group; `count` at most."""
+        per_group = self.superblock.inodes_per_group
+        last = min(number + count - 1, -(-number // per_group) * per_group)
+        if number < last and self._library.ext2fs_find_first_set_inode_bitmap2(self._handle.inode_map, number, last, self._number) == 0:
+            return int(self._number[0]) - number
+        return last - number + 1
+
+    def write_new_records(self, number: int, records: list[bytes]) -> None:
+        """Store the records of new inodes of one group, from `number` on, block by block; the library adds their checksums."""
+        size, per_group = self.superblock.inode_size, self.superblock.inodes_per_group
+        data = self._ffi.new("unsigned char[]", b"".join(records))
+        if self.shape.has_checksums:
+            add_checksum, handle, place = self._library.ext2fs_inode_csum_set, self._handle, data
+            for each in range(number, number + len(records)):
+                code = add_checksum(handle, each, place)
+                if code:
+                    self.check(code, f"inode {each}")
+                place += size
+        group, index = divmod(number - 1, per_group)
+        table = self._library.ext2fs_inode_table_loc(self._handle, group)
+        view = self._ffi.buffer(data, size * len(records))
+        position, offset = 0, index * size
+        while position < len(view):
+            block, start = divmod(offset + position, self.block_size)
+            step = min(self.block_size - start, len(view) - position)
+            old = b"" if step == self.block_size else self.channel.read_block(table + block)
+            self.channel.write_block(table + block, old[:start] + view[position : position + step] + old[start + step :])
+            position += step
+        self._library.ext2fs_flush_icache(self._handle)     # what it knows of these blocks is void
+
     def mark_inode(self, number: int, in_use: bool, is_directory: bool) -> None:
         """Count an inode as used or free."""
         self._library.ext2fs_inode_alloc_stats2(self._handle, number, 1 if in_use else -1, int(is_directory))
@@ -339,19 +371,21 @@ class Store:
             data = bytes(self._ffi.buffer(buffer, len(data)))
         self.channel.write_block(block, data)
 
-    def hash_of(self, name: bytes) -> tuple[int, int]:
-        """Major and minor hash of a name for a directory index."""
+    def hashes_of(self, names: Iterable[bytes]) -> list[tuple[int, int]]:
+        """Major and minor hash of names for a directory index."""
         version = self.superblock.hash_version
         if self.superblock.flags & _UNSIGNED_HASH:
             version += _UNSIGNED_VERSIONS
+        digest, nothing, seed = self._library.ext2fs_dirhash2, self._ffi.NULL, self._handle.super + _HASH_SEED
         found = self._hash
-        self.check(
-            self._library.ext2fs_dirhash2(
-                version, name, len(name), self._ffi.NULL, 0, self._handle.super + _HASH_SEED, found, found + 1
-            ),
-            "directory index",
-        )
-        return int(found[0]), int(found[1])
+        minor = found + 1
+        hashes: list[tuple[int, int]] = []
+        for name in names:
+            code = digest(version, name, len(name), nothing, 0, seed, found, minor)
+            if code:
+                self.check(code, "directory index")
+            hashes.append((found[0], found[1]))
+        return hashes
 
     def free_bytes(self) -> int:
         """Room for data."""

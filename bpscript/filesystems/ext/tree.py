@@ -122,19 +122,20 @@ class Tree:
                 directory.add(name, number, kind)
         directory.changed = False
 
-    def make_room(self, directory: Directory, name: bytes) -> None:
-        """Blocks for one more name. Raises NoSpaceError."""
+    def make_room(self, directory: Directory, *names: bytes) -> None:
+        """Blocks for more names. Raises NoSpaceError."""
         store = self._store
         if directory.inode.flags & (CASEFOLD_FLAG | ENCRYPT_FLAG):
             raise StorageError("a directory that folds case or is encrypted can only be read")
         if directory.inode.flags & INLINE_DATA_FLAG:
             self._expand(directory)
         have = directory.block_count
-        if directory.room_needed(name) <= have:
+        missing = directory.room_needed(names) - have
+        if missing <= 0:
             return
         # More than needed, so that the blocks of a large directory lie together; what is left over is given back.
         pieces = None
-        for count in (max(1, have // 2), 1):
+        for count in (max(missing, have // 2), missing):
             with suppress(NoSpaceError):
                 pieces = store.allocator.take(count)
                 break
@@ -165,9 +166,9 @@ class Tree:
         directory.runs, directory.tree = store.map_of(directory.number, directory.inode)
         directory.changed = True
 
-    def touch(self, directory: Directory) -> None:
-        """An entry came or went: the times of the directory."""
-        self._names += 1
+    def touch(self, directory: Directory, entries: int = 1) -> None:
+        """Entries came or went: the times of the directory."""
+        self._names += entries
         directory.inode.mtime_ns = directory.inode.ctime_ns = self._clock.now_ns()
         directory.inode_changed = True
 
@@ -186,16 +187,11 @@ class Tree:
             self._expand(directory)
         store.allocator.reserved -= directory.reserved
         directory.reserved = 0
-        blocks = directory.linear()
-        directory.inode.flags &= ~INDEX_FLAG
-        if store.shape.has_index and len(blocks) > 1:
-            indexed = directory.indexed(store.hash_of)
-            with suppress(NoSpaceError):
-                if indexed is not None:
-                    self._fit(directory, len(indexed))
-                    blocks = indexed
-                    directory.inode.flags |= INDEX_FLAG
-        self._fit(directory, len(blocks))
+        blocks = self._indexed(directory) if store.shape.has_index and not directory.fits_one_block else None
+        if blocks is None:
+            directory.inode.flags &= ~INDEX_FLAG
+            blocks = directory.linear()
+            self._fit(directory, len(blocks))
         directory.inode.size = len(blocks) * store.block_size
         if directory.remap:
             store.allocator.give_back([(block, 1) for block in directory.tree])
@@ -207,6 +203,16 @@ class Tree:
         numbers = (run.start + index for run in directory.runs for index in range(run.blocks))
         for number, data in zip(numbers, blocks, strict=True):
             store.write_directory_block(directory.number, number, data)
+
+    def _indexed(self, directory: Directory) -> list[bytes] | None:
+        """The blocks with an index, and room for them; None where there is none, or the index would be too large."""
+        blocks = directory.indexed(self._store.hashes_of)
+        with suppress(NoSpaceError):
+            if blocks is not None:
+                self._fit(directory, len(blocks))
+                directory.inode.flags |= INDEX_FLAG
+                return blocks
+        return None
 
     def _fit(self, directory: Directory, count: int) -> None:
         """Give a directory exactly so many blocks."""

@@ -4,14 +4,14 @@ Directories in use are kept in memory (tree.py) and written when the volume is f
 former into the cache of the store. An entry is made last and removed last, so a refused change leaves no trace.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
 from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
-from ..filesystem import Extent, Facts, Family, FileKind, Problem, UnixFacts, Usage
+from ..filesystem import Extent, Facts, Family, FileKind, NewFile, Problem, UnixFacts, Usage
 from .blockmap import Run
 from .contents import FileReader, FileWriter
 from .directory import Directory
@@ -22,7 +22,7 @@ from .new_files import NewFiles
 from .programs import check_ext, repair_ext
 from .store import Store
 from .superblock import Superblock
-from .tree import Tree, name_bytes
+from .tree import Tree, name_bytes, name_text
 from .usage import used_ranges
 
 _MAX_LINKS = 65_000                     # EXT2_LINK_MAX of ext4; feature dir_nlink lets directories go on with a count of 1
@@ -39,7 +39,7 @@ class ExtVolume:
         self._superblock = superblock
         self._clock = clock
         self._tree = Tree(self._store, clock)
-        self._new_files = NewFiles(self._store)
+        self._new_files = NewFiles(self._store, self._tree)
         self._listing = Listing(self._store, self._tree)
         self._closed = False
 
@@ -186,12 +186,11 @@ class ExtVolume:
                 store.expand_inline_data(old[0])
                 old_inode = store.read_inode(old[0])
         else:
-            self._tree.make_room(directory, name)
-            if self._new_files.possible and facts is not None and isinstance(chunks, tuple) and len(chunks) == 1:
+            if facts is not None and isinstance(chunks, tuple) and len(chunks) == 1:
                 whole = memoryview(chunks[0])
-                if whole.itemsize == whole.ndim == 1 and len(whole) == size and self._new_files.make(directory, name, whole, facts):
-                    self._tree.touch(directory)
+                if whole.itemsize == whole.ndim == 1 and len(whole) == size and self._new_files.make(directory, [NewFile(name_text(name), whole, facts)]):
                     return
+            self._tree.make_room(directory, name)
         if size is not None and old_inode is not None and old is not None:
             self._free_old_if_short(old[0], old_inode, size)
         writer = FileWriter(store.data, store.allocator, store.block_size)
@@ -216,6 +215,12 @@ class ExtVolume:
             writer.abort()
             raise
         self._tree.touch(directory)
+
+    def make_files(self, directory: str, files: Sequence[NewFile]) -> int:
+        """Make the first files of the list, as many as are usual; see the protocol."""
+        self._tree.trim()
+        self._store.begin()
+        return self._new_files.make(self._tree.directory(directory), files)
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; if it exists, only the facts are applied."""

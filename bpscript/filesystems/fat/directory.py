@@ -95,6 +95,11 @@ class Directory:
         return len(self._index) + self.hidden
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether entries were removed that new ones may take the place of."""
+        return self._no_gap > 1
+
+    @property
     def size(self) -> int:
         """Bytes its slots take on the volume."""
         return len(self._slots)

@@ -16,7 +16,7 @@ Allocation is next-fit: from where the last one ended, one run for the whole req
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...base.errors import FormatError, NoSpaceError
 from ...blocks.device import BlockDevice
@@ -167,6 +167,30 @@ class FatTable:
         if self._cursor >= self._limit:
             self._cursor = 2
         return pieces
+
+    def take_side_by_side(self, counts: Sequence[int]) -> Cluster | None:
+        """Take free clusters for several chains, one behind the other in one run; the first one.
+
+        None, with nothing taken, when there is no such run where the last one ended, or not on one page of the table.
+        """
+        total = sum(counts)
+        page = self._load(self._cursor >> self._shift)
+        if not 0 < total < self._per_page or total > self.free_clusters:
+            return Cluster(self._cursor) if not total else None
+        found = page.used.find(_ZEROS[:total], self._cursor - page.first)
+        if found < 0:
+            return None
+        start = page.first + found
+        self._chain(start, total, self._end)
+        entries, end, low = page.entries, self._end, found - 1
+        high_bits = page.has_high_bits
+        for count in counts:
+            low += count
+            if count:
+                entries[low] = entries[low] & ~self._mask | end if high_bits else end
+        self._free = self.free_clusters - total
+        self._cursor = start + total if start + total < self._limit else 2
+        return Cluster(start)
 
     def free_chain(self, first: int, what: str = "chain") -> None:
         """Give back a whole chain; checked to its end before anything changes."""

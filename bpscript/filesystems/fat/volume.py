@@ -13,18 +13,19 @@ DOS, Windows and Linux then check it.
 """
 
 from codecs import lookup
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakSet
 
 from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ...blocks.device import BlockDevice, Buffer
-from ..filesystem import DosFacts, Extent, Facts, Family, FileKind, Problem, Usage, split_path
+from ..filesystem import DosFacts, Extent, Facts, Family, FileKind, NewFile, Problem, Usage, split_path
 from ..write_behind import WriteBehind
 from . import names, times
 from .directory import Directory, Fields, dot_entries
 from .geometry import Geometry
 from .layout import ARCHIVE, DIRECTORY, MAX_FILE_SIZE, SETTABLE_ATTRIBUTES
+from .new_files import NewFiles
 from .state import VolumeState
 from .storing import Run, Storing, too_large
 from .streams import FatReader
@@ -49,6 +50,7 @@ class FatVolume:
         self._tree = Tree(device, geometry, self._table, code_page)
         self._writer = WriteBehind(device)
         self._storing = Storing(geometry, self._table, self._writer)
+        self._new_files = NewFiles(geometry, self._table, self._tree, self._writer, lambda facts, cluster, size: self._stamp(facts, None, cluster, size))
         self._readers: WeakSet[FatReader] = WeakSet()
         self._waiting = 0           # calls of write_file that wait for data
         self._changed = False       # since the last flush; the volume is marked then
@@ -292,6 +294,12 @@ class FatVolume:
             raise
         finally:
             self._waiting -= 1
+
+    def make_files(self, directory: str, files: Sequence[NewFile]) -> int:
+        """Make the first files of the list, as many as lie beside each other; see the protocol."""
+        self._trim()
+        self._begin()
+        return self._new_files.make(directory, files)
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; an existing one gets the facts only."""

@@ -1,6 +1,7 @@
 """Blocks of directories, without a volume."""
 
 import hashlib
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
@@ -23,6 +24,10 @@ def made(names: list[bytes], shape: Shape) -> Directory:
     for index, name in enumerate(names):
         directory.add(name, 100 + index, index % 8)
     return directory
+
+
+def hashes_of(names: Iterable[bytes]) -> list[tuple[int, int]]:
+    return [hash_of(name) for name in names]
 
 
 def hash_of(name: bytes) -> tuple[int, int]:
@@ -51,7 +56,7 @@ def test_linear_blocks_read_back_in_order_and_in_the_promised_number(names: list
 @given(NAMES, SHAPES)
 def test_indexed_blocks_read_back_and_lie_in_the_order_of_their_hashes(names: list[bytes], shape: Shape) -> None:
     directory = made(names or [b"one"], shape)
-    blocks = directory.indexed(hash_of)
+    blocks = directory.indexed(hashes_of)
     assert blocks is not None
     assert read(blocks, shape).names == directory.names
     leaves = [[hash_of(name)[0] for _, _, name in parse_block(block, shape, "")] for block in blocks[1:]]
@@ -72,12 +77,12 @@ def test_a_second_level_when_one_is_full_and_no_index_when_two_are() -> None:
     shape = Shape(1024, has_types=True, has_checksums=True, has_index=True, hash_version=1, inode_count=1 << 30)
     names = [b"%0200d" % number for number in range(1500)]
     directory = made(names, shape)
-    blocks = directory.indexed(lambda name: (int(name) * 2, 0))
+    blocks = directory.indexed(lambda names: [(int(name) * 2, 0) for name in names])
     assert blocks is not None
     assert blocks[0][30] == 1, "indirect levels"
     assert read(blocks, shape).names == directory.names
     huge = made([b"%0250d" % number for number in range(48_000)], shape)
-    assert huge.indexed(lambda name: (int(name) * 2, 0)) is None
+    assert huge.indexed(lambda names: [(int(name) * 2, 0) for name in names]) is None
 
 
 @pytest.mark.parametrize("name", [b"a", b"abcd", b"abcde", b"x" * 255])
