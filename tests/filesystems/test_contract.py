@@ -449,7 +449,7 @@ def test_files_made_in_one_go_are_as_if_made_one_by_one(kind: Kind, wanted: list
     assert len([path for path, (each, _) in seen[0].items() if each.kind is FileKind.FILE]) == made
 
 
-def fill(volume: Filesystem, names: Iterator[str], facts: Facts) -> None:
+def fill_directory(volume: Filesystem, names: Iterator[str], facts: Facts) -> None:
     for name in names:
         volume.write_file(f"dir/{name}", (bytes(3000),), 3000, facts)
 
@@ -464,5 +464,5 @@ def test_many_files_in_one_go_until_the_volume_is_full(kind: Kind) -> None:
         while volume.make_files("dir", [NewFile(name, memoryview(bytes(3000)), facts) for name in islice(names, 300)]):
             pass
         with pytest.raises(NoSpaceError):
-            fill(volume, names, facts)
+            fill_directory(volume, names, facts)
         assert len(volume.entries("dir")) > 100
