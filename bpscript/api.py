@@ -6,9 +6,9 @@ It returns objects, raises the errors of `bpscript.base.errors` and prints nothi
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from .base.clock import Clock
 from .base.entropy import Entropy
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
-@dataclass(frozen=True, slots=True)
-class NewDisk:
+class NewDisk(NamedTuple):
     """An image to be made: a sparse file of `size` bytes. An existing one must have that size."""
 
     path: Path
@@ -48,8 +47,7 @@ class NewDisk:
 DiskLike = PathLike | NewDisk | BlockDevice
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """How to run a script; the fields are the options of `bpscript run` (see the manual).
 
     `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `log` is called with every piece
@@ -59,7 +57,7 @@ class RunOptions:
     script: PathLike
     disks: Sequence[DiskLike] = ()
     root: PathLike | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = MappingProxyType({})
     bootp: PathLike | bytes | None = None
     mac: str | None = None
     keys: str | None = None
@@ -72,14 +70,13 @@ class RunOptions:
     events: Sink = ignore
 
 
-@dataclass
-class Result:
+class Result(NamedTuple):
     """What a script did: its log, the variables at the end, the `[boot]` text if it booted, the error if one stopped it."""
 
-    log: str = ""
-    variables: dict[str, str] = field(default_factory=dict)
-    booted: str | None = None
-    error: ScriptError | None = None
+    log: str
+    variables: dict[str, str]
+    booted: str | None
+    error: ScriptError | None
 
 
 def run(

@@ -16,12 +16,12 @@ from ..base.errors import StorageError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice
 from ..filesystems.filesystem import Extent, Facts, Family, FileKind, Filesystem, HasExtents, ReadsAnywhere
-from .capture import read_used
 from .container import ChunkKind, ChunkRecord
 from .difference import Now, Verdict
 from .filters import Filters
 from .full import AnyChunk, FullImage
 from .image_device import ArchiveDevice
+from .reading import read_used
 from .records import Json
 from .tar_usual import TarEntry
 from .trees import listing

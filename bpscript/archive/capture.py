@@ -6,25 +6,22 @@ What a chunk holds is the partition from one multiple of the chunk size to the n
     chunks      |  DATA  |     UNUSED      |  DATA  |  DATA  |
 """
 
-import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore, progress
 from ..base.units import round_up
 from ..blocks.device import BlockDevice, Buffer, data_ranges_of
-from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import detect, family_of, open_volume, size_of
 from ..filesystems.filesystem import Family, FileKind, Filesystem
-from ..filesystems.ntfs import NtfsVolume
-from ..filesystems.swap import SwapSpace
 from .container import ArchiveWriter, FrameSink, Header, Summary
 from .full import BOOT_SIZE, RAW, Facts
 from .provenance import WRITER, Provenance
 from .ranges import Ranges
-from .records import BOOT, KIB, MIB, USED, ArchiveKind
+from .reading import CellReader
+from .records import BOOT, MIB, USED, ArchiveKind
 from .table import Signature
 from .writer import LONG_CHUNK_SIZE
 
@@ -34,8 +31,7 @@ Later = Callable[[int, int], Callable[[], Buffer]]
 Leave = Callable[[str, FileKind], bool]     # path below the root and kind → True when it is left out
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What will be captured: facts, used bytes, and the device to read them from."""
 
     device: BlockDevice
@@ -63,6 +59,8 @@ def survey(
 def _survey_filtered(
     device: BlockDevice, kind: str, remove: Callable[[Filesystem], object], *, clock: Clock, code_page: str
 ) -> Survey:
+    from ..blocks.overlay import OverlayDevice  # noqa: PLC0415 - as below
+
     overlay = OverlayDevice(device)
     volume = open_volume(overlay, clock=clock, code_page=code_page)
     try:
@@ -82,6 +80,8 @@ def _survey(device: BlockDevice, source: BlockDevice, kind: str, *, clock: Clock
         if volume_size > size:
             raise StorageError(f"the {kind} file system has {volume_size} bytes, its partition only {size}")
     if kind in {"FAT12", "FAT16", "FAT32", "EXT2", "EXT3", "EXT4"}:
+        from ..blocks.overlay import OverlayDevice  # noqa: PLC0415 - each partition needs one of these
+
         # The overlay keeps even a dirty mark away from the source.
         volume = open_volume(OverlayDevice(device), clock=clock, code_page=code_page, writable=False)
         label, ident = volume.label, volume.ident
@@ -95,11 +95,15 @@ def _survey(device: BlockDevice, source: BlockDevice, kind: str, *, clock: Clock
             # linux fs/ext4/ext4.h: s_log_block_size at 24 of the superblock
             block_size = 1024 << min(6, int.from_bytes(device.read(1024 + 24, 4), "little"))
     elif kind == "NTFS":
+        from ..filesystems.ntfs import NtfsVolume  # noqa: PLC0415 - as above
+
         ntfs = NtfsVolume.read(device)
         label, ident, block_size = ntfs.label(device), ntfs.serial, ntfs.cluster_size
         hidden, heads, track = ntfs.hidden_sectors, ntfs.heads, ntfs.sectors_per_track
         used = Ranges(ntfs.used_ranges(device))
     elif kind == "SWAP":
+        from ..filesystems.swap import SwapSpace  # noqa: PLC0415 - as above
+
         space = SwapSpace.parse(device)
         if space is None:
             raise FormatError("there is no swap space here")
@@ -130,7 +134,7 @@ def capture(
     everything = len(found.used) == 1 and found.used.total == size
     if not everything:
         sections[USED] = found.used.pack()
-    facts = found.facts if origin is None else replace(found.facts, **asdict(origin))
+    facts = found.facts if origin is None else found.facts._replace(**origin._asdict())
     header = Header(ArchiveKind.FULL, chunk_size, size, facts.to_meta(), sections)
     content = found.used.common(data_of(device))      # holes of an image file are not read
     reader = CellReader(device, found.used, chunk_size)
@@ -193,56 +197,3 @@ def _zeros(used: Ranges, start: int, end: int, chunk_size: int) -> Iterable[tupl
             position = min(end, round_up(max(used.end_of(found), found + 1), chunk_size))
         if position > first:
             yield position - first, True
-
-
-class CellReader:
-    """Reads chunks in worker threads, each into its own buffer."""
-
-    def __init__(self, device: BlockDevice, used: Ranges, chunk_size: int) -> None:
-        self._device = device
-        self._used = used
-        self._chunk_size = chunk_size
-        self._local = threading.local()
-
-    def later(self, start: int, length: int) -> Callable[[], bytearray | memoryview]:
-        """How to get the chunk at a byte of the device."""
-        return lambda: self._read(start, length)
-
-    def _read(self, start: int, length: int) -> bytearray | memoryview:
-        buffer: bytearray | None = getattr(self._local, "buffer", None)
-        if buffer is None:
-            buffer = self._local.buffer = bytearray(self._chunk_size)
-        view = memoryview(buffer)[:length]
-        read_used(self._device, view, start, self._used.within(start, start + length))
-        return buffer if length == self._chunk_size else view
-
-
-def read_used(device: BlockDevice, view: memoryview, start: int, parts: list[tuple[int, int]]) -> None:
-    """Fill `view` with the device's bytes from `start` on: `parts` as they are, zeros between.
-
-    Parts that lie close together are read in one go: one call costs as much as 100 KiB of copying.
-    """
-    position = start
-    index = 0
-    while index < len(parts):
-        first, last = parts[index]
-        end = index + 1
-        while end < len(parts) and parts[end][0] - last <= 64 * KIB:
-            last = parts[end][1]
-            end += 1
-        _clear(view[position - start : first - start])
-        device.readinto(first, view[first - start : last - start])
-        for (_, gap_start), (gap_end, _) in zip(parts[index:end], parts[index + 1 : end], strict=False):
-            _clear(view[gap_start - start : gap_end - start])
-        position, index = last, end
-    _clear(view[position - start :])
-
-
-_ZEROS = memoryview(bytes(MIB))
-
-
-def _clear(view: memoryview) -> None:
-    while len(view) > len(_ZEROS):
-        view[: len(_ZEROS)] = _ZEROS
-        view = view[len(_ZEROS) :]
-    view[:] = _ZEROS[: len(view)]

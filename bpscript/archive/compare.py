@@ -12,11 +12,11 @@ from ..base.events import Progress, Sink, ignore, progress
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
-from .capture import read_used
 from .container import ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
 from .full import PartitionImage
 from .placement import Place, Placement, placement
+from .reading import read_used
 
 _STEP = 1 << 20
 

@@ -9,7 +9,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from io import FileIO
 from itertools import count
@@ -163,6 +162,8 @@ class StagedDestination:
 
     def __init__(self, publish: Publish, fragment_size: int | None = None, folder: Path | str | None = None) -> None:
         self._publish = publish
+        import tempfile  # noqa: PLC0415 - slow to load, and archives are written in their place mostly
+
         self._pieces = _Pieces(Path(folder or tempfile.gettempdir()), "bpscript-", fragment_size)
 
     def write(self, frame: bytes, /) -> None:

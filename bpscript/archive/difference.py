@@ -10,7 +10,6 @@ always: a clock that was wrong, or set back on purpose, hides no change. How, kn
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ..base.errors import StorageError
@@ -31,8 +30,7 @@ class Verdict(NamedTuple):
     same: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """The tree that is compared: `volume` below `path`, its entries by path, and what `same_facts` allows."""
 
     volume: Filesystem
@@ -70,8 +68,7 @@ class Base(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """What to store, in the order of the listing; what to remove, parents first; and some of what stays."""
 
     stored: list[Listed]

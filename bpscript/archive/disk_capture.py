@@ -8,7 +8,7 @@ Between partitions nothing is used but the table and what boot loaders keep besi
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 from ..base.clock import Clock
 from ..base.errors import BpscriptError, FormatError, StorageError
@@ -20,12 +20,13 @@ from ..filesystems.detect import detect
 from ..partitions.moving import leaves, table_ranges
 from ..partitions.partition import Partition
 from ..partitions.table import SECTOR_SIZES, Table, read_table
-from .capture import CHUNK_SIZE, CellReader, Survey, add_region, capture, data_of, survey
+from .capture import CHUNK_SIZE, Survey, add_region, capture, data_of, survey
 from .container import ArchiveWriter, FrameSink, Header, Summary
 from .disk_facts import MAX_PARTITIONS, DiskFacts, DiskPartition
 from .full import BOOT_SIZE, Facts
 from .provenance import WRITER, Provenance
 from .ranges import Ranges, merge
+from .reading import CellReader
 from .records import BOOT, TABLE_BYTES, USED, ArchiveKind
 from .table import Signature
 from .table_bytes import TableBytes, read_with_bytes
@@ -78,7 +79,7 @@ def survey_disk(
     # The boot sector of a FAT volume can pass for an empty table.
     if table.scheme is None or (not table.partitions and detect(device) is not None):
         whole = survey(device, clock=clock, code_page=code_page)
-        return Survey(whole.device, replace(whole.facts, whole_disk=True), whole.used)
+        return Survey(whole.device, whole.facts._replace(whole_disk=True), whole.used)
     _check_places(table)
     warnings = list(table.warnings)
     used, content = Ranges(), Ranges()
@@ -135,7 +136,7 @@ def write_disk(
 ) -> Summary:
     """Write the archive of a disk that was surveyed."""
     chunk_size = chunk_size or (LONG_CHUNK_SIZE if long else CHUNK_SIZE)
-    facts = found.facts if origin is None else replace(found.facts, **asdict(origin))
+    facts = found.facts if origin is None else found.facts._replace(**origin._asdict())
     sections = {BOOT: found.boots, USED: found.used.pack(), TABLE_BYTES: found.table_bytes.pack()}
     header = Header(ArchiveKind.DISK, chunk_size, facts.size, facts.to_meta(), sections)
     reader = CellReader(found.device, found.used, chunk_size)

@@ -7,7 +7,7 @@ A disk is cut into regions: its partitions, and the areas before, between and be
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..base.errors import FormatError
 from ..partitions.table import Table
@@ -18,8 +18,7 @@ _OF_THE_DISK = ("created_ns", "writer", "source", "host", "options")     # said 
 MAX_PARTITIONS = 1024           # an MBR's 256 nested tables have four entries each
 
 
-@dataclass(frozen=True, slots=True)
-class DiskPartition:
+class DiskPartition(NamedTuple):
     """A used entry of the table: where it lies (bytes), and what is on it; `facts` is None for an extended partition.
 
     `number` is the language's (language.md 9.2). `type` is the type byte as "0x83", or the GUID of a GPT type.
@@ -48,8 +47,7 @@ class DiskPartition:
         return {**place, **{key: value for key, value in self.facts.to_meta().items() if key not in _OF_THE_DISK}}
 
 
-@dataclass(frozen=True, slots=True)
-class DiskFacts:
+class DiskFacts(NamedTuple):
     """What is known of the disk: `scheme` is "MBR" or "GPT", `ident` its signature (8 digits) or GUID, sizes in bytes."""
 
     scheme: str

@@ -11,22 +11,20 @@ something below it is let in, and trees in which nothing can be let in are not e
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..base.errors import StorageError
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, remove_tree
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Leave out what matches `pattern`, except what matches one of `exceptions`."""
 
     pattern: str
     exceptions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(NamedTuple):
     """The filters of a run, in the order they were given; without rules everything is included."""
 
     rules: tuple[Rule, ...] = ()
@@ -40,7 +38,7 @@ class Filters:
         if not self.rules:
             raise StorageError(f'+"{pattern}" has no - filter before it', hint='first leave something out, for example Filter -"tmp/*"')
         last = self.rules[-1]
-        return Filters((*self.rules[:-1], replace(last, exceptions=(*last.exceptions, _clean(pattern)))))
+        return Filters((*self.rules[:-1], last._replace(exceptions=(*last.exceptions, _clean(pattern)))))
 
     def selector(self, *, ignore_case: bool) -> "Selector":
         """Compiled for a source whose names differ in case (ext), or do not (FAT, DOS drives)."""

@@ -26,7 +26,7 @@ from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
 from ..blocks.readonly import ReadOnlyDevice
 from .adapters import PositionalDevice, Rejoined, Sequential
-from .capture import CHUNK_SIZE, cells, read_used, survey
+from .capture import CHUNK_SIZE, cells, survey
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import Crew, default_threads
 from .full import BOOT_SIZE, AnyChunk, FullImage, PartitionImage
@@ -34,6 +34,7 @@ from .opening import ends_like_ours, is_ours
 from .packing import UnpackedReader, packing_of
 from .positional import JoinedBytes, JoinedReader, Positional, close
 from .ranges import Ranges
+from .reading import read_used
 from .records import NO_HASH
 
 if TYPE_CHECKING:       # few images are of other programs, and a workstation that starts counts milliseconds: the rest is imported late

@@ -1,8 +1,7 @@
 """The image of a partition: its facts, and which bytes are used. FORMAT.md, chapter "Full archives"."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from ..base.errors import FormatError
 from ..filesystems.filesystem import Family
@@ -16,8 +15,7 @@ RAW = "RAW"             # no file system we know: everything is used
 BOOT_SIZE = 8192        # bytes of the section BOOT: all boot sectors of a FAT32 volume, with 512-byte sectors
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the header says of the partition it came from."""
 
     filesystem: str = RAW       # as `filesystems.detect` names it, or RAW

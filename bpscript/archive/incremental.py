@@ -12,7 +12,6 @@ While unpacking, every entry of the tar stream must be the next one of the plan.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from itertools import takewhile
 
 from ..base.clock import Clock
@@ -71,7 +70,7 @@ def write_incremental(
         "writer": WRITER, **counts(plan),
     }
     if origin is not None:
-        description |= {key: text for key, text in asdict(origin).items() if text}
+        description |= {key: text for key, text in origin._asdict().items() if text}
     if clock is not None:
         description["created_ns"] = clock.now_ns()
     if base is not None and change is not None:

@@ -1,12 +1,11 @@
 """What an archive is and where it comes from, without decoding its chunks: `bpscript image info`, `OpenArchive.info`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .container import Archive, ArchiveKind
 from .full import Facts, FullImage, PartitionImage
-from .incremental import read_names, read_removals
 from .packing import packing_of
 from .plan import FILE
 from .records import Json
@@ -21,16 +20,14 @@ _TOLD = {      # keys of META that have fields of their own here
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureInfo:
+class SignatureInfo(NamedTuple):
     """Who signed: the public key in hexadecimal, and whether the signature was made with it."""
 
     key: str
     valid: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveInfo:
+class ArchiveInfo(NamedTuple):
     """Sizes are bytes; None where the archive does not say, or where there is no such thing.
 
     `kind` is full, incremental, difference, disk or foreign; `size` the bytes of the partition, disk or tar stream; `stored` the
@@ -63,11 +60,12 @@ class ArchiveInfo:
     base: Mapping[str, Json] | None = None
     root: str | None = None             # root hash, hexadecimal
     signature: SignatureInfo | None = None
-    provenance: Mapping[str, Json] = field(default_factory=dict)    # what else the header says
+    provenance: Mapping[str, Json] = MappingProxyType({})    # what else the header says
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        signature = None if self.signature is None else self.signature._asdict()
+        return {**self._asdict(), "signature": signature, "provenance": dict(self.provenance)}
 
 
 def format_of(start: bytes) -> str:
@@ -106,6 +104,8 @@ def info_of_archive(archive: Archive, stored: int | None, fragments: int) -> Arc
         }
         used = disk.used
     else:
+        from .incremental import read_names, read_removals  # noqa: PLC0415 - as above
+
         plan = read_names(archive)
         removed = read_removals(archive)
         used = sum(entry.size for entry in plan)

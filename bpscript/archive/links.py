@@ -6,8 +6,7 @@ being copied already. Whatever the tree looks like, there are at most `MAX_COPIE
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import StorageError
 
@@ -19,8 +18,7 @@ _MAX_DEPTH = 400            # twice the directories inside each other, of one co
 _MAX_STEPS = 40             # links followed for one path; the kernel gives up there too
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """A file or directory that stands for a link: `source` is copied to `path`."""
 
     path: str

@@ -5,7 +5,7 @@ Everything a hostile archive can get wrong is refused here, with allocations bou
 
 from array import array
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..base.errors import FormatError
 from ..base.sources import Reader
@@ -41,8 +41,7 @@ _MAX_TABLE = 1 << 30        # bytes of a table
 _MAX_SEEK_TABLE = 64 + SEEK_ENTRY_SIZE * (2 * MAX_CHUNKS + MAX_SECTIONS + 3)    # bytes: header, records, frames, sections, table, signature
 
 
-@dataclass(frozen=True, slots=True)
-class FoundHeader:
+class FoundHeader(NamedTuple):
     """The header, and what identifies its frame."""
 
     header: Header
@@ -50,8 +49,7 @@ class FoundHeader:
     end: int            # bytes of the frame
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(NamedTuple):
     """What stands behind the chunks, and where each chunk's record is."""
 
     table: Table

@@ -9,8 +9,7 @@ the target and are left out of comparisons.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import StorageError
 from ..blocks.device import BlockDevice
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # offset in the boot sector, bytes; NTFS has the same
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a partition lies on its disk: the LBA of its first sector, and the geometry that the firmware reports.
 
     `sector_size` (bytes) is the disk's; a FAT volume with smaller sectors, or ext with smaller blocks, is copied file by file.
@@ -35,16 +33,15 @@ class Place:
     sector_size: int = 0
 
 
-@dataclass(slots=True)
 class Patch:
     """Bytes of the image that are different on the target; `old` is what the image has, None until it was seen."""
 
-    offset: int
-    new: bytes
-    old: bytes | None = None
+    def __init__(self, offset: int, new: bytes, old: bytes | None = None) -> None:
+        self.offset = offset
+        self.new = new
+        self.old = old
 
 
-@dataclass
 class Placement:
     """How an image lies on a partition.
 
@@ -52,9 +49,10 @@ class Placement:
     blocks are there: what a larger volume needs besides them.
     """
 
-    moves: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
-    patches: list[Patch] = field(default_factory=list)
-    finish: Callable[[BlockDevice], None] = lambda _: None
+    def __init__(self) -> None:
+        self.moves = [(0, 0)]
+        self.patches: list[Patch] = []
+        self.finish: Callable[[BlockDevice], None] = lambda _: None
 
     def place(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """The pieces of an image range: start, end, distance."""
@@ -112,6 +110,8 @@ def _grow_fat(found: Placement, old: "Geometry", total_sectors: int, boot: bytes
     if new.cluster_count == old.cluster_count:
         return
     if place is not None:
+        from dataclasses import replace  # noqa: PLC0415 - loaded already, by the geometry of FAT; slow for all others
+
         new = replace(new, hidden_sectors=place.hidden_sectors, heads=place.heads, sectors_per_track=place.sectors_per_track)
     moves, zeros = plan_moves(old, new)
     found.moves = [(move.source, move.target - move.source) for move in moves]

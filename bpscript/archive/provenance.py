@@ -5,7 +5,7 @@ gave its clock as an input (SOURCE_DATE_EPOCH) is left out, so that two hosts ma
 """
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import __version__
 from ..base.clock import Clock
@@ -14,8 +14,7 @@ WRITER = f"bpscript {__version__}"
 _LONGEST = 1024         # characters that a reader takes (FORMAT.md, "Full archives")
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """What was captured, on which host, and how."""
 
     source: str = ""

@@ -12,10 +12,11 @@ An archive is a sequence of Zstandard frames (RFC 8878). Ours stand in skippable
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 from struct import Struct
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ..base.errors import FormatError
 
@@ -60,8 +61,7 @@ class ChunkKind(IntEnum):
     UNUSED = 2          # zeros that stand for blocks nobody uses: left as they are when restoring
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRecord:
+class ChunkRecord(NamedTuple):
     """One chunk: where it belongs and what its data frame must be."""
 
     offset: int             # bytes, in the decoded stream; each chunk begins where the one before ended
@@ -144,20 +144,19 @@ _SECTION_LIMITS = {META: MAX_META, USED: 8 + 8 * (4 << 20), BOOT: 64 * KIB}     
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What stands at the beginning. `size` is None where the writer does not know it (a stream)."""
 
     kind: ArchiveKind
     chunk_size: int = MIB
     size: int | None = None
-    meta: Mapping[str, Json] = field(default_factory=dict)
-    sections: Mapping[bytes, bytes] = field(default_factory=dict)      # tag → contents; without META
+    meta: Mapping[str, Json] = MappingProxyType({})
+    sections: Mapping[bytes, bytes] = MappingProxyType({})      # tag → contents; without META
     optional: frozenset[bytes] = frozenset()                           # sections that other readers may pass over
 
     def frame(self) -> bytes:
         """The header frame."""
-        meta = json.dumps(self.meta, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        meta = json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
         sections = {META: meta, **self.sections}
         size = UNKNOWN_SIZE if self.size is None else self.size
         parts = [_HEADER_FIXED.pack(HEADER_TAG, VERSION, self.kind, self.chunk_size, len(sections), size)]
@@ -168,7 +167,7 @@ class Header:
 
     def with_meta(self, **changes: Json) -> "Header":
         """The same with some values of META changed."""
-        return replace(self, meta={**self.meta, **changes})
+        return self._replace(meta={**self.meta, **changes})
 
 
 def pack_section(tag: bytes, content: bytes, *, optional: bool = False) -> bytes:

@@ -1,10 +1,11 @@
 """What a restore did."""
 
-from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+from typing import NamedTuple
+
+
+class Restored(NamedTuple):
     """Bytes of used contents, of them written and found equal; `how`: same size, larger, smaller or file by file."""
 
     used: int

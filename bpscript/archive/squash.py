@@ -24,12 +24,13 @@ from ..blocks.file import FileDevice
 from ..blocks.ranges import RangeSet
 from ..blocks.scratch import ScratchOverlay
 from ..filesystems.detect import open_volume
-from .capture import Survey, cells, read_used, survey
+from .capture import Survey, cells, survey
 from .container import Archive, ArchiveKind, ArchiveWriter, ChunkKind, FrameSink, Header, Summary
 from .full import BOOT_SIZE, FullImage
 from .image_device import ArchiveDevice
 from .incremental import BASE, unpack_incremental
 from .merge import merge
+from .reading import read_used
 from .records import BOOT, USED, Json
 from .table import Signature
 

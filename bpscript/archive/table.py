@@ -5,8 +5,8 @@ The seek table's layout is from facebook/zstd, contrib/seekable_format/zstd_seek
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from ..base.errors import FormatError
 from .records import (
@@ -30,14 +30,14 @@ _TABLE_SECTION = Struct("<4sI32s")         # tag, length of the section frame, B
 ROOT_SIZE = 32
 
 
-@dataclass(frozen=True)
 class Table:
     """Every chunk, in order. `entries` are the 52-byte records, back to back; positions follow from them."""
 
-    size: int                                       # bytes decoded
-    header_digest: bytes
-    entries: bytes
-    sections: tuple[tuple[bytes, int, bytes], ...] = ()     # tag, length of the whole frame, BLAKE3 of it
+    def __init__(self, size: int, header_digest: bytes, entries: bytes, sections: tuple[tuple[bytes, int, bytes], ...] = ()) -> None:
+        self.size = size                    # bytes decoded
+        self.header_digest = header_digest
+        self.entries = entries
+        self.sections = sections            # tag, length of the whole frame, BLAKE3 of it
 
     def __len__(self) -> int:
         return len(self.entries) // CHUNK_ENTRY.size
@@ -143,8 +143,7 @@ SIGNATURE_FRAME_SIZE = SKIPPABLE.size + _SIGNATURE.size
 ED25519 = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """An Ed25519 signature (RFC 8032) over SIGNED_TEXT and the root hash."""
 
     public_key: bytes

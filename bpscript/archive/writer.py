@@ -4,20 +4,14 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..base.errors import UsageError
 from ..blocks.device import Buffer
 from . import records
-from .crew import default_threads
+from .crew import Job, Pool, default_threads
 from .records import MAX_ZERO_CHUNK, SECTION_TAG, ChunkKind, ChunkRecord, Header, blake3_of, skippable
 from .table import SIGNED_TEXT, Signature, Table, seek_table
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-
 
 LEVELS = range(-5, 20)      # of zstd; negative ones are faster and pack less, 0 is zstd's own default (3)
 LONG_CHUNK_SIZE = records.MAX_CHUNK     # with long matching: a match reaches no farther than its chunk (FORMAT.md, 3)
@@ -38,8 +32,7 @@ class FrameSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What was written: bytes of contents, of them not zeros, bytes of the archive, and the root hash."""
 
     size: int
@@ -60,18 +53,16 @@ class ArchiveWriter:
     def __init__(
         self, sink: FrameSink, header: Header, *, level: int = 3, threads: int | None = None, long: bool = False
     ) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 15 ms that readers do not need
-
         self.header = header
         self._sink = sink
         self._level = check_level(level)
         self._long = long
         self._local = threading.local()
         count = threads or default_threads()
-        self._pool = ThreadPoolExecutor(count, "compress")
+        self._pool = Pool(count)
         self._window = 2 * count + 2    # chunks in memory at most; runs of zeros between them count too
         # Chunks being made, zeros, and None where zeros end.
-        self._pending: deque[Future[tuple[ChunkRecord, bytes]] | _Zeros | None] = deque()
+        self._pending: deque[Job[tuple[ChunkRecord, bytes]] | _Zeros | None] = deque()
         self._zeros: _Zeros | None = None       # the end of what was taken from `_pending`, when that is zeros: they may go on
         self._offset = 0
         self._data = 0
@@ -99,7 +90,7 @@ class ArchiveWriter:
         offset = self._offset
         self._offset += length
         self._data += length
-        self._pending.append(self._pool.submit(self._encode, offset, length, produce))
+        self._pending.append(self._pool.submit(lambda: self._encode(offset, length, produce)))
         while len(self._pending) > self._window:
             self._write_oldest()
 
@@ -141,14 +132,14 @@ class ArchiveWriter:
         if sign is not None:
             self._write(sign(SIGNED_TEXT + root).frame(), 0)
         self._write(seek_table(self._frames), 0)
-        self._pool.shutdown()
+        self._pool.close()
         return Summary(self._offset, self._data, self._stored, root)
 
     def __enter__(self) -> "ArchiveWriter":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.close()
 
     def _encode(self, offset: int, length: int, produce: Callable[[], Buffer]) -> tuple[ChunkRecord, bytes]:
         from .frames import Encoder  # noqa: PLC0415 - zstandard is slow to load

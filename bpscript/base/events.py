@@ -5,9 +5,10 @@ Consumers (progress bar, JSON event log, fleet view, replay record) are callable
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
+from types import MappingProxyType
+from typing import NamedTuple, Self
 
 
 class Kind(StrEnum):
@@ -30,13 +31,20 @@ class Kind(StrEnum):
 Value = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happened; `time_s` is seconds on a monotonic clock."""
-
+class _Event(NamedTuple):
     kind: Kind
-    data: Mapping[str, Value] = field(default_factory=dict)
-    time_s: float = field(default_factory=monotonic)
+    data: Mapping[str, Value]
+    time_s: float
+
+
+class Event(_Event):
+    """One thing that happened; `time_s` is seconds on a monotonic clock, by default now."""
+
+    __slots__ = ()
+
+    def __new__(cls, kind: Kind, data: Mapping[str, Value] = MappingProxyType({}), time_s: float | None = None) -> Self:
+        """What happened and its facts; see `Kind` for the keys."""
+        return super().__new__(cls, kind, data, monotonic() if time_s is None else time_s)
 
 
 Sink = Callable[[Event], None]

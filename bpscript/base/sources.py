@@ -4,8 +4,7 @@ A FileSource names files by a path with `/` separators and no leading slash. A c
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Reader(Protocol):
@@ -20,8 +19,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFacts:
+class SourceFacts(NamedTuple):
     """What a source says of a file: bytes and modification time, each None where the source cannot tell."""
 
     size: int | None

@@ -1,7 +1,6 @@
 """`bpscript run`: a script against disk images or disks."""
 
 import argparse
-import gc
 import json
 import sys
 from contextlib import ExitStack
@@ -57,11 +56,6 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
 
 def run_verb(options: argparse.Namespace) -> int:
     """Run the script and return the exit status."""
-    # Work on ten thousands of files makes many small objects and few cycles: look for cycles less often (10 % of the time).
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    # Threads that decode wait less for the one that writes: they need the interpreter only for a moment between two chunks.
-    sys.setswitchinterval(0.0003)
     with ExitStack() as stack:
         log_file = _open_for_writing(stack, options.log_file, "w")
         events_file = _open_for_writing(stack, options.events, "w")

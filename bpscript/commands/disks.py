@@ -7,8 +7,8 @@ from ..interpreter.run import Run
 from ..language.arguments import Skippable
 from ..language.declare import command
 from ..machine.formatting import format_partition, geometry_of
-from ..machine.places import CACHE, MBR
 from ..partitions.boot import boot_partition, set_boot_partition, write_boot_code
+from ..partitions.partition import CACHE, MBR
 from ..partitions.plan import plan_partitions
 from .arguments import PartitionNumbers, VariableName
 

@@ -9,7 +9,6 @@ cannot hold). After a refused or failed write the volume is as consistent as bef
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -78,16 +77,14 @@ class Facts(NamedTuple):
     dos: DosFacts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Room on a volume, in bytes."""
 
     total: int
     free: int
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One finding of `check`: where and what."""
 
     where: str

@@ -6,8 +6,8 @@ Data Runs, Fixup; ntfs-3g `layout.h` for the same structures.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from ..base.errors import FormatError
 from ..blocks.device import BlockDevice
@@ -47,8 +47,7 @@ HIDDEN_SECTORS, SECTORS_PER_TRACK, HEADS = (28, 4), (24, 2), (26, 2)    # offset
 Run = tuple[int, int]                      # first cluster and number of clusters
 
 
-@dataclass(frozen=True, slots=True)
-class NtfsVolume:
+class NtfsVolume(NamedTuple):
     """What the boot sector of an NTFS volume says. Sizes in bytes."""
 
     sector_size: int

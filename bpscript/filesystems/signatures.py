@@ -5,7 +5,7 @@ named beside it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..base.units import KIB
 from ..blocks.device import BlockDevice
@@ -13,8 +13,7 @@ from ..blocks.device import BlockDevice
 SWAP_PAGE_SIZES = (4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB, 64 * KIB)    # pages of the machines Linux runs on
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """Magic bytes at an offset in bytes; a negative offset counts from the end of the device."""
 
     name: str

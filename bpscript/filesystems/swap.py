@@ -5,12 +5,14 @@ the space; little-endian here.
 """
 
 import struct
-from dataclasses import dataclass
-from uuid import UUID
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import FormatError, StorageError
 from ..blocks.device import BlockDevice
 from .signatures import SWAP_PAGE_SIZES, wipe_signatures
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 _MAGIC = b"SWAPSPACE2"          # the last 10 bytes of the first page
 _HEADER_OFFSET = 1024           # the first KiB is left to boot loaders and disk labels
@@ -28,14 +30,13 @@ MIN_PAGES = 10                  # mkswap(8): MIN_GOODPAGES; the kernel takes no 
 _MAX_PAGES = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class SwapSpace:
+class SwapSpace(NamedTuple):
     """What the header of a swap space says."""
 
     page_size: int              # bytes
     page_count: int             # including the page of the header
     label: str
-    uuid: UUID | None
+    uuid: "UUID | None"
     bad_page_count: int = 0
 
     @property
@@ -61,6 +62,8 @@ class SwapSpace:
             raise FormatError(f"swap header: version is {version}, expected {_VERSION}")
         if last_page == 0 or bad > last_page:
             raise FormatError(f"swap header: {bad} bad pages of {last_page} make no sense")
+        from uuid import UUID  # noqa: PLC0415 - slow to load, and every device is asked whether it is swap
+
         text = label.partition(b"\0")[0].decode("utf-8", "replace")
         return cls(page_size, last_page + 1, text, UUID(bytes=uuid) if any(uuid) else None, bad)
 
@@ -73,7 +76,7 @@ def detect_swap(device: BlockDevice) -> str | None:
         return None
 
 
-def format_swap(device: BlockDevice, label: str = "", uuid: UUID | None = None, page_size: int = 4096) -> SwapSpace:
+def format_swap(device: BlockDevice, label: str = "", uuid: "UUID | None" = None, page_size: int = 4096) -> SwapSpace:
     """Make the whole device a swap space, as `mkswap` does; former file systems are wiped.
 
     The first page is written last and in one piece. Raises StorageError for a device below ten pages or a label over 16 bytes.

@@ -21,7 +21,8 @@ from ..archive.image_device import ArchiveDevice
 from ..archive.incremental import filter_incremental, incremental_base, write_incremental
 from ..archive.positional import JoinedReader, Positional, close
 from ..archive.provenance import Provenance
-from ..archive.readback import check_full, check_incremental
+from ..archive.readback import check_full
+from ..archive.readback_files import check_incremental
 from ..archive.recut import copy_frames
 from ..archive.trees import copy_tree
 from ..archive.unpack import unpack

@@ -6,21 +6,17 @@ What is written is read back and compared with its source before it gets its nam
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..archive.capture import Survey, capture, survey
-from ..archive.compare import compare_files
 from ..archive.container import Archive
 from ..archive.destinations import Destination
 from ..archive.filters import Filters, keep_selected
-from ..archive.incremental import write_incremental
 from ..archive.opening import is_ours
 from ..archive.positional import Positional
 from ..archive.provenance import Provenance
-from ..archive.readback import check_full, check_incremental
 from ..archive.table import Signature
-from ..archive.trees import listing
 from ..archive.writer import Summary, check_level
 from ..base.clock import Clock
 from ..base.entropy import Entropy
@@ -29,24 +25,25 @@ from ..base.events import Event, Kind, Sink, ignore
 from ..blocks.device import BlockDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Filesystem
-from ..filesystems.links import follow_links
 from .disk import Disk
 from .image_places import DiskImagePlace
+
+if TYPE_CHECKING:
+    from ..archive.disk_capture import DiskSurvey
 
 Sign = Callable[[bytes], Signature]      # what `archive.signing.signer` makes of a private key
 _START = 512        # bytes that tell what it is
 FOLDER_KINDS = ("EXT4", "EXT3", "EXT2", "FAT32", "FAT16")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CaptureOptions:
+class CaptureOptions(NamedTuple):
     """How to capture; the fields are the options of `bpscript image capture` (see the manual).
 
     `kind`, `size` (bytes), `seed` and `temp_folder` are for a full archive of a folder. `fragment_size` is in bytes.
     """
 
     incremental: bool = False
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = Filters()
     level: int = 3
     long: bool = False
     threads: int | None = None
@@ -76,8 +73,7 @@ class CaptureOptions:
         return shlex.join(words)
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """What a capture made: kind of file system (FOLDER for files), bytes of it in use, bytes of the archive, its root hash."""
 
     filesystem: str
@@ -87,8 +83,7 @@ class Captured:
     verified: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Capturer:
+class Capturer(NamedTuple):
     """What all captures have in common. `name` is that of the source, for the header of the archive."""
 
     sink: Destination
@@ -107,6 +102,9 @@ class Capturer:
 
     def tree(self, volume: Filesystem, path: str) -> Captured:
         """An incremental archive of what is below a directory, or of one file."""
+        from ..archive.incremental import write_incremental  # noqa: PLC0415 - partitions are captured mostly
+        from ..archive.readback_files import check_incremental  # noqa: PLC0415
+
         options = self.options
         done = write_incremental(
             self.sink, volume, path, filters=options.filters, sink=self.events, level=options.level, threads=options.threads,
@@ -121,6 +119,8 @@ class Capturer:
         if number is None and _is_partitioned(disk):
             return self.disk(disk.device, disk.name, disk.code_page, disk.known_sector_size)
         if self.options.incremental:
+            from ..filesystems.links import follow_links  # noqa: PLC0415 - only for files
+
             with ExitStack() as stack:
                 if number is None:
                     volume = stack.enter_context(closing(open_volume(disk.device, clock=self.clock, writable=False)))
@@ -149,7 +149,7 @@ class Capturer:
             found, self.sink, level=options.level, threads=options.threads, long=options.long, events=self.events, sign=options.sign,
             origin=self.origin(),
         )
-        self._read_back(lambda data: check_full(data, found, threads=options.threads, events=self.events))
+        self._check_full(found)
         return self._done("a disk", found.used.total, done)
 
     def folder(self, path: Path) -> Captured:
@@ -174,6 +174,9 @@ class Capturer:
             entropy=Entropy(options.seed), clock=self.clock, events=self.events,
         ) as device:
             if options.verify:
+                from ..archive.compare import compare_files  # noqa: PLC0415 - as above
+                from ..archive.trees import listing  # noqa: PLC0415
+
                 with closing(open_volume(device, clock=self.clock, writable=False)) as volume:
                     compare_files(source, volume, listing(source, "", options.filters), self.events)
             return self._full(survey(device, clock=self.clock))
@@ -184,7 +187,7 @@ class Capturer:
             found, self.sink, level=options.level, threads=options.threads, long=options.long, events=self.events, sign=options.sign,
             origin=self.origin(),
         )
-        self._read_back(lambda data: check_full(data, found, threads=options.threads, events=self.events))
+        self._check_full(found)
         return self._done(found.facts.filesystem, found.facts.used, done)
 
     def origin(self) -> Provenance:
@@ -195,6 +198,12 @@ class Capturer:
         """Read back what comes from a source that can be read only once: all of it is right in itself. Tells whether it was done."""
         self._read_back(lambda data: Archive.open(data).verify(threads=self.options.threads))
         return self._verifies
+
+    def _check_full(self, found: "Survey | DiskSurvey") -> None:
+        if self._verifies:
+            from ..archive.readback import check_full  # noqa: PLC0415 - not with --no-verify
+
+            self._read_back(lambda data: check_full(data, found, threads=self.options.threads, events=self.events))
 
     def _read_back(self, check: Callable[[Positional], None]) -> None:
         if self._verifies:

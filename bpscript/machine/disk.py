@@ -11,11 +11,10 @@ from ..blocks.guarded import GuardedDevice
 from ..blocks.slice import SliceDevice
 from ..filesystems.detect import detect, family_of, open_volume, size_of
 from ..filesystems.filesystem import Family, Filesystem
-from ..filesystems.mbr import MbrFiles
 from ..partitions.mbr import DISK_SIGNATURE
+from ..partitions.partition import CACHE, MBR
 from ..partitions.table import Partition, Table, cache_range, open_partition, read_table
 from .expectation import check_disk
-from .places import CACHE, MBR
 from .settings import Settings
 
 VOLUME_KINDS = ("FAT", "EXT2", "EXT3", "EXT4")      # file systems whose files can be reached
@@ -172,6 +171,8 @@ class Disk:
 
     def _open(self, number: int) -> Filesystem:
         if number == MBR:
+            from ..filesystems.mbr import MbrFiles  # noqa: PLC0415 - few scripts use it
+
             return MbrFiles(self.device)
         if number == CACHE:
             return self._open_cache()

@@ -4,8 +4,6 @@ from ..base.clock import Clock
 from ..base.entropy import Entropy
 from ..base.errors import StorageError
 from ..filesystems.detect import detect
-from ..filesystems.swap import format_swap
-from ..partitions.boot import clean_extended
 from ..partitions.geometry import Geometry, firmware_geometry, parse_geometry
 from .disk import Disk
 
@@ -30,6 +28,8 @@ def format_partition(
     disk.forget(number)
     match wanted:
         case "EXTENDED":
+            from ..partitions.boot import clean_extended  # noqa: PLC0415 - brings boot code
+
             disk.forget()
             clean_extended(disk.device, disk.table(), number)
             disk.forget()
@@ -57,6 +57,8 @@ def format_partition(
                 block_size=disk.sector_size if disk.sector_size > 512 else None,      # Linux mounts no smaller blocks
             )
         case "SWAP":
+            from ..filesystems.swap import format_swap  # noqa: PLC0415 - each partition needs one of these
+
             format_swap(device, label="", uuid=entropy.uuid(f"{disk.number}:{number}"))
         case _:
             raise StorageError(

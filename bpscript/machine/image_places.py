@@ -4,8 +4,8 @@ An existing file of the whole name wins; else the first `:` that is followed by 
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..base.errors import UsageError
 from ..filesystems.filesystem import clean_path
@@ -13,8 +13,7 @@ from ..filesystems.filesystem import clean_path
 _SEPARATOR = re.compile(r":(\d+)(?=/|\Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class DiskImagePlace:
+class DiskImagePlace(NamedTuple):
     """An image, a partition of it or None for the whole disk, and a clean path ("" is the root)."""
 
     image: Path

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from ..base.errors import StorageError
 from ..filesystems.filesystem import clean_path
 
-MBR = 0         # the partition number of the master boot record
-CACHE = -1      # the partition number of the cache
-
 _PLACE = re.compile(r"\{([^}]*)\}(.*)\Z", re.DOTALL)
 _NUMBERS = re.compile(r"(\d*):(-?\d+)\Z")
 _PARTITION_ONLY = re.compile(r"(?:(\d+):)?(\d+)\Z")

@@ -7,31 +7,26 @@ or disk that has no table: then the whole of it is the partition.
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from ..archive.adapters import Rejoined
-from ..archive.capture import survey
 from ..archive.compare import read_some
 from ..archive.container import Archive, ArchiveKind
-from ..archive.full import PartitionImage
-from ..archive.incremental import unpack_incremental
+from ..archive.full import FullImage, PartitionImage
 from ..archive.opening import is_ours
 from ..archive.placement import Place
 from ..archive.positional import JoinedReader, Positional
 from ..archive.report import Restored
 from ..archive.restore import MODES, restore
-from ..archive.unpack import unpack
 from ..base.clock import Clock
 from ..base.errors import BpscriptError, FormatError, StorageError, UsageError
 from ..base.events import Event, Kind, Sink, ignore
 from ..base.units import round_up
 from ..blocks.device import BlockDevice, host_file_of
 from ..blocks.medium import discard
-from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Filesystem
-from ..filesystems.links import follow_links
 from ..partitions.geometry import Geometry
 from ..partitions.table import open_partition, read_table
 from .disk import Disk, belongs_on
@@ -42,8 +37,7 @@ _START = 512        # bytes that tell what it is
 _UNIT = 4096        # bytes; what image files and disks give back
 
 
-@dataclass(frozen=True, kw_only=True)
-class RestoreOptions:
+class RestoreOptions(NamedTuple):
     """How to restore; the fields are the options of `bpscript image restore` (see the manual).
 
     `partition` takes one partition out of the archive of a disk. `key` is the file of a public key: an archive that it did not sign is refused. `temp_folder` is for images of other
@@ -103,6 +97,8 @@ class Restorer:
         if place.path or is_directory or self._holds_files:
             if self._options.discard:
                 raise UsageError("--discard is for partitions, not for files in a directory")
+            from ..filesystems.links import follow_links  # noqa: PLC0415 - as above
+
             with self._volume(disk, number) as volume:
                 return self._files(volume, follow_links(volume, place.path))
         if number is None and self._is_disk and self._options.partition is None:
@@ -124,6 +120,8 @@ class Restorer:
         if number is not None:
             yield disk.volume(number)
             return
+        from ..filesystems.detect import open_volume  # noqa: PLC0415 - as above
+
         with closing(open_volume(disk.device, clock=self._clock, code_page=disk.code_page)) as volume:
             yield volume
 
@@ -159,6 +157,8 @@ class Restorer:
         if self._is_disk and self._options.partition is None:
             raise UsageError(f"{self._name} is the archive of a whole disk", hint=f"name one of its partitions, for example {self._name}:1")
         if self._archive is not None:
+            if not self._is_disk and self._options.partition is None:
+                return FullImage(self._archive)
             from ..archive.disk_image import open_partition_image  # noqa: PLC0415 - only for disks
 
             return open_partition_image(self._archive, self._options.partition)
@@ -173,8 +173,12 @@ class Restorer:
         if self._archive is not None:
             if not self._holds_files:
                 raise UsageError(f"{self._name} is the archive of a partition, which cannot go into a directory", hint="image get copies its files")
+            from ..archive.incremental import unpack_incremental  # noqa: PLC0415 - partitions are restored mostly
+
             done = unpack_incremental(self._archive, volume, path, sink=self._events, verify=options.verify)
         else:
+            from ..archive.unpack import unpack  # noqa: PLC0415 - as above
+
             done = unpack(self._data, self._name, volume, path, events=self._events, verify=options.verify, temp_folder=options.temp_folder)
         return Restored(done.size, done.size, 0, f"{done.files} files")
 
@@ -246,6 +250,8 @@ def _restore(  # noqa: PLR0917 - those of the two above
 
 def discard_free(device: BlockDevice, *, clock: Clock, code_page: str = "cp850", events: Sink = ignore) -> int:
     """Give back the blocks of a partition that nobody uses; how many bytes. What is unknown is used."""
+    from ..archive.capture import survey  # noqa: PLC0415 - only with --discard
+
     try:
         used: Iterable[tuple[int, int]] = survey(device, clock=clock, code_page=code_page).used
     except BpscriptError as error:

@@ -4,9 +4,8 @@ from ..base.errors import NotFoundError, StorageError
 from ..base.resources import image_bytes
 from ..blocks.device import BlockDevice
 from .mbr import ACTIVE, BOOT_CODE_SIZE, ENTRY, SECTOR, TABLE_START, is_table, parse_entries, with_table
-from .spec import ENTRIES_PER_TABLE, Scheme
 from .table import Table
-from .types import PROTECTIVE
+from .types import ENTRIES_PER_TABLE, PROTECTIVE, Scheme
 
 NO_ENTRIES = bytes(ENTRIES_PER_TABLE * ENTRY.size)
 

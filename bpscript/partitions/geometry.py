@@ -4,7 +4,8 @@ DOS reads its first sectors by these numbers: the CHS fields of a partition tabl
 sector must be the firmware's own, or it does not start.
 """
 
-from dataclasses import dataclass
+
+from typing import NamedTuple
 
 from ..base.errors import StorageError
 from ..base.units import MIB
@@ -18,8 +19,7 @@ OUT_OF_REACH = b"\xfe\xff\xff"      # cylinder 1023, head 254, sector 63: "beyon
 _HEADS_UP_TO = ((504 * MIB, 16), (1008 * MIB, 32), (2016 * MIB, 64), (4032 * MIB, 128))
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """Heads and sectors per track."""
 
     heads: int

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from ..base.units import MIB, round_up
 from .partition import Partition
-from .spec import ENTRIES_PER_TABLE, PartitionList, PartitionListError, Wanted
+from .spec import PartitionList, PartitionListError, Wanted
 from .table import Table, listed_mb
-from .types import FAT16_NAMES, GPT_TYPES
+from .types import ENTRIES_PER_TABLE, FAT16_NAMES, GPT_TYPES
 
 MAX_FAT16_MB = 4096         # 65,524 clusters of 64 KiB (language.md 9.4)
 

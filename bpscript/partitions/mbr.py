@@ -16,15 +16,14 @@ of an extended one from the first extended partition of the disk:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from ..base.errors import StorageError
 from ..blocks.device import BlockDevice
 from .geometry import Geometry
 from .partition import Partition
-from .spec import ENTRIES_PER_TABLE, MAX_TABLES
-from .types import EXTENDED_TYPES
+from .types import ENTRIES_PER_TABLE, EXTENDED_TYPES, MAX_TABLES
 
 SECTOR = 512                # bytes of a table sector that matter, also on disks with larger sectors
 BOOT_CODE_SIZE = 440
@@ -39,23 +38,21 @@ GPT_MAGIC = b"EFI PART"     # UEFI 2.10, table 5.5: here, because looking for a 
 ENTRY = Struct("<B3sB3sII")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry as it stands in a table sector; `start` and `count` are sectors."""
+class Entry(NamedTuple):
+    """One entry as it stands in a table sector; `start` and `sector_count` are sectors."""
 
     flag: int
     type: int
     start: int
-    count: int
+    sector_count: int
 
     @property
     def is_used(self) -> bool:
         """A type and a length: other programs leave out entries without either."""
-        return self.type != 0 and self.count != 0
+        return self.type != 0 and self.sector_count != 0
 
 
-@dataclass(frozen=True, slots=True)
-class MbrChain:
+class MbrChain(NamedTuple):
     """What an MBR and the EBRs behind it say. `table_starts[n]` (bytes) is where the table of numbers 4n+1 to 4n+4 lies."""
 
     partitions: tuple[Partition, ...]
@@ -108,7 +105,7 @@ def read_chain(device: BlockDevice, sector_size: int) -> MbrChain:
                 continue
             is_extended = entry.type in EXTENDED_TYPES
             origin = outermost if is_extended else here
-            start, size = origin + entry.start * sector_size, entry.count * sector_size
+            start, size = origin + entry.start * sector_size, entry.sector_count * sector_size
             if is_extended and extended is not None:
                 warnings.append(f"partition {number} is a second extended partition in one table: its table is not read")
             found = Partition(number, entry.type, start, size, boot=entry.flag & ACTIVE != 0)

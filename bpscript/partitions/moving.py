@@ -17,9 +17,8 @@ from ..blocks.device import BlockDevice
 from .geometry import Geometry, firmware_geometry
 from .mbr import ENTRY, SECTOR, TABLE_START, build_tables, parse_entries, with_table
 from .partition import Partition
-from .spec import ENTRIES_PER_TABLE
 from .table import Table
-from .types import PROTECTIVE
+from .types import ENTRIES_PER_TABLE, PROTECTIVE
 
 MBR_SECTORS = 1 << 32       # an MBR counts sectors in 32 bits
 _LAST_LBA_AT = 40           # offset of the last LBA in a GPT entry, the first is before it (UEFI 2.10, table 5.6)
@@ -127,7 +126,7 @@ def _resized(table: Table, end: int) -> tuple[list[Partition], int | None]:
     for each in table.partitions:
         holds = each.is_extended and each.start <= last.start and each.end >= last.end
         if each.number == last.number or holds or (each.is_extended and each.end > new_end > each.start):
-            each = replace(each, size=new_end - each.start)     # noqa: PLW2901 - the same one, resized
+            each = each._replace(size=new_end - each.start)     # noqa: PLW2901 - the same one, resized
         found.append(each)
     return found, None if new_end == last.end else last.number
 
@@ -233,8 +232,8 @@ def _protective(sector: bytes, table: Table, sectors: int, sector_size: int, par
     rows = bytearray(sector[TABLE_START : TABLE_START + ENTRY.size * ENTRIES_PER_TABLE])
     for index, entry in enumerate(entries):
         row = index * ENTRY.size
-        count = entry.count
-        if entry.type == PROTECTIVE and (entry.start + entry.count >= min(old_end, sectors) or not others):
+        count = entry.sector_count
+        if entry.type == PROTECTIVE and (entry.start + entry.sector_count >= min(old_end, sectors) or not others):
             count = min(sectors - entry.start, 0xFFFF_FFFF)
             rows[row + 5 : row + 8] = _END_CHS
         elif entry.is_used and entry.start in now:

@@ -1,13 +1,15 @@
 """One used entry of a partition table, whatever the table."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from .types import EXTENDED_TYPES, PartitionType, families_of, fat_widths_of, format_of, type_word
 
+MBR = 0         # the number that stands for the master boot record
+CACHE = -1      # the number that stands for the cache
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+
+class Partition(NamedTuple):
     """A used entry; positions are bytes from the start of the disk.
 
     `number` is the language's (9.2), not Linux's. `boot` is the boot flag of an MBR or the legacy-boot attribute of a GPT.

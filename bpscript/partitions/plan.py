@@ -22,9 +22,9 @@ from .geometry import Geometry, firmware_geometry
 from .layout import Layout, Placed, check_mbr_reach, lay_out
 from .mbr import DISK_SIGNATURE, SECTOR, TABLE_START, build_tables, is_table, with_table
 from .partition import Partition
-from .spec import ENTRIES_PER_TABLE, MAX_GPT_ENTRIES, PartitionList, PartitionListError, Wanted, parse_list
+from .spec import MAX_GPT_ENTRIES, PartitionList, PartitionListError, Wanted, parse_list
 from .table import SECTOR_SIZES, Detect, Table, read_table, word_of
-from .types import GPT_TYPES
+from .types import ENTRIES_PER_TABLE, GPT_TYPES
 
 Write = tuple[int, bytes]       # offset and bytes
 Stage = tuple[Write, ...]
@@ -223,7 +223,7 @@ class _Planner:
         if placed.kept is not None:
             says_so = word_of(placed.kept, self._detect) == wanted.name
             kept_name = placed.kept.name if says_so or not name else name
-            return replace(placed.kept, boot=False, attributes=placed.kept.attributes & ~LEGACY_BOOT, name=kept_name)
+            return placed.kept._replace(boot=False, attributes=placed.kept.attributes & ~LEGACY_BOOT, name=kept_name)
         if wanted_guid is None:
             guid = self._entropy.uuid(f"partition GUID {wanted.number}")
         else:

@@ -6,16 +6,23 @@ Here it is read and checked as far as that goes without a disk; `layout` says wh
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import NoReturn
 from uuid import UUID
 
 from ..base.errors import StorageError
-from .types import EXTENDED_TYPES, GPT_TYPES, MBR_TYPES, NO_GUID, UNUSED_NAMES, PartitionType, type_word
+from .types import (
+    ENTRIES_PER_TABLE,
+    EXTENDED_TYPES,
+    GPT_TYPES,
+    MAX_TABLES,
+    MBR_TYPES,
+    NO_GUID,
+    UNUSED_NAMES,
+    PartitionType,
+    Scheme,
+    type_word,
+)
 
-Scheme = Literal["MBR", "GPT"]
-
-ENTRIES_PER_TABLE = 4       # of an MBR and of every table inside an extended partition
-MAX_TABLES = 256            # nested tables of an MBR disk that are read or written: far more than any system mounts
 MAX_GPT_ENTRIES = 128
 _MAX_DIGITS = 12            # of a size in MB: 2^64 bytes have 14 in MB, no disk has 12
 

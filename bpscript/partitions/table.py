@@ -1,8 +1,7 @@
 """A disk's partition table, whatever its kind, and the ranges of bytes that follow from it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import FormatError, NotFoundError
 from ..base.units import MIB
@@ -10,8 +9,7 @@ from ..blocks.device import BlockDevice
 from ..blocks.slice import SliceDevice
 from .mbr import SECTOR, has_gpt_magic, has_signature, is_table, parse_entries, read_chain
 from .partition import Partition
-from .spec import ENTRIES_PER_TABLE, Scheme
-from .types import PROTECTIVE
+from .types import ENTRIES_PER_TABLE, PROTECTIVE, Scheme
 
 if TYPE_CHECKING:
     from .gpt import Gpt
@@ -22,8 +20,7 @@ Detect = Callable[[Partition], str | None]
 SECTOR_SIZES = (512, 4096)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """What the table of a disk says. `scheme` is None for a disk without one.
 
     `partitions` holds the used entries by number. `table_starts[n]` (bytes) is where an MBR disk keeps entries 4n+1 to 4n+4;

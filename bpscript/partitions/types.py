@@ -3,9 +3,14 @@
 A type is an `int` in an MBR (the type byte, 0 for an unused entry) and a `UUID` in a GPT (all zeros when unused).
 """
 
+from typing import Literal
 from uuid import UUID
 
 PartitionType = int | UUID
+Scheme = Literal["MBR", "GPT"]
+
+ENTRIES_PER_TABLE = 4       # of an MBR and of every table inside an extended partition
+MAX_TABLES = 256            # nested tables of an MBR disk that are read or written: far more than any system mounts
 
 UNUSED_NAMES = frozenset({"EMPTY", "UNUSED"})
 EXTENDED_TYPES = frozenset({0x05, 0x0F})

@@ -13,7 +13,8 @@ from bpscript.archive.container import Archive
 from bpscript.archive.destinations import HostDestination
 from bpscript.archive.incremental import write_incremental
 from bpscript.archive.provenance import Provenance
-from bpscript.archive.readback import check_full, check_incremental
+from bpscript.archive.readback import check_full
+from bpscript.archive.readback_files import check_incremental
 from bpscript.archive.records import MIB
 from bpscript.archive.writer import LEVELS
 from bpscript.base.clock import Clock

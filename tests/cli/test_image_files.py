@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -226,7 +225,7 @@ def test_few_chunks_are_kept_when_they_are_large(place: Path, name: str) -> None
         assert 0 < len(device._chunks) <= 24
     with bpscript.open_archive(place / name) as archive:
         assert archive._archive is not None
-        archive._archive.header = replace(archive._archive.header, chunk_size=16 << 20)
+        archive._archive.header = archive._archive.header._replace(chunk_size=16 << 20)
         device = archive.device()
         for _ in archive.entries():
             pass

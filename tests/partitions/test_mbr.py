@@ -14,8 +14,8 @@ from bpscript.partitions.boot import boot_code
 from bpscript.partitions.geometry import Geometry, firmware_geometry
 from bpscript.partitions.mbr import ENTRY
 from bpscript.partitions.plan import plan_partitions
-from bpscript.partitions.spec import MAX_TABLES
 from bpscript.partitions.table import cache_range, open_partition, read_table
+from bpscript.partitions.types import MAX_TABLES
 from tests.oracles import fdisk, fdisk_rows, parted
 from tests.partitions.disks import listed, places, put, sparse
 

@@ -59,7 +59,7 @@ def test_a_gpt_keeps_everything_but_what_the_size_of_the_disk_says(gpt: Path, si
     assert (new["firstlba"], new["lastlba"]) == (34, size // 512 - 34)
     with FileDevice(tmp_path / "new", writable=False) as device:
         entry = parse_entries(device.read(0, 512))[0]
-        assert (entry.type, entry.start, entry.count) == (0xEE, 1, size // 512 - 1)
+        assert (entry.type, entry.start, entry.sector_count) == (0xEE, 1, size // 512 - 1)
         table = read_table(device)
         assert table.warnings == ()
         assert table.gpt is not None
@@ -135,8 +135,8 @@ def test_the_other_entries_of_a_hybrid_mbr_follow(tmp_path: Path) -> None:
         with FileDevice(new, writable=False) as device:
             entries = parse_entries(device.read(0, 512))
         second = moved.get(2)
-        assert [(each.start * 512, each.count * 512) for each in entries if each.type not in {0, 0xEE}] == [(second.start, second.size)]
-        assert all((each.start + each.count) * 512 <= size * MIB for each in entries)
+        assert [(each.start * 512, each.sector_count * 512) for each in entries if each.type not in {0, 0xEE}] == [(second.start, second.size)]
+        assert all((each.start + each.sector_count) * 512 <= size * MIB for each in entries)
     with FileDevice(path, writable=False) as device, pytest.raises(StorageError, match="its hybrid MBR is made for sectors of 512 bytes, the target has 4096"):
         move_table(read_table(device), device, 64 * MIB, sector_size=4096)
 

@@ -59,8 +59,7 @@ class Site:
         )
         result = api.execute(options)
         log = result.log.replace("\r\n", "\n").replace("\r", "")
-        result.log = re.sub(r"^\[(?:note|progress)\].*\n?", "", log, flags=re.M)
-        return result
+        return result._replace(log=re.sub(r"^\[(?:note|progress)\].*\n?", "", log, flags=re.M))
 
     def do(self, lines: str, disks: Sequence[Path] = (), name: str = "do.mrz") -> api.Result:
         """Run a script of the test's own, which must succeed."""

@@ -19,8 +19,8 @@ class Action(NamedTuple):
 
 
 ACTIONS = (
-    Action("capture", "making", "make an archive of a partition, a disk or a folder"),
-    Action("restore", "making", "put an archive onto a partition, a disk or into a folder"),
+    Action("capture", "capture", "make an archive of a partition, a disk or a folder"),
+    Action("restore", "restore", "put an archive onto a partition, a disk or into a folder"),
     Action("convert", "convert", "make one kind of image out of another"),
     Action("info", "info", "say what an archive is and where it comes from"),
     Action("verify", "verify", "check every byte of an archive, or compare it with a disk or folder"),
@@ -52,10 +52,10 @@ Declare = Callable[..., Any]
 
 
 def add_to(verbs: Any, summary: str, action: str | None = None) -> None:  # noqa: ANN401 - argparse's own type is private
-    """Declare the verb and its actions; with `action`, only that one brings its arguments."""
+    """Declare the verb and its actions; with `action`, only those of its module."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = verbs.add_parser("image", help=summary, description="Work with archives of partitions, disks and files.", epilog=_EXAMPLES, formatter_class=raw)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, prog=parser.prog)    # see `main`
     summaries = {each.name: each.summary for each in ACTIONS}
 
     def declare(name: str, function: Run, example: str, **options: Any) -> Any:  # noqa: ANN401
@@ -65,11 +65,6 @@ def add_to(verbs: Any, summary: str, action: str | None = None) -> None:  # noqa
         sub.add_argument("--debug", action="store_true", help="show tracebacks")
         return sub
 
-    loaded: set[str] = set()
-    wanted = next((each.module for each in ACTIONS if each.name == action), None)
-    for each in ACTIONS:
-        if wanted is not None and each.module != wanted:
-            actions.add_parser(each.name, help=each.summary, add_help=False)
-        elif each.module not in loaded:
-            loaded.add(each.module)
-            import_module(f".{each.module}", __name__).add_to(declare)
+    wanted = [each.module for each in ACTIONS if each.name == action]
+    for module in wanted or dict.fromkeys(each.module for each in ACTIONS):
+        import_module(f".{module}", __name__).add_to(declare)

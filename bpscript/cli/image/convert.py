@@ -10,8 +10,9 @@ from ...machine.capturing import FOLDER_KINDS, CaptureOptions
 from ...machine.converting import Form
 from ..main import DONE
 from . import Declare
-from .making import add_packing, events, folder_of, fragment_size_of, signer_of, split_partition
-from .opening import about, need_file
+from .capture import add_packing, fragment_size_of, signer_of
+from .common import events, folder_of
+from .opening import about, need_file, split_partition
 
 
 def add_to(declare: Declare) -> None:

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...archive.clonezilla import on_host
-from ...archive.opened import OpenArchive
-from ...archive.positional import JoinedReader, positional
 from ...base.errors import FormatError, StorageError, UsageError
 from ...filesystems.filesystem import clean_path
+
+if TYPE_CHECKING:
+    from ...archive.opened import OpenArchive
 
 
 def split_archive(text: str) -> tuple[str, str]:
@@ -26,6 +28,14 @@ def split_archive(text: str) -> tuple[str, str]:
     return text, ""
 
 
+def split_partition(text: str) -> tuple[str, int | None]:
+    """`disk.imz:2`: the archive, and a partition of the disk in it. An existing file of the whole name wins."""
+    name, colon, number = text.rpartition(":")
+    if not colon or not number.isdecimal() or Path(text).exists() or not Path(name).exists():
+        return text, None
+    return name, int(number)
+
+
 def _exists(text: str) -> bool:
     """A file, or a partition in an image folder of Clonezilla."""
     try:
@@ -35,7 +45,7 @@ def _exists(text: str) -> bool:
 
 
 @contextmanager
-def open_named(name: str) -> Iterator[OpenArchive]:
+def open_named(name: str) -> Iterator["OpenArchive"]:
     """The archive of a name. Raises UsageError when there is no such file; errors of format are told with the name."""
     with about(name), _open(name) as archive:
         yield archive
@@ -53,7 +63,10 @@ def about(name: str) -> Iterator[None]:
         raise FormatError(f"{shown}: {error.message}", hint=error.hint) from error
 
 
-def _open(name: str) -> OpenArchive:
+def _open(name: str) -> "OpenArchive":
+    from ...archive.opened import OpenArchive  # noqa: PLC0415 - who only needs the name does not load it
+    from ...archive.positional import JoinedReader, positional  # noqa: PLC0415
+
     if name == "-":
         found = positional(sys.stdin.buffer, "standard input")
         return OpenArchive(JoinedReader(sys.stdin.buffer) if found is None else found)

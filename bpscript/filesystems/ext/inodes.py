@@ -6,7 +6,6 @@ as the disk is.
 """
 
 import struct
-from dataclasses import dataclass
 
 from ...base.errors import FormatError, StorageError
 from ..filesystem import FileKind
@@ -73,29 +72,33 @@ _MAX_SECONDS_128 = (1 << 31) - 1                # January 2038
 _MAX_SECONDS = (1 << 34) - (1 << 31) - 1        # the year 2446
 
 
-@dataclass(slots=True)
 class Inode:
     """One inode; `size` bytes, `blocks` in 512-byte units, times in nanoseconds since 1970. `tail` is what follows the known fields."""
 
-    mode: int = 0
-    uid: int = 0
-    gid: int = 0
-    size: int = 0
-    links: int = 0
-    blocks: int = 0
-    flags: int = 0
-    block: bytes = bytes(60)
-    atime_ns: int = 0
-    ctime_ns: int = 0
-    mtime_ns: int = 0
-    crtime_ns: int = 0
-    dtime: int = 0              # seconds: when it was deleted
-    generation: int = 0
-    file_acl: int = 0
-    version: int = 0            # osd1
-    fragment: int = 0           # i_faddr
-    extra_size: int = 0         # i_extra_isize
-    tail: bytes = b""
+    def __init__(
+        self, *, mode: int = 0, uid: int = 0, gid: int = 0, size: int = 0, links: int = 0, blocks: int = 0, flags: int = 0, block: bytes = bytes(60),
+        atime_ns: int = 0, ctime_ns: int = 0, mtime_ns: int = 0, crtime_ns: int = 0, dtime: int = 0, generation: int = 0, file_acl: int = 0,
+        version: int = 0, fragment: int = 0, extra_size: int = 0, tail: bytes = b"",
+    ) -> None:
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.links = links
+        self.blocks = blocks
+        self.flags = flags
+        self.block = block
+        self.atime_ns = atime_ns
+        self.ctime_ns = ctime_ns
+        self.mtime_ns = mtime_ns
+        self.crtime_ns = crtime_ns
+        self.dtime = dtime              # seconds: when it was deleted
+        self.generation = generation
+        self.file_acl = file_acl
+        self.version = version          # osd1
+        self.fragment = fragment        # i_faddr
+        self.extra_size = extra_size    # i_extra_isize
+        self.tail = tail
 
     @property
     def kind(self) -> FileKind:

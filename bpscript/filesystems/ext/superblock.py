@@ -6,8 +6,8 @@ Documentation/filesystems/ext4/globals.rst describes the same). `struct` rather 
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
+from typing import NamedTuple
 from uuid import UUID
 
 from ...base.errors import FormatError, StorageError
@@ -129,8 +129,7 @@ _RECORD = _record()
 _NAMES = tuple(name for name, _, _ in _FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Superblock:
+class Superblock(NamedTuple):
     """What the superblock says, checked: every count fits the others. Sizes in bytes, counts in blocks."""
 
     block_size: int
@@ -309,8 +308,7 @@ _GROUP = struct.Struct("<III6xH12x")            # block bitmap, inode bitmap, in
 _GROUP_HIGH = struct.Struct("<III")             # +32: high 32 bits of the three addresses
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Where the metadata of one group lies (block numbers), and its flags."""
 
     block_bitmap: int

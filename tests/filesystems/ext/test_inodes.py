@@ -24,16 +24,16 @@ INODES = st.builds(
 def test_what_is_packed_unpacks(inode: Inode) -> None:
     record = inode.pack(256)
     assert len(record) == 256
-    assert Inode.unpack(record) == inode
+    assert vars(Inode.unpack(record)) == vars(inode)
 
 
 @given(st.binary(min_size=256, max_size=256))
 def test_any_record_survives_but_for_its_checksum(data: bytes) -> None:
     inode = Inode.unpack(data)
-    assert Inode.unpack(inode.pack(256)) == inode
+    assert vars(Inode.unpack(inode.pack(256))) == vars(inode)
     small = Inode.unpack(data[:128])
     assert len(small.pack(128)) == 128
-    assert Inode.unpack(small.pack(128)) == small
+    assert vars(Inode.unpack(small.pack(128))) == vars(small)
 
 
 def test_times_in_a_small_inode_are_whole_seconds_to_2038() -> None:

@@ -1,0 +1,69 @@
+"""After capture of files: the incremental archive is read back, every entry's header and contents, and compared with the tree, listed again."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+
+from ..base.errors import FormatError, StorageError
+from ..base.events import Progress, Sink, ignore
+from ..base.sources import Reader
+from ..blocks.device import Buffer
+from ..filesystems.filesystem import Facts, FileKind, Filesystem
+from .compare import read_some
+from .container import Archive
+from .destinations import is_temporary
+from .filters import Filters
+from .incremental import checked_entries, read_names
+from .positional import Positional
+from .readback import HINT, damaged
+from .tar_write import tar_header
+from .trees import listing
+
+
+def check_incremental(
+    source: Positional, volume: Filesystem, path: str, *, filters: Filters | None = None, is_difference: bool = False, events: Sink = ignore
+) -> None:
+    """Compare an incremental archive with the tree it was made of. Raises StorageError naming the first path that differs."""
+    try:
+        archive = Archive.open(source)
+        plan = read_names(archive)
+    except FormatError as error:
+        raise damaged(error) from error
+    is_folder = volume.stat(path).kind is FileKind.DIRECTORY
+    start = f"{path}/" if is_folder and path else "" if is_folder else path[: path.rfind("/") + 1]
+    names: Iterable[tuple[str, Facts, str | None]]
+    if is_difference:
+        names = ((entry.path, volume.stat(start + entry.path), entry.link if entry.code == "h" else None) for entry in plan)
+    else:
+        names = (found for found in listing(volume, path, filters or Filters()) if not is_temporary(found[0]))
+    now = iter(names)
+    state = Progress(events, "verify", sum(entry.size for entry in plan))
+    state.report()
+    try:
+        for entry in checked_entries(archive, plan):
+            name, facts, link = next(now, ("", entry.facts, None))
+            if facts.kind is FileKind.DIRECTORY:    # its time changes with the names in it, and those are compared
+                facts = facts._replace(mtime_ns=entry.facts.mtime_ns)
+            if name != entry.path or tar_header(name, facts, link) != tar_header(entry.path, entry.facts, entry.link):
+                raise StorageError(f'the archive differs from its source at "{entry.path}"', hint=HINT)
+            if facts.kind is FileKind.FILE and link is None:
+                with closing(volume.open(start + name)) as reader:
+                    _compare_contents(entry.chunks, reader, entry.path)
+                state.advance(facts.size)
+    except FormatError as error:
+        raise damaged(error) from error
+    for name, _, _ in now:
+        raise StorageError(f'"{name}" came to the source while it was captured', hint=HINT)
+    state.report()
+
+
+def _compare_contents(chunks: Iterable[Buffer], reader: Reader, path: str) -> None:
+    for data in _pieces(chunks):
+        if read_some(reader, len(data)) != data:
+            raise StorageError(f'the archive differs from its source in the contents of "{path}"', hint=HINT)
+    if reader.read(1):
+        raise StorageError(f'"{path}" grew while it was captured', hint=HINT)
+
+
+def _pieces(chunks: Iterable[Buffer]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield bytes(chunk)
