@@ -132,14 +132,21 @@ class PartitionImage:
     """The image of a partition: `chunks` with the bytes, `facts`, `used` and `boot` for what they mean."""
 
     def __init__(
-        self, chunks: Chunks, facts: Facts, used: Ranges, boot: bytes, unpack: Callable[[], "PartitionImage"] | None = None
+        self, chunks: Chunks, facts: Facts, used: Ranges | Callable[[], Ranges], boot: bytes, unpack: Callable[[], "PartitionImage"] | None = None
     ) -> None:
         self.chunks = chunks
         self.facts = facts
-        self.used = used
+        self._used = used
         self.boot = boot
         # Of a stream that was not read yet, where it is possible: the same image in a temporary file, to be closed for itself.
         self.unpack = unpack
+
+    @property
+    def used(self) -> Ranges:
+        """The bytes in use. Of an archive they are unpacked when they are first asked for: who wants a file does not need them. Raises FormatError."""
+        if not isinstance(self._used, Ranges):
+            self._used = self._used()
+        return self._used
 
     @property
     def size(self) -> int:
@@ -171,9 +178,11 @@ class FullImage(PartitionImage):
             raise FormatError("this is an incremental archive, not the full archive of a partition", hint="IncrUnzip unpacks it")
         if header.size is None:
             raise FormatError("archive header: a full archive must say how many bytes the partition has")
-        packed = header.sections.get(USED)
-        used = Ranges([(0, header.size)]) if packed is None else Ranges.unpack(packed, header.size)
-        super().__init__(archive, Facts.from_meta(header.meta, header.size), used, header.sections.get(BOOT, b""))
+        size, packed = header.size, header.sections.get(USED)
+        super().__init__(
+            archive, Facts.from_meta(header.meta, size), lambda: Ranges([(0, size)]) if packed is None else Ranges.unpack(packed, size),
+            header.sections.get(BOOT, b""),
+        )
         self.archive = archive
 
     @classmethod

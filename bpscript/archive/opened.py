@@ -189,6 +189,8 @@ class OpenArchive:
         from .checking import Findings, check_archive, check_image  # noqa: PLC0415 - as above
 
         if self._archive is not None:
+            if self._image is not None:
+                _ = self._image.used        # a list of used blocks that makes no sense is refused at once
             found = check_archive(self._archive, events=events)
             if found.damages and not self.is_stream:
                 from .affected import with_files  # noqa: PLC0415 - only where something is damaged

@@ -13,7 +13,9 @@ from blake3 import blake3
 from bpscript.archive.capture import capture, survey
 from bpscript.archive.container import Archive, ArchiveKind, ArchiveWriter, Header
 from bpscript.archive.full import FullImage
+from bpscript.archive.opened import OpenArchive
 from bpscript.archive.records import BOOT, OUR_MAGIC, USED, skippable
+from bpscript.archive.restore import restore
 from bpscript.archive.table import Table
 from bpscript.base.clock import Clock
 from bpscript.base.errors import FormatError
@@ -206,8 +208,15 @@ def test_facts_that_make_no_sense_are_refused(meta: dict[str, object], words: st
 
 def test_used_ranges_beyond_the_partition_are_refused() -> None:
     used = struct.pack("<IIII", 512, 1, 0, 3)
+    data = pack([b"x" * 1024], size=1024, meta={"family": "other"}, sections={USED: used, BOOT: b""})
     with pytest.raises(FormatError, match="reaches to byte 1536 of 1024"):
-        FullImage(opened(pack([b"x" * 1024], size=1024, meta={"family": "other"}, sections={USED: used, BOOT: b""})))
+        _ = FullImage(opened(data)).used
+    with pytest.raises(FormatError, match="reaches to byte 1536 of 1024"):
+        OpenArchive(MemoryDevice(data)).check()
+    target = MemoryDevice(b"\xa5" * 1024)
+    with pytest.raises(FormatError, match="reaches to byte 1536 of 1024"):
+        restore(FullImage(opened(data)), target)
+    assert target.read(0, 1024) == b"\xa5" * 1024
 
 
 def test_a_full_archive_without_a_size_is_refused() -> None:
