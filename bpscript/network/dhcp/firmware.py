@@ -127,7 +127,7 @@ def _firmware(request: Message, vendor_class: str) -> Firmware | None:
         numbers = [int(text[1])]
     elif request.message_type is None:      # plain BOOTP is spoken by boot ROMs of the years before PXE
         return Firmware.BIOS
-    elif data is None:
+    elif data is None or len(data) < 2:
         return None
     else:       # Raspberry Pi leaves option 60 out of its DHCPREQUEST
         numbers = [int.from_bytes(data[:2], "big")]

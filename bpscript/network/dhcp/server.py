@@ -236,6 +236,9 @@ class Server:
             return False
         if address == asking.plan.address:
             return self._is_free_for_entry(asking, address, now)
+        fixed = asking.plan.address
+        if fixed is not None and fixed in subnet.network and self._is_free_for_entry(asking, fixed, now):
+            return False        # it shall come to its own
         if address in self._directory.reserved() or not subnet.may_give(address):
             return False
         return self._pool.is_free_for(address, asking.client.identity, now)
