@@ -4,11 +4,15 @@ The features are those mke2fs 1.47 makes by default for each kind, block sizes a
 (`small`, `big`, `huge`). What was there before is punched out first, so nothing needs to be zeroed, and a terabyte takes no
 longer than a gigabyte.
 
-mke2fs works on a sparse file in memory, and what it wrote is copied to the device, the first bytes last: any device will do, also
-a disk that we hold exclusively, a power cut leaves no half volume, and nobody waits for an fsync per step.
+On an image file mke2fs works itself, and writes the superblock last. Anywhere else it works on a sparse file in memory, and what it
+wrote is copied to the device, the first bytes last: any device will do, also a disk that we hold exclusively. Either way a power cut
+leaves no half volume.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from ...base.clock import Clock
@@ -69,7 +73,9 @@ def format_ext(
     ]  # fmt: skip
     if zeroed:
         extended.append("assume_storage_prezeroed=1")
-    with sparse_file(size, in_memory=True) as (descriptor, path):
+    with _place_for(device) as (path, offset, descriptor):
+        if offset:
+            extended.append(f"offset={offset}")
         arguments = [
             "mke2fs", "-q", "-F", "-t", kind.lower(), "-O", ",".join(("none", *FEATURES[kind])),
             "-b", str(chosen), "-I", "256", "-i", str(max(inode_ratio or _inode_ratio(size), chosen)), "-m", "5",
@@ -82,10 +88,23 @@ def format_ext(
             if "too small" in words or "Not enough space" in words or "too few" in words.lower():
                 raise NoSpaceError(f"{size} bytes are too small for {kind}: {words}")
             raise StorageError(f"mke2fs cannot make {kind} on {size} bytes: {words}")
-        copy_new(descriptor, device, _FIRST_BYTES, size)
-        device.flush()
-        device.write(0, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
+        if descriptor is not None:
+            copy_new(descriptor, device, _FIRST_BYTES, size)
+            device.flush()
+            device.write(0, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
     device.flush()
+
+
+@contextmanager
+def _place_for(device: BlockDevice) -> Iterator[tuple[Path, int, int | None]]:
+    """A file for mke2fs, the offset in it, and its descriptor when it is in memory and to be copied."""
+    place = host_file_of(device)
+    if place is not None and place[0].is_file():
+        device.zero(0, min(_FIRST_BYTES, device.size))      # one that is open for reading only says so here
+        yield place[0].absolute(), place[1], None
+        return
+    with sparse_file(device.size, in_memory=True) as (descriptor, path):
+        yield path, 0, descriptor
 
 
 def _clear(device: BlockDevice) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpscript.base.clock import Clock
-from bpscript.base.errors import FormatError, NoSpaceError, StorageError
+from bpscript.base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageError
 from bpscript.blocks.faulty import FaultyDevice
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
@@ -88,6 +88,25 @@ def test_the_same_call_makes_the_same_bytes() -> None:
 
     for kind in KINDS:
         assert make(kind) == make(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_file_gets_the_bytes_that_any_device_gets(kind: str, tmp_path: Path) -> None:
+    memory = MemoryDevice(24 * MIB)
+    with FileDevice.create(tmp_path / "-a file?.img", 26 * MIB) as file:
+        file.write(0, b"\x5a" * (26 * MIB))
+        for device in (memory, SliceDevice(file, MIB, 24 * MIB)):
+            format_ext(device, kind, "label", UUID(int=5), UUID(int=6), clock=Clock(1_600_000_000_000_000_000))
+        assert file.read(MIB, 24 * MIB) == memory.read(0, 24 * MIB)
+        assert file.read(0, MIB) == file.read(25 * MIB, MIB) == b"\x5a" * MIB
+
+
+def test_an_image_file_that_is_open_for_reading_is_left_alone(tmp_path: Path) -> None:
+    with FileDevice.create(tmp_path / "disk.img", 24 * MIB):
+        pass
+    with FileDevice(tmp_path / "disk.img", writable=False) as device, pytest.raises(ReadOnlyError):
+        format_ext(device, "EXT4")
+    assert not any((tmp_path / "disk.img").read_bytes())
 
 
 @pytest.mark.parametrize(
