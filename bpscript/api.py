@@ -137,10 +137,11 @@ def open_disk(path: PathLike, *, writable: bool = False, write_real_disks: bool 
 
 
 def open_archive(path: PathLike) -> "OpenArchive":
-    """An archive file: what it is and the files in it. Raises NotFoundError, FormatError."""
+    """An archive file, or an address of one (`http://server/linux.imz`): what it is and the files in it. Raises NotFoundError, FormatError, NetworkError."""
     from .archive.opened import OpenArchive  # noqa: PLC0415 - not needed to run a script
+    from .machine.locations import is_address, open_location  # noqa: PLC0415 - as above
 
-    return OpenArchive(Path(path))
+    return OpenArchive(open_location(str(path)) if is_address(path) else Path(path))
 
 
 def capture(
@@ -194,24 +195,29 @@ def restore(
 ) -> "Restored":
     """Put an archive, or an image of another program, onto a partition, a disk or a directory, as `bpscript image restore` does.
 
-    Files go into a directory (`disk.img:1/etc`, a folder of this host). Raises UsageError, FormatError, StorageError; a partition on
-    which the work was cut off is not formatted.
+    The archive may be an address (`http://server/linux.imz`). Files go into a directory (`disk.img:1/etc`, a folder of this host).
+    Raises UsageError, FormatError, StorageError, NetworkError; a partition on which the work was cut off is not formatted.
     """
     from .archive.clonezilla import on_host  # noqa: PLC0415
     from .archive.positional import JoinedReader, close, open_from_host, positional  # noqa: PLC0415
     from .blocks.busy import refuse_users  # noqa: PLC0415
     from .machine.image_places import DiskImagePlace  # noqa: PLC0415
+    from .machine.locations import is_address, open_location  # noqa: PLC0415
     from .machine.restoring import RestoreOptions, Restorer  # noqa: PLC0415
 
     chosen = options or RestoreOptions()
     chosen.check()
     target = os.fspath(place)
     with ExitStack() as stack:
-        if isinstance(archive, str | os.PathLike):
+        path: Path | None = None
+        if is_address(archive):
+            name = str(archive)
+            data = open_location(name)
+        elif isinstance(archive, str | os.PathLike):
             path, name = on_host(Path(archive)), os.fspath(archive)
             data = open_from_host(path)
         else:
-            path, name = None, "archive"
+            name = "archive"
             data = positional(archive, name) or JoinedReader(archive)
         stack.callback(close, data)
         restorer = Restorer(data, name, chosen, Clock.from_environment(), events)
@@ -277,9 +283,10 @@ def convert(
 
     Raises UsageError when the target exists and `force` is not given, or the conversion makes no sense; FormatError, StorageError.
     """
-    from .archive.positional import JoinedReader, close, open_from_host, positional  # noqa: PLC0415
+    from .archive.positional import JoinedReader, close, positional  # noqa: PLC0415
     from .machine.capturing import CaptureOptions  # noqa: PLC0415
     from .machine.converting import Converter, form_named, form_of, spooled  # noqa: PLC0415
+    from .machine.locations import is_address, open_location  # noqa: PLC0415
 
     chosen = options or CaptureOptions()
     chosen.check()
@@ -291,9 +298,9 @@ def convert(
         raise UsageError(f"{path.parent}: no such directory")
     with ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
-            if path is not None and path.exists() and path.samefile(source):
+            if path is not None and not is_address(source) and path.exists() and path.samefile(source):
                 raise UsageError(f"{path} cannot be made of itself")
-            data, name = open_from_host(Path(source)), os.fspath(source)
+            data, name = open_location(str(source)), os.fspath(source)
         else:
             data, name = positional(source, "the image") or JoinedReader(source), "the image"
         stack.callback(close, data)

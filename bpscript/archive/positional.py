@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ..base.errors import FormatError, NotFoundError, StorageError
-from ..base.sources import FileSource, Reader
+from ..base.sources import FileSource, Reader, ReadsAnywhere
 from ..blocks.device import HasDataRanges
 from ..filesystems.filesystem import Filesystem
 
@@ -158,6 +158,31 @@ class SeekingBytes:
         close(self._reader)
 
 
+class RangeBytes:
+    """A file on a server that gives any part of it."""
+
+    def __init__(self, reader: ReadsAnywhere) -> None:
+        self._reader = reader
+        self._size = reader.size or 0
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        return self._reader.read_at(offset, length)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer."""
+        self._reader.readinto_at(offset, buffer)
+
+    def close(self) -> None:
+        """Close the reader."""
+        close(self._reader)
+
+
 class JoinedBytes:
     """Fragments, one after the other; also one alone. `following` is the name that a further one would have.
 
@@ -294,6 +319,8 @@ _SPLIT = re.compile(r"\.(a{2,5}|0+[01])$")       # the first of `split`: letters
 
 def positional(reader: Reader, name: str) -> Positional | None:
     """The reader as bytes that can be read from anywhere; None when it gives them in order only."""
+    if isinstance(reader, ReadsAnywhere):
+        return RangeBytes(reader) if reader.reads_anywhere else None
     if isinstance(reader, _HasDescriptor):
         try:
             descriptor = reader.fileno()

@@ -31,7 +31,7 @@ class FileSource(Protocol):
     """Files of a server, as a script names them."""
 
     def stat(self, path: str) -> SourceFacts | None:
-        """Size and time, or None when there is no such file. Never an error."""
+        """Size and time, or None when there is no such file. Raises NetworkError when the server cannot be asked, nothing else."""
         ...
 
     def open(self, path: str) -> Reader:
@@ -44,6 +44,29 @@ class FileSource(Protocol):
 
     def entries(self, path: str) -> list[tuple[str, SourceFacts]]:
         """Names and facts of a directory, sorted. Raises NotFoundError, or StorageError where there are no directories."""
+        ...
+
+
+@runtime_checkable
+class ReadsAnywhere(Protocol):
+    """A reader that can also give bytes from anywhere, to several threads at a time: of a file on a server that knows ranges."""
+
+    @property
+    def reads_anywhere(self) -> bool:
+        """False when this server cannot do it after all; the rest then does not count."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; a number when `reads_anywhere`."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        ...
+
+    def readinto_at(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer."""
         ...
 
 

@@ -7,7 +7,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 
-from ..base.errors import InTheWayError, NotFoundError, ReadOnlyError, StorageError
+from ..base.errors import InTheWayError, NetworkError, NotFoundError, ReadOnlyError, StorageError
 from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
@@ -200,7 +200,7 @@ class Files:
         """Whether there is such a file (on a disk: or directory). Never an error (language.md 8.2, `exist`)."""
         try:
             facts = self.at(name).stat()
-        except StorageError:
+        except (StorageError, NetworkError):
             return False
         return facts is not None and (not facts.is_directory or isinstance(self.place(name), DiskPlace | HostPlace))
 

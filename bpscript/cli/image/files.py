@@ -9,7 +9,7 @@ from ..progress import progress_sink
 from . import Declare
 from .opening import open_named, split_archive
 
-_PLACE = "ARCHIVE[:path]; of a whole disk, the path begins with the number of the partition"
+_PLACE = "ARCHIVE[:path], the archive a file or http(s)://...; of a whole disk, the path begins with the number of the partition"
 
 
 def add_to(declare: Declare) -> None:

@@ -15,7 +15,7 @@ from .opening import open_named
 def add_to(declare: Declare) -> None:
     """Declare the action."""
     sub = declare("info", info, "info linux.imz")
-    sub.add_argument("archive", metavar="ARCHIVE", help="- is standard input")
+    sub.add_argument("archive", metavar="ARCHIVE", help="a file or http(s)://..., - is standard input")
     sub.add_argument("--json", action="store_true", help="for programs; keys are in the manual")
 
 

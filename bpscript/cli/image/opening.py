@@ -1,6 +1,7 @@
 """How the command line names an archive, and a path in it: `linux.imz`, `linux.imz:etc/fstab`, `-` for standard input.
 
-An existing file of the whole name wins; else the first `:` with an existing file before it separates.
+An existing file of the whole name wins; else the first `:` with an existing file before it separates. In an address
+(`http://server:8080/linux.imz:etc/fstab`) it is the first `:` behind the host.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from ...archive.clonezilla import on_host
 from ...base.errors import FormatError, StorageError, UsageError
 from ...filesystems.filesystem import clean_path
+from ...machine.locations import is_address, open_location, split_address
 
 if TYPE_CHECKING:
     from ...archive.opened import OpenArchive
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 def split_archive(text: str) -> tuple[str, str]:
     """The archive and the clean path in it ("" is the root)."""
+    if is_address(text):
+        name, path = split_address(text)
+        return name, clean_path(path or "")
     at = len(text) if text == "-" or _exists(text) else text.find(":")
     while 0 < at < len(text):
         if text[:at] == "-" or _exists(text[:at]):
@@ -30,6 +35,9 @@ def split_archive(text: str) -> tuple[str, str]:
 
 def split_partition(text: str) -> tuple[str, int | None]:
     """`disk.imz:2`: the archive, and a partition of the disk in it. An existing file of the whole name wins."""
+    if is_address(text):
+        address, path = split_address(text)
+        return (address, int(path)) if path is not None and path.isdecimal() else (text, None)
     name, colon, number = text.rpartition(":")
     if not colon or not number.isdecimal() or Path(text).exists() or not Path(name).exists():
         return text, None
@@ -71,11 +79,13 @@ def _open(name: str) -> "OpenArchive":
         found = positional(sys.stdin.buffer, "standard input")
         return OpenArchive(JoinedReader(sys.stdin.buffer) if found is None else found)
     need_file(name)
-    return OpenArchive(Path(name))
+    return OpenArchive(open_location(name) if is_address(name) else Path(name))
 
 
 def need_file(name: str) -> None:
-    """Raise UsageError unless this names a file that may be read, or a partition in an image folder of Clonezilla."""
+    """Raise UsageError unless this names a file that may be read, a partition in an image folder of Clonezilla, or a server."""
+    if is_address(name):
+        return          # the server is asked when it is opened
     try:
         path = on_host(name)
     except (FormatError, StorageError) as error:

@@ -23,7 +23,7 @@ _SHOWN = 20
 def add_to(declare: Declare) -> None:
     """Declare the action."""
     sub = declare("verify", verify, "verify linux.imz --against disk.img:1")
-    sub.add_argument("archive", metavar="ARCHIVE", help="- is standard input")
+    sub.add_argument("archive", metavar="ARCHIVE", help="a file or http(s)://..., - is standard input")
     sub.add_argument("--against", metavar="PLACE", help="compare with a partition, disk or folder")
     sub.add_argument("--content", action="store_true", help="with --against file by file: pass over times, owners, modes and attributes")
     sub.add_argument("--key", metavar="PUB", help="ask for a signature by this public key")
