@@ -50,7 +50,8 @@ DiskLike = PathLike | NewDisk | BlockDevice
 class RunOptions(NamedTuple):
     """How to run a script; the fields are the options of `bpscript run` (see the manual).
 
-    `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `log` is called with every piece
+    `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `report` is the address of a server that
+    shows what happens; when it does not answer, that is a warning. `log` is called with every piece
     of log text as it is written (the result then has none), `events` with every event.
     """
 
@@ -65,6 +66,7 @@ class RunOptions(NamedTuple):
     switches: str = ""                  # letters of language.md 1.3, for example "xl"
     write_real_disks: bool = False
     seed: str | None = None
+    report: str | None = None
     program: str | None = None          # default: MrZip for *.mrz, else MrBatch
     log: Callable[[str], None] | None = None
     events: Sink = ignore
@@ -115,9 +117,47 @@ def execute(options: RunOptions) -> Result:
     variables = {**_bootp_variables(options), **options.variables}
     pieces: list[str] = []      # of a log that nobody else takes
     with ExitStack() as stack:
-        machine = _machine(options, program, script, stack)
-        ended = run_script(machine, COMMANDS, script, variables, options.switches, options.log or pieces.append)
+        log = options.log or pieces.append
+        reporting = stack.enter_context(_reporting(options, script, variables, log))
+        machine = _machine(options._replace(events=reporting.events), program, script, stack)
+        ended = run_script(machine, COMMANDS, script, variables, options.switches, log)
+        reporting.state = "failed" if ended.error is not None else "booted" if ended.booted is not None else "done"
     return Result("".join(pieces), ended.variables, ended.booted, ended.error)
+
+
+class _Reporting:
+    """Where the events of a run go, and how it ended as far as is known."""
+
+    def __init__(self, events: Sink) -> None:
+        self.events = events
+        self.state = "failed"
+
+
+@contextmanager
+def _reporting(options: RunOptions, script: Path, variables: Mapping[str, str], log: Callable[[str], None]) -> Iterator[_Reporting]:
+    """The events of a run, told to the server of `report` too."""
+    if options.report is None:
+        yield _Reporting(options.events)
+        return
+    from .base.events import Event, Kind  # noqa: PLC0415 - only with --report
+    from .network.http.report import Reporter, run_id  # noqa: PLC0415
+
+    host = next((value for name, value in variables.items() if name.lower() == "bootp-host-name"), "")
+    reporter = Reporter(options.report, {"script": script.name, "run": run_id(), "mac": options.mac or "", "host": host})
+
+    def both(event: Event) -> None:
+        reporter(event)
+        options.events(event)
+
+    reporting = _Reporting(both)
+    try:
+        yield reporting
+    finally:
+        reporter.end(reporting.state)
+        if reporter.failure is not None:
+            text = f"the reports did not arrive: {reporter.failure}"
+            log(f"[warning] {text}\r\n")
+            options.events(Event(Kind.WARNING, {"text": text}))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ _EXAMPLES = """examples:
   bpscript run deploy.bpb --disk disk.img:2G --set BOOTP-Host-Name=pc7
   bpscript run deploy.bpb --disk disk.img --root images/ --bootp reply.pcap
   bpscript run deploy.bpb --disk disk.img --root tftp://10.0.0.1/images
+  bpscript run deploy.bpb --disk disk.img --root http://10.0.0.1/images --report http://10.0.0.1/
   bpscript run capture.mrz --disk disk.img
   bpscript run deploy.bpb -w --disk /dev/sdb
 """
@@ -32,7 +33,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.set_defaults(function=run_verb)
     parser.add_argument("script", metavar="SCRIPT", help="the script; .mrz scripts run as MrZip")
     parser.add_argument("--disk", metavar="IMG[:SIZE]", action="append", default=[], help="disk 0, 1, ... in this order; with a size, a sparse image is made")
-    parser.add_argument("--root", metavar="DIR|URL", help="the folder that plays the server (default: the script's), or tftp://HOST[:PORT][/DIR]")
+    parser.add_argument("--root", metavar="DIR|URL", help="the folder that plays the server (default: the script's), or a server: tftp://, http:// or https://HOST[:PORT][/DIR]")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a variable, before the first line")
     parser.add_argument("--bootp", metavar="FILE", help="BOOTP/DHCP variables from a reply: packet, pcap, udhcpc, dhclient or JSON")
     parser.add_argument("--mac", metavar="MAC", help="with --bootp: whose reply in the capture")
@@ -40,6 +41,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--log-file", metavar="F", help="write the log there too")
     parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
     parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
+    parser.add_argument("--report", metavar="URL", help="tell a server of ours what happens, for its status page: http://HOST[:PORT]/")
     parser.add_argument("--seed", metavar="TEXT", help="make ids from this text: same script, same disk, same bytes")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     switches = parser.add_argument_group("switches of the original (language reference 1.3)")
@@ -85,6 +87,7 @@ def run_verb(options: argparse.Namespace) -> int:
                 switches="".join(letter for letter in "xlbvi" if getattr(options, f"switch_{letter}")),
                 write_real_disks=options.switch_w,
                 seed=options.seed,
+                report=options.report,
                 log=log,
                 events=_tee(bar, events_file),
             )

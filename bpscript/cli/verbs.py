@@ -19,6 +19,7 @@ VERBS = (
     Verb("run", "run", "run a script against disk images or disks"),
     Verb("disk", "disk", "make, look into and change disk images without a script"),
     Verb("image", "image", "make, restore, check and look into archives", actions=True),
+    Verb("serve", "serve", "serve files, addresses and boot programs to a room of machines"),
     Verb("help", "help", "explain the commands of the language"),
     Verb("completion", "completion", "print a completion script for bash, zsh or fish"),
 )

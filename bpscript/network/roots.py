@@ -1,4 +1,4 @@
-"""A server as the root of a run: `--root tftp://host[:port]/dir`, and what server parts of file names then mean.
+"""A server as the root of a run: `--root tftp://host[:port]/dir`, `http(s)://host[:port]/dir`, and what server parts of file names then mean.
 
     help.bpb                            a file below the root
     198.76.54.32@6969:help.bpb          a file of that TFTP server, from its top (language.md 4.2)
@@ -39,7 +39,14 @@ def _tftp_root(url: str) -> "NetworkRoot":
     return NetworkRoot(TftpSource(host, port, folder=unquote(match["folder"] or "")), host)
 
 
-_SCHEMES: dict[str, Callable[[str], "NetworkRoot"]] = {"tftp": _tftp_root}
+def _http_root(url: str) -> "NetworkRoot":
+    from .http.source import HttpSource  # noqa: PLC0415 - only for those who use it
+
+    source = HttpSource(url)
+    return NetworkRoot(source, source.root.host)
+
+
+_SCHEMES: dict[str, Callable[[str], "NetworkRoot"]] = {"tftp": _tftp_root, "http": _http_root, "https": _http_root}
 
 
 class NetworkRoot:

@@ -252,3 +252,20 @@ class Exchange:
             raise NetworkError(f"there is no way to the server {self.host}: {error.strerror}", hint="look at cable, address and routes") from error
         if error.errno not in {errno.EPERM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR}:
             raise NetworkError(f"the server {self.host} cannot be talked to: {error.strerror}") from error
+
+
+def listen(address: str, port: int, *, backlog: int = 1024) -> socket.socket:
+    """A TCP socket that listens on one address; "0.0.0.0" and "::" are all of that family. Raises NetworkError when it cannot be had."""
+    family, numeric = resolve(address, port)
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Connections of a server that was stopped a moment ago do not keep the port; a server that runs does.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(numeric)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise NetworkError(f"TCP port {port} of {address} cannot be used: {error.strerror}", hint=_bind_hint(error)) from error
+    return listener

@@ -100,6 +100,7 @@ class HttpServer:
         mistake: Callable[[Exception], None] = fail,
     ) -> None:
         self._listeners = list(listeners)
+        self._addresses: list[tuple[str, int]] = [listener.getsockname()[:2] for listener in self._listeners]
         self._handler = handler
         self._limits = limits or Limits()
         self._watch = watch
@@ -122,7 +123,7 @@ class HttpServer:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens."""
-        return [listener.getsockname()[:2] for listener in self._listeners]
+        return self._addresses
 
     @property
     def connections(self) -> int:
@@ -155,7 +156,22 @@ class HttpServer:
                     self._next_sweep = now + _SWEEP_S
                     self._sweep(now)
         finally:
-            self._close_all()
+            self.close()
+
+    def close(self) -> None:
+        """Close everything; the end of `run` does that too."""
+        if self._wake_out < 0:
+            return
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        for listener in self._listeners:
+            listener.close()
+        while self._done:
+            _give_back(self._done.popleft()[1])
+        self._selector.close()
+        os.close(self._wake_in)
+        wake, self._wake_out = self._wake_out, -1
+        os.close(wake)
 
     def stop(self) -> None:
         """From any thread, or a signal handler."""
@@ -385,18 +401,6 @@ class HttpServer:
             with suppress(KeyError, ValueError):
                 self._selector.unregister(connection.socket)
         connection.socket.close()
-
-    def _close_all(self) -> None:
-        for connection in list(self._connections.values()):
-            self._close(connection)
-        for listener in self._listeners:
-            listener.close()
-        while self._done:
-            _give_back(self._done.popleft()[1])
-        self._selector.close()
-        os.close(self._wake_in)
-        wake, self._wake_out = self._wake_out, -1
-        os.close(wake)
 
     def _wake(self) -> None:
         with suppress(OSError):

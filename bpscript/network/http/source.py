@@ -19,6 +19,9 @@ class HttpSource:
         self._own = None if fetcher is not None else Client()
         self._fetcher: Fetcher = fetcher or self._own or Client()
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def stat(self, path: str) -> SourceFacts | None:
         """Size and time; None for what is not there or may not be read. Raises NetworkError when the server cannot be asked."""
         url = self._url(path)

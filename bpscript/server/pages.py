@@ -1,0 +1,126 @@
+"""The status page and the JSON API, by Starlette and Jinja2 (extra `serve`). The manual has the paths and keys.
+
+    GET  /                              the page
+    GET  /api/status                    version, up time, counts
+    GET  /api/machines[/ADDRESS]        each machine
+    GET  /api/images                    each image with its state
+    POST /api/report                    what a run on a machine says of itself; concerns the line of the sender only
+    POST /api/machines/ADDRESS/forget   with a token
+    POST /api/images/NAME/verify        with a token
+"""
+
+import hmac
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from time import time
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from .. import __version__
+from ..base.units import format_size
+from .fleet import Fleet
+from .shelf import Shelf
+
+_HEADERS = {
+    "Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+}
+
+
+class Pages:
+    """The application. `token` None: nothing can be changed over the network."""
+
+    def __init__(self, fleet: Fleet, shelf: Shelf, *, root: str, token: str | None, facts: Callable[[], dict[str, Any]], clock: Callable[[], float] = time) -> None:
+        self._fleet = fleet
+        self._shelf = shelf
+        self._root = root
+        self._token = token
+        self._facts = facts
+        self._clock = clock
+        self._started = clock()
+        text = (files("bpscript.server") / "status.html").read_text(encoding="utf-8")
+        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters |= {"size": lambda value: "" if value is None else format_size(value), "ago": self._ago}
+        self._page = environment.from_string(text)
+        self.application = Starlette(routes=[
+            Route("/", self._status_page), Route("/api/status", self._status), Route("/api/machines", self._machines),
+            Route("/api/machines/{address}", self._machine), Route("/api/images", self._images), Route("/api/report", self._report, methods=["POST"]),
+            Route("/api/machines/{address}/forget", self._forget, methods=["POST"]),
+            Route("/api/images/{name:path}/verify", self._verify, methods=["POST"]),
+        ])
+
+    async def _status_page(self, _: Request) -> Response:
+        images = await run_in_threadpool(self._shelf.images)
+        text = self._page.render(machines=self._fleet.machines(), images=images, status=self._status_facts(), root=self._root)
+        return HTMLResponse(text, headers=_HEADERS)
+
+    async def _status(self, _: Request) -> Response:
+        return _json(self._status_facts())
+
+    async def _machines(self, _: Request) -> Response:
+        return _json(self._fleet.machines())
+
+    async def _machine(self, request: Request) -> Response:
+        found = self._fleet.machine(request.path_params["address"])
+        return _error(404, "there is no such machine") if found is None else _json(found)
+
+    async def _images(self, _: Request) -> Response:
+        return _json(await run_in_threadpool(self._shelf.images))
+
+    async def _report(self, request: Request) -> Response:
+        try:
+            content = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            return _error(400, "a report is JSON")
+        if not isinstance(content, dict) or request.client is None:
+            return _error(400, "a report is a JSON object")
+        self._fleet.report(request.client.host, content)
+        return Response(status_code=204)
+
+    async def _forget(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is None and not self._fleet.forget(request.path_params["address"]):
+            refused = _error(404, "there is no such machine")
+        return refused or Response(status_code=204)
+
+    async def _verify(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is None and not await run_in_threadpool(self._shelf.check, request.path_params["name"]):
+            refused = _error(404, "there is no such image, or too many wait to be checked")
+        return refused or Response(status_code=202)
+
+    def _refused(self, request: Request) -> Response | None:
+        """Why this request may change nothing; None when it may."""
+        if self._token is None:
+            return _error(403, "nothing can be changed here: the server was started without BPSCRIPT_TOKEN")
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
+            return JSONResponse({"error": "a token is needed: Authorization: Bearer TOKEN"}, 401, {**_HEADERS, "WWW-Authenticate": "Bearer"})
+        return None
+
+    def _status_facts(self) -> dict[str, Any]:
+        return {"version": __version__, "started": self._started, "uptime": round(self._clock() - self._started, 3), **self._facts()}
+
+    def _ago(self, moment: float | None) -> str:
+        if moment is None:
+            return ""
+        seconds = max(0, int(self._clock() - moment))
+        for limit, unit, length in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+            if seconds < limit:
+                return f"{seconds // length} {unit} ago"
+        return f"{seconds // 86_400} days ago"
+
+
+def _json(value: object) -> Response:
+    return JSONResponse(value, headers=_HEADERS)
+
+
+def _error(status: int, sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, status, _HEADERS)

@@ -1,0 +1,295 @@
+"""`bpscript serve`: TFTP, HTTP and DHCP for a room of machines, with one log and one list of machines.
+
+    tftp, http, dhcp, check     a thread each; all tell `_event`, which writes the log line and keeps the list of machines
+    pages                       a thread that makes the status page and the answers of the API
+
+Every port is bound before anything is served; when one cannot be had, those before it are given back and nothing is served.
+"""
+
+import os
+import queue
+import resource
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import NetworkError, UsageError
+from ..base.events import Event, Kind
+from ..network.http.files import Folder
+from ..network.http.message import Answer, Request, text_answer
+from ..network.http.server import HttpServer, Later, Limits, Served
+from ..network.sockets import listen
+from ..network.tftp.server import TftpServer
+from .fleet import Fleet
+from .lines import line_of, stamped
+from .shelf import Shelf
+from .transfers import Transfers
+
+if TYPE_CHECKING:
+    from ..network.dhcp.plan import BootPolicy, Directory
+    from ..network.dhcp.service import DhcpService
+    from ..network.interface import Interface
+    from .asgi import AsgiBridge
+
+NEEDS_EXTRA = "the status page needs Starlette and Jinja2: pip install 'bpscript[serve]'"
+_TICK_S = 1.0
+_FILES_EACH = 2         # descriptors that a connection needs: itself, and the file
+_OTHER_FILES = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """What to serve and where; the fields are the options of `bpscript serve` (see the manual).
+
+    `dhcp` is a range of addresses to give away. `token` allows changes over the network.
+    """
+
+    root: Path
+    address: str | None = None
+    interface: str | None = None
+    dhcp: str | None = None
+    proxy_dhcp: bool = False
+    tftp_port: int = 69
+    enhanced_port: int = 59
+    http_port: int = 80
+    hosts: Path | None = None
+    state: Path | None = None
+    token: str | None = None
+
+
+class Service:
+    """All servers of one folder. Use it in a `with`; `run` returns never, but raises what ends it."""
+
+    def __init__(self, options: ServeOptions, log: Callable[[str], None]) -> None:
+        """Binds everything. Raises UsageError, NetworkError, StorageError."""
+        if not options.root.is_dir():
+            raise UsageError(f"{options.root}: no such directory")
+        self._options = options
+        self._log = log
+        self._log_lock = threading.Lock()
+        self._ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
+        self._fleet = Fleet()
+        self._transfers = Transfers(self._event)
+        self._files = Folder(options.root)
+        self._stack = ExitStack()
+        with ExitStack() as failing:
+            failing.callback(self._stack.close)
+            self._open()
+            failing.pop_all()
+
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything and give it back."""
+        self._stack.close()
+        self._transfers.flush(monotonic(), 0.0)
+
+    def run(self) -> None:
+        """Serve until an exception ends it: that of a signal, or of a server that cannot go on."""
+        if self._dhcp is not None:
+            self._dhcp.start()      # binds its ports, so it comes before the others serve
+            self._stack.callback(self._dhcp.stop)
+        self._stack.enter_context(self._running("http", self._http.run, self._http.stop))
+        self._stack.enter_context(self._running("tftp", self._tftp.run, self._tftp.stop))
+        self._say(f"serving {self._options.root}: {self.where}")
+        if self._pages is None:
+            self._say(NEEDS_EXTRA)
+        while True:
+            with suppress(queue.Empty):
+                name, error = self._ended.get(timeout=_TICK_S)
+                if error is not None:
+                    raise error
+                raise NetworkError(f"the {name} server has ended")
+            self._transfers.flush(monotonic())
+
+    @property
+    def where(self) -> str:
+        """The addresses, for people."""
+        host, port = self._http.addresses[0]
+        shown = f"[{host}]" if ":" in host else host
+        words = [f"http://{shown}:{port}/", f"tftp {shown} port {self._tftp.port} and {self._tftp.enhanced_port} (enhanced)"]
+        if self._options.dhcp is not None:
+            words.append(f"dhcp {self._options.dhcp}")
+        elif self._options.proxy_dhcp:
+            words.append("proxy dhcp")
+        return ", ".join(words)
+
+    # --- opening -------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        options = self._options
+        interfaces = self._interfaces()
+        address = options.address or (str(interfaces[0].address) if options.interface else "127.0.0.1")
+        directory = self._directory()
+        listener = listen(address, options.http_port)
+        limits = Limits(connections=_room_for_connections())
+        self._http = HttpServer([listener], self._answer, limits=limits, watch=self._served, mistake=self._mistake)
+        self._stack.callback(self._http.close)
+        self._tftp = TftpServer(options.root, address=address, port=options.tftp_port, enhanced_port=options.enhanced_port, events=self._event)
+        self._stack.callback(self._tftp.close)
+        self._shelf = Shelf(options.root, self._event)
+        self._stack.callback(self._shelf.close)
+        self._pages = self._open_pages()
+        if self._pages is not None:
+            self._stack.callback(self._pages.close)
+        self._dhcp = self._open_dhcp(interfaces, directory, self._http.addresses[0][1])
+
+    def _open_pages(self) -> "AsgiBridge | None":
+        try:
+            from .pages import Pages  # noqa: PLC0415 - an extra
+        except ImportError:
+            return None
+        from .asgi import AsgiBridge  # noqa: PLC0415
+
+        pages = Pages(self._fleet, self._shelf, root=str(self._options.root), token=self._options.token, facts=self._facts)
+        return AsgiBridge(pages.application, self._mistake)
+
+    def _interfaces(self) -> "list[Interface]":
+        """Those that DHCP is served on, or that of `--interface`. Raises UsageError, NetworkError."""
+        options = self._options
+        if options.interface is not None:
+            from ..network.netlink import interfaces_named  # noqa: PLC0415 - only with --interface or DHCP
+
+            return interfaces_named(options.interface)
+        if options.dhcp is None and not options.proxy_dhcp:
+            return []
+        from ..network.netlink import interface_with, interfaces  # noqa: PLC0415
+
+        if options.address is None:
+            raise UsageError("DHCP needs an interface", hint="name it: --interface eth0, or its address: --listen 10.0.0.1")
+        address = ip_address(options.address) if _is_address(options.address) else None
+        if not isinstance(address, IPv4Address):
+            raise UsageError(f"--listen {options.address}: DHCP needs an IPv4 address")
+        if not address.is_unspecified:
+            return [interface_with(address)]
+        return [each for each in interfaces() if not each.address.is_loopback]
+
+    def _directory(self) -> "Directory | None":
+        if self._options.hosts is None:
+            return None
+        from .hosts import WatchedHosts  # noqa: PLC0415 - only with --hosts
+
+        return WatchedHosts(self._options.hosts, self._event)
+
+    def _open_dhcp(self, interfaces: "list[Interface]", directory: "Directory | None", http_port: int) -> "DhcpService | None":
+        options = self._options
+        if options.dhcp is None and not options.proxy_dhcp:
+            return None
+        from ..network.dhcp.plan import BootPolicy  # noqa: PLC0415
+        from ..network.dhcp.proxy import ProxyServer  # noqa: PLC0415
+        from ..network.dhcp.service import DhcpService  # noqa: PLC0415
+
+        policy = BootPolicy(has_file=lambda name: (options.root / name).is_file(), http_port=http_port)
+        if options.dhcp is None:
+            return DhcpService(interfaces, proxy=ProxyServer(policy, directory), sink=self._event)
+        return self._dhcp_server(interfaces, directory, policy, options.dhcp)
+
+    def _dhcp_server(self, interfaces: "list[Interface]", directory: "Directory | None", policy: "BootPolicy", text: str) -> "DhcpService":
+        from ..network.dhcp.pool import Pool  # noqa: PLC0415
+        from ..network.dhcp.server import Server, Settings  # noqa: PLC0415
+        from ..network.dhcp.service import DhcpService  # noqa: PLC0415
+        from ..network.dhcp.subnet import AddressRange, Subnet  # noqa: PLC0415
+        from .hosts import WatchedHosts  # noqa: PLC0415
+
+        given = AddressRange.parse(text)
+        serving = [each for each in interfaces if given.first in each.network]
+        if not serving:
+            shown = ", ".join(f"{each.name} {each.network}" for each in interfaces) or "none"
+            raise UsageError(f"--dhcp {text}: no network that is served has these addresses (there is {shown})")
+        others = directory.networks() if isinstance(directory, WatchedHosts) else ()
+        subnets = (Subnet(serving[0].network, (given,)), *(each for each in others if each.network != serving[0].network))
+        pool = Pool(self._options.state)
+        return DhcpService(serving, server=Server(Settings(subnets, policy), pool, directory), sink=self._event)
+
+    # --- what happens ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request, peer: str) -> Answer | Later:
+        if not _is_page(request.path):
+            return self._files.answer(request)
+        if self._pages is None:
+            return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, NEEDS_EXTRA)
+        return self._pages.answer(request, peer)
+
+    def _served(self, served: Served) -> None:
+        if not _is_page(served.path):
+            self._transfers.add(served, monotonic())
+        elif served.method not in {"GET", "HEAD"} and served.path != b"/api/report":
+            shown = served.path.decode("utf-8", "replace")[:300]
+            self._event(Event(Kind.NOTE, {"text": f"{served.peer} {served.method} {shown} {served.status}"}))
+
+    def _event(self, event: Event) -> None:
+        self._fleet.observe(event)
+        line = line_of(event)
+        if line is not None:
+            self._say(line)
+
+    def _mistake(self, error: Exception) -> None:
+        for line in traceback.format_exception(error):
+            for each in line.rstrip().splitlines():
+                self._say(f"error {each}")
+
+    def _say(self, text: str) -> None:
+        with self._log_lock:
+            self._log(stamped(text))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"connections": self._http.connections, "tftp_transfers": self._tftp.transfers, "machines": len(self._fleet)}
+
+    def _running(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> ExitStack:
+        """A server in a thread of its own, until the stack is closed."""
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                run()
+            except BaseException as raised:     # raised again in the main thread
+                error = raised
+            self._ended.put((name, error))
+
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        stack = ExitStack()
+        stack.callback(thread.join)
+        stack.callback(stop)
+        return stack
+
+
+def _is_page(path: bytes) -> bool:
+    """Whether this is no file of the folder."""
+    return path in {b"/", b"/api"} or path.startswith(b"/api/")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _room_for_connections() -> int:
+    """How many connections the host lets us have, with the limit of open files raised as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_EACH * Limits().connections + _OTHER_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return max(16, min(Limits().connections, (soft - _OTHER_FILES) // _FILES_EACH))
+
+
+def free_token() -> str | None:
+    """The token of the environment, None when there is none."""
+    return os.environ.get("BPSCRIPT_TOKEN") or None
