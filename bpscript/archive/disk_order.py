@@ -7,9 +7,10 @@ Read path by path, files lie anywhere, chunks are decoded again and again, and n
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from ..filesystems.filesystem import HasExtents
+from ..filesystems.filesystem import Extent, HasExtents
 from .container import ChunkKind, ChunkRecord
 from .full import Chunks
 
@@ -17,19 +18,29 @@ _ZEROS = bytes(1 << 16)
 
 
 class Placed(NamedTuple):
-    """A file that lies in one piece: first byte in the image, bytes, and its number in the caller's list."""
+    """A file whose pieces lie in the order of its contents: from its first byte in the image to its last, and its number in the caller's list.
+
+    Without `extents` it lies there in one piece; with them it has `length` bytes, zeros where they leave holes.
+    """
 
     start: int
     size: int
     number: int
+    extents: tuple[Extent, ...] = ()
+    length: int = 0
 
 
 def place_of(source: HasExtents, path: str, size: int, number: int) -> Placed | None:
-    """Where a file lies on its device when it lies there in one piece; None for any other."""
+    """Where a file lies on its device; None where that is not from front to back."""
     extents = source.extents(path)
-    if extents is None or len(extents) != 1 or extents[0].logical or extents[0].length != size:
+    if not extents:
         return None
-    return Placed(extents[0].offset, size, number)
+    first, last = extents[0], extents[-1]
+    if len(extents) == 1 and not first.logical and first.length == size:
+        return Placed(first.offset, size, number)
+    if any(one.offset + one.length > other.offset for one, other in pairwise(extents)):
+        return None
+    return Placed(first.offset, last.offset + last.length - first.offset, number, tuple(extents), size)
 
 
 def apart(places: Iterable[Placed]) -> list[Placed]:
@@ -43,14 +54,40 @@ def apart(places: Iterable[Placed]) -> list[Placed]:
     return found
 
 
-def contents_in_order(chunks: Chunks, places: Sequence[Placed]) -> Iterator[tuple[Placed, Iterable[memoryview | bytes]]]:
-    """Each file with its contents, which are to be read before the next one is asked for. `places` as `apart` gives them.
+Contents = tuple[Placed, Iterable[memoryview | bytes]]
 
-    Raises FormatError where a chunk is damaged.
+
+def contents_in_order(chunks: Chunks, places: Sequence[Placed]) -> Iterator[list[Contents]]:
+    """Files with their contents, in groups: contents are to be read before the next group is asked for. `places` as `apart` gives them.
+
+    The contents of each file of a group of several are one view. Raises FormatError where a chunk is damaged.
     """
     reader = _Forward(chunks)
-    for place in places:
-        yield place, reader.contents(place.start, place.size)
+    position = 0
+    while position < len(places):
+        first = places[position]
+        position += 1
+        if first.extents:
+            yield [(first, _scattered(reader, first))]
+            continue
+        contents = reader.contents(first.start, first.size)
+        group: list[Contents] = [(first, contents)]
+        while isinstance(contents, tuple) and position < len(places) and (view := reader.at_hand(places[position])) is not None:
+            group.append((places[position], (view,)))
+            position += 1
+        yield group
+
+
+def _scattered(reader: "_Forward", place: Placed) -> Iterator[memoryview | bytes]:
+    """The contents of a file in pieces, with its holes."""
+    position = 0
+    for logical, offset, length in (*place.extents, Extent(place.length, 0, 0)):
+        while position < logical:
+            step = min(logical - position, len(_ZEROS))
+            yield _ZEROS[:step]
+            position += step
+        yield from reader.contents(offset, length)
+        position += length
 
 
 @runtime_checkable
@@ -87,6 +124,12 @@ class _Forward:
         if self._start <= start and start + size <= self._end:
             return (self._view[start - self._start : start - self._start + size],)
         return self._pieces(start, start + size)
+
+    def at_hand(self, place: Placed) -> memoryview | None:
+        """The contents of a file that lies whole in the chunk that is decoded; else None."""
+        if self._start <= place.start and place.start + place.size <= self._end and not place.extents:
+            return self._view[place.start - self._start : place.start - self._start + place.size]
+        return None
 
     def _pieces(self, start: int, end: int) -> Iterator[memoryview | bytes]:
         while start < end:

@@ -113,7 +113,11 @@ def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer:
             writer.put(path, facts)
         elif _system_rank(path) < len(_SYSTEM_FILES) and facts.kind is FileKind.FILE:
             _put_file(source, path, facts, writer)
-    for place, contents in contents_in_order(image.chunks, places):
+    for group in contents_in_order(image.chunks, places):
+        if len(group) > 1:
+            writer.put_files([(*found[place.number][:2], next(iter(contents))) for place, contents in group])
+            continue
+        place, contents = group[0]
         path, facts, _ = found[place.number]
         writer.put(path, facts, contents)
     for here, (path, facts, link) in zip(in_place, found, strict=True):
