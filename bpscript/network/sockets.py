@@ -43,10 +43,12 @@ def resolve(host: str, port: int) -> tuple[int, Address]:
 
 
 class Datagrams:
-    """A UDP socket. Sending waits for room in the kernel's buffer; receiving does not wait.
+    """A UDP socket. Sending waits for room in the kernel's buffer; receiving does not wait, or only for a moment.
 
     `where` is the address it is bound to. Raises NetworkError when it cannot be bound.
     """
+
+    SOON_S = 0.001
 
     def __init__(self, address: str, port: int, *, tell_destination: bool = False) -> None:
         self.family, numeric = resolve(address, port) if address else (int(socket.AF_INET), ("0.0.0.0", port))  # noqa: S104 - asked for
@@ -66,10 +68,7 @@ class Datagrams:
             self._socket.close()
             raise NetworkError(f"UDP port {port} of {address or 'this host'} cannot be used: {error.strerror}", hint=_bind_hint(error)) from error
         self.where: Address = self._socket.getsockname()[:2]
-        # Bound, so that these never change while it is open.
-        self.receive_from = self._socket.recvfrom_into
         self.fileno = self._socket.fileno
-        self.send = self._socket.sendto
 
     def receive(self, buffer: bytearray | memoryview) -> tuple[int, Address] | None:
         """Length and sender of a packet that is there, or None. A packet larger than the buffer is cut."""
@@ -80,6 +79,15 @@ class Datagrams:
         except OSError:     # what an earlier packet met (ICMP) is told here; the timers know what to do
             return 0, ("", 0)
         return length, sender
+
+    def receive_soon(self, buffer: bytearray | memoryview) -> tuple[int, Address] | None:
+        """As `receive`, but waits a moment (`SOON_S`, or what the kernel makes of it) for a packet that is not there yet."""
+        try:
+            return self._socket.recvfrom_into(buffer)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return 0, ("", 0)
 
     def receive_with_destination(self, buffer: bytearray | memoryview) -> tuple[int, Address, str] | None:
         """As `receive`, with the address of ours that the packet was sent to. For sockets made with `tell_destination`."""
@@ -134,6 +142,7 @@ class Datagrams:
     def _enlarge(self) -> None:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self._socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(self.SOON_S * 1e6)))
 
 
 def _bind_hint(error: OSError) -> str | None:

@@ -16,6 +16,7 @@ from .packets import Buffer
 
 DESCRIPTORS = 128           # files open at a time
 BURST = 1 << 16             # bytes that are read at a time, at most
+PIECES = 64                 # of BURST bytes, read ahead for clients that take block by block; those of one file share them
 
 
 class Content(Protocol):
@@ -33,13 +34,18 @@ class Content(Protocol):
 
 
 class Shelf:
-    """Files below a root, opened and opened again. The buffer that `read` answers with is one for all."""
+    """Files below a root, opened and opened again. The buffer that `read` answers with is one for all.
+
+    `read_block` is for single small blocks: it reads ahead, and one of 45 blocks costs a system call.
+    """
 
     def __init__(self, source: FolderSource, limit: int = DESCRIPTORS) -> None:
         self._source = source
         self._limit = limit
         self._open: OrderedDict[str, tuple[FolderReader, tuple[int, ...], int]] = OrderedDict()
         self._buffer = memoryview(bytearray(BURST))
+        self._pieces: OrderedDict[tuple[tuple[int, ...], int], bytes] = OrderedDict()     # by file and number; the oldest first
+        self._last: tuple[FolderReader, tuple[int, ...], int] | None = None     # what was read last needs not be moved to the end
 
     def take(self, name: str) -> "FileContent":
         """A file as it is now. Raises NotFoundError, InTheWayError for a directory, StorageError for what is not below the root."""
@@ -47,16 +53,33 @@ class Shelf:
         return FileContent(self, name, self._get(name)[1])
 
     def read(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> memoryview:
-        """Bytes of a file, valid until the next call. Raises StorageError when it is not the file it was."""
-        _, found, descriptor = self._get(name)
-        if found != facts:
+        """Bytes of a file, valid until the next call. Raises StorageError when it is not the file it was, or has not that many."""
+        found = self._open.get(name)
+        if found is None or found is not self._last:
+            self._last = found = self._get(name)
+        if found[1] is not facts and found[1] != facts:
             raise StorageError(f'"{name}" was changed meanwhile')
         view = self._buffer[:length]
         try:
-            got = os.preadv(descriptor, (view,), offset)
-            return view if got == length else view[:got]
+            got = os.preadv(found[2], (view,), offset)
         except OSError as error:
             raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
+        if got != length:
+            raise StorageError(f'"{name}" became shorter meanwhile')
+        return view
+
+    def read_block(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> Buffer:
+        """As `read`."""
+        piece, at = divmod(offset, BURST)
+        if at + length > BURST:
+            return self.read(name, facts, offset, length)
+        kept = self._pieces.get((facts, piece))
+        if kept is None:
+            start = piece * BURST
+            kept = self._pieces[facts, piece] = bytes(self.read(name, facts, start, min(BURST, facts[0] - start)))
+            while len(self._pieces) > PIECES:
+                self._pieces.popitem(last=False)
+        return kept[at : at + length]
 
     def close(self) -> None:
         """Close all files."""
@@ -98,16 +121,15 @@ class FileContent:
         self._name = name
         self._facts = facts
 
-    def read(self, first: int, count: int, block_size: int) -> memoryview:
+    def read(self, first: int, count: int, block_size: int) -> Buffer:
         """Blocks of the file, valid until the next call."""
         offset = (first - 1) * block_size
         length = count * block_size
         if offset + length > self._length:
             length = max(0, self._length - offset)
-        data = self._shelf.read(self._name, self._facts, offset, length)
-        if len(data) != length:
-            raise StorageError(f'"{self._name}" became shorter meanwhile')
-        return data
+        if count == 1:
+            return self._shelf.read_block(self._name, self._facts, offset, length)
+        return self._shelf.read(self._name, self._facts, offset, length)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -14,11 +14,10 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NewType
 
 from ...base.errors import FormatError
 
-BlockNumber = NewType("BlockNumber", int)       # counts from 1 and never rolls over; the wire has its low 16 bits
+BlockNumber = int                   # counts from 1 and never rolls over; the wire has its low 16 bits
 Buffer = bytes | bytearray | memoryview
 
 HEAD = struct.Struct(">HH")         # opcode, block number or error code

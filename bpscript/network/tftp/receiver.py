@@ -10,7 +10,7 @@ After its end a receiver lingers: it answers a repeated last block, because its 
 import math
 
 from .actions import Action, Deliver, Failed, Finished, Send
-from .packets import HEAD, BlockNumber, Buffer, Code, Opcode, ack_packet, error_packet, parse_error
+from .packets import HEAD, Buffer, Code, Opcode, ack_packet, error_packet, parse_error
 from .timing import Timing
 
 
@@ -21,7 +21,7 @@ class Receiver:
         self.block_size = block_size
         self.window = window
         self.timing = timing
-        self.received = BlockNumber(0)      # the last block in order
+        self.received = 0      # the last block in order
         self.over = False
         self.deadline = math.inf
         self._acked = 0
@@ -57,7 +57,7 @@ class Receiver:
         heads = b"".join([packets[at : at + 4] for at in range(0, len(packets), step)])
         if heads != b"".join([HEAD.pack(Opcode.DATA, number) for number in range(first, first + count)]):
             return None
-        self.received = BlockNumber(self.received + count)
+        self.received = self.received + count
         self.timing.moved()
         self._wait(now)
         data = Deliver(b"".join([packets[at : at + self.block_size] for at in range(4, len(packets), step)]))
@@ -99,7 +99,7 @@ class Receiver:
             self.timing.answered(now - self._asked_at)
         else:
             self.timing.moved()
-        self.received = BlockNumber(self.received + 1)
+        self.received = self.received + 1
         if length < self.block_size:
             self.over = True
             self.deadline = math.inf

@@ -18,7 +18,7 @@ An ACK of `sent` moves the window on. An ACK inside the window says that what fo
 import math
 
 from .actions import Action, Failed, Finished, Send, SendBlocks
-from .packets import HEAD, BlockNumber, Buffer, Opcode, parse_error
+from .packets import HEAD, Buffer, Opcode, parse_error
 from .timing import Timing
 
 _LAST_REPETITIONS = 3       # of a window with the last block: many clients do not wait for a lost last ACK to be asked for again
@@ -31,8 +31,8 @@ class Sender:
         self.window = window
         self.timing = timing
         self.last_block = last_block
-        self.acked = BlockNumber(0)
-        self.sent = BlockNumber(0)
+        self.acked = 0
+        self.sent = 0
         self.heard = False              # the peer has answered: it exists
         self.over = False
         self.deadline = math.inf        # seconds, on the clock of `now`
@@ -54,7 +54,7 @@ class Sender:
         if len(packet) < 4 or self.over:
             return ()
         opcode, number = HEAD.unpack_from(packet)
-        if opcode == Opcode.ACK:
+        if opcode == 4:     # Opcode.ACK, without looking it up for every block
             return self.acknowledge(number, now)
         if opcode == Opcode.ERROR:
             code, text = parse_error(packet)
@@ -76,16 +76,17 @@ class Sender:
             return ()       # from long ago, or of a block that was never sent
         if ahead == 0:
             return self._repeated(now)
-        self.acked = BlockNumber(self.acked + ahead)
-        self._answered(now)
-        if self.acked == self.last_block:
+        self.acked = acked = self.acked + ahead
+        self.heard = True
+        self.timing.answered(now - self._sent_at)
+        if acked == self.last_block:
             return self._finish(Finished())
         return self._send_window(now)
 
     def ends_at(self, last_block: int) -> None:
         """The content turned out to end with this block, which was among those asked for last."""
         self.last_block = last_block
-        self.sent = BlockNumber(min(self.sent, last_block))
+        self.sent = min(self.sent, last_block)
 
     def opened_again(self, now: float) -> tuple[Action, ...]:
         """The request came once more: the answer to it was lost, if nothing was acknowledged yet."""
@@ -117,11 +118,13 @@ class Sender:
         return self._send_window(now)
 
     def _send_window(self, now: float) -> tuple[Action, ...]:
-        count = self.window if self.last_block is None else min(self.window, self.last_block - self.acked)
-        self.sent = BlockNumber(self.acked + count)
+        acked, count, last = self.acked, self.window, self.last_block
+        if last is not None and acked + count > last:
+            count = last - acked
+        self.sent = acked + count
         self._sent_at = now
         self.deadline = now + self.timing.wait_s
-        return (SendBlocks(BlockNumber(self.acked + 1), count),)
+        return (SendBlocks(acked + 1, count),)
 
     def _finish(self, action: Finished) -> tuple[Action, ...]:
         self.over = True

@@ -29,14 +29,20 @@ class Timing:
 
     def answered(self, elapsed_s: float) -> None:
         """An answer that moves things on came; `elapsed_s` after the question."""
-        if self.repeated == 0:
-            if self.round_trip_s is None:
-                self.round_trip_s, self._deviation_s = elapsed_s, elapsed_s / 2
-            else:
-                self._deviation_s += (abs(elapsed_s - self.round_trip_s) - self._deviation_s) / 4
-                self.round_trip_s += (elapsed_s - self.round_trip_s) / 8
-        self.repeated = 0
-        self.wait_s = self._base()
+        if self.repeated:
+            self.moved()
+            return
+        smooth = self.round_trip_s
+        if smooth is None:
+            self.round_trip_s, self._deviation_s = elapsed_s, elapsed_s / 2
+        else:
+            error = elapsed_s - smooth
+            self._deviation_s += ((error if error > 0 else -error) - self._deviation_s) / 4
+            self.round_trip_s = smooth + error / 8
+        if self.agreed_s is None:
+            wait = (smooth if smooth is not None else elapsed_s) + 4 * self._deviation_s
+            least = self.least_s
+            self.wait_s = least if wait < least else wait if wait < MAX_WAIT_S else MAX_WAIT_S
 
     def moved(self) -> None:
         """Something came that moves things on but measures nothing."""

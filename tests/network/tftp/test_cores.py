@@ -181,14 +181,14 @@ def test_block_numbers_roll_over_to_zero(start: int, window: int) -> None:
 
 def test_a_lost_window_goes_back_to_what_arrived() -> None:
     sender = Sender(window=4, timing=Timing(), last_block=20)
-    assert sender.start(0) == (SendBlocks(1, 4),)       # type: ignore[arg-type]
-    assert sender.acknowledge(2, 0.1) == (SendBlocks(3, 4),)    # type: ignore[arg-type]
+    assert sender.start(0) == (SendBlocks(1, 4),)
+    assert sender.acknowledge(2, 0.1) == (SendBlocks(3, 4),)
     assert sender.acknowledge(2, 0.11) == ()            # too soon to be an answer to that window: a copy
-    assert sender.acknowledge(2, 0.2) == (SendBlocks(3, 4),)    # type: ignore[arg-type]
+    assert sender.acknowledge(2, 0.2) == (SendBlocks(3, 4),)
     assert sender.acknowledge(2, 0.3) == ()             # believed once
     assert sender.acknowledge(1, 0.3) == ()             # from long ago
     assert sender.acknowledge(7, 0.3) == ()             # never sent
-    assert sender.acknowledge(6, 0.3) == (SendBlocks(7, 4),)    # type: ignore[arg-type]
+    assert sender.acknowledge(6, 0.3) == (SendBlocks(7, 4),)
 
 
 def test_every_repetition_waits_twice_as_long() -> None:
