@@ -63,6 +63,8 @@ class Datagrams:
                     self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             elif tell_destination:
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            elif address:
+                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(numeric[0]))
             self._socket.bind(numeric)
         except OSError as error:
             self._socket.close()
@@ -173,13 +175,16 @@ class Waiter:
             self._calls[fileno]()
 
     def wake(self) -> None:
-        """End the wait."""
-        os.eventfd_write(self._bell, 1)
+        """End the wait; no effect once it is closed."""
+        if self._bell >= 0:
+            os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
         """Give back what was opened; the sockets stay open."""
-        self._poll.close()
-        os.close(self._bell)
+        bell, self._bell = self._bell, -1
+        if bell >= 0:
+            self._poll.close()
+            os.close(bell)
 
     def _silence(self) -> None:
         os.eventfd_read(self._bell)

@@ -20,9 +20,10 @@ PIECES = 64                 # of BURST bytes, read ahead for clients that take b
 
 
 class Content(Protocol):
-    """What is sent: `size` in bytes, None when it is known only at the end."""
+    """What is sent: `size` in bytes, None when it is known only at the end. Of equal `identity` is what has the same bytes."""
 
     size: int | None
+    identity: object
 
     def read(self, first: int, count: int, block_size: int) -> Buffer:
         """Blocks from `first` (counted from 1) on, one after the other; less only at the end. Raises StorageError."""
@@ -116,6 +117,7 @@ class FileContent:
 
     def __init__(self, shelf: Shelf, name: str, facts: tuple[int, ...]) -> None:
         self.size: int | None = facts[0]
+        self.identity: object = facts
         self._length = facts[0]
         self._shelf = shelf
         self._name = name
@@ -140,6 +142,7 @@ class BytesContent:
 
     def __init__(self, data: bytes) -> None:
         self.size: int | None = len(data)
+        self.identity: object = data
         self._data = data
 
     def read(self, first: int, count: int, block_size: int) -> bytes:
@@ -155,6 +158,7 @@ class NetasciiContent:
 
     def __init__(self, lower: Content) -> None:
         self.size: int | None = None
+        self.identity: object = (lower.identity, "netascii")
         self._lower = lower
         self._position = 1              # block of the lower content to read next, of BURST bytes
         self._rest = b""                # translated, not yet in a block

@@ -17,6 +17,7 @@ from ...base.events import Event, Kind, Sink, ignore
 from ..sockets import MAX_DATAGRAM, MAX_SEGMENTS, Address, Datagrams, Waiter
 from .actions import Action, Deliver, Failed, Finished, Send, SendBlocks
 from .limits import Limits
+from .multicast import ForMember, Member
 from .packets import (
     DEFAULT_BLOCK_SIZE,
     ENHANCED_BLOCK_SIZE,
@@ -33,17 +34,20 @@ from .serving import Lookup, Receiving, RefusedError, Sending, Service
 
 _LINGER_S = 5.0         # a finished upload answers its repeated last block that long
 _PACKETS = 64           # taken from a socket before the others have their turn
+MULTICAST_ADDRESS = "239.255.69.69"     # RFC 2365: of the local scope
 _HEADER = 4             # bytes before the payload of DATA
 
 
 class _Transfer:
     """A transfer under way: where it goes, what it asked for, and when it is looked at next."""
 
-    __slots__ = ("closes", "core", "heap_time", "peer", "port", "request", "started", "work")
+    __slots__ = ("closes", "core", "heap_time", "peer", "port", "request", "started", "target", "work")
 
     def __init__(self, port: "_Port", peer: Address, request: Request, work: Sending | Receiving, started: float) -> None:
         self.port = port
         self.peer = peer
+        # Where blocks go.
+        self.target: Address = (work.group.address, work.group.port) if isinstance(work, Sending) and work.group is not None else peer
         self.request = request
         self.work = work
         self.core = work.core
@@ -78,6 +82,7 @@ class TftpServer:
 
     * `address`: the one to listen on, IPv4 or IPv6; "0.0.0.0" and "::" are all of that family, answers come from the one that was asked
     * `enhanced_port`: where blocks have 1408 bytes without negotiation, as BpBatch's server on port 59; None: not served
+    * `multicast`: the group address for clients that ask for it (RFC 2090), on the network of the address that was asked; None: never
     * `writable`: files may be stored below the root (they appear whole or not at all)
     * `lookup(path, client)`: may answer with another path below the root, with the bytes themselves, or with None
     * `events`: called in the server's thread with one `transfer` event for each transfer at its end, and for each refusal
@@ -85,10 +90,10 @@ class TftpServer:
 
     def __init__(
         self, root: Path, *, address: str = "127.0.0.1", port: int = 69, enhanced_port: int | None = None, writable: bool = False,
-        events: Sink = ignore, limits: Limits | None = None, lookup: Lookup | None = None,
+        events: Sink = ignore, limits: Limits | None = None, lookup: Lookup | None = None, multicast: str | None = MULTICAST_ADDRESS,
     ) -> None:
         self.limits = limits or Limits()
-        self._service = Service(root, writable=writable, lookup=lookup, limits=self.limits)
+        self._service = Service(root, writable=writable, lookup=lookup, limits=self.limits, multicast=multicast)
         self._events = events
         self._waiter = Waiter()
         self._buffer = bytearray(MAX_DATAGRAM + 1)
@@ -244,6 +249,9 @@ class TftpServer:
             transfer = transfers.get(sender)
             if transfer is not None:
                 core = transfer.core
+                if type(core) is Member:
+                    self._act(transfer, core.receive_member(view[:length], monotonic()))
+                    continue
                 actions = core.receive(view[:length], monotonic())
                 if not actions:
                     continue
@@ -255,9 +263,14 @@ class TftpServer:
             elif length >= _HEADER and buffer[1] in {Opcode.DATA, Opcode.OACK}:
                 port.packets.send_quietly(error_packet(Code.UNKNOWN_TRANSFER, "no such transfer"), sender)
 
-    def _act(self, transfer: _Transfer, actions: tuple[Action, ...]) -> None:
-        for action in actions:
+    def _act(self, transfer: _Transfer, actions: tuple[Action | ForMember, ...]) -> None:
+        for number, action in enumerate(actions):
             match action:
+                case ForMember():
+                    others = (other for port in self._ports.values() for other in port.transfers.values() if other.core is action.member)
+                    other = next(others, None)
+                    if other is not None:
+                        self._act(other, (action.action,))
                 case SendBlocks():
                     if not (self._send_block(transfer, action) if action.count == 1 else self._send_blocks(transfer, action)):
                         return
@@ -268,11 +281,13 @@ class TftpServer:
                         return
                 case Finished():
                     if not self._finish(transfer, action):
+                        self._act(transfer, actions[number + 1 :])      # the next master of a group is told
                         return
                 case Failed():
                     # A client that only wants the size says so before it has acknowledged anything (OVMF does).
                     outcome = "aborted" if action.by_peer else "failed"
                     self._end(transfer, outcome, action.text or f"error {action.code}")
+                    self._act(transfer, actions[number + 1 :])
                     return
         if transfer.core.deadline < transfer.heap_time:
             self._set_timer(transfer, transfer.core.deadline)
@@ -286,7 +301,7 @@ class TftpServer:
         except StorageError as error:
             self._fail(transfer, Code.NOT_DEFINED, error.message)
             return False
-        transfer.port.packets.send_quietly(HEAD.pack(Opcode.DATA, action.first & 0xFFFF) + data, transfer.peer)
+        transfer.port.packets.send_quietly(HEAD.pack(Opcode.DATA, action.first & 0xFFFF) + data, transfer.target)
         if len(data) < work.agreed.block_size:
             work.core.ends_at(action.first)
         return True
@@ -360,6 +375,8 @@ class TftpServer:
         transfer.core.over = True
         transfer.core.deadline = transfer.closes = math.inf
         transfer.work.content.close()
+        if isinstance(transfer.core, Member):
+            self._act(transfer, transfer.core.group.leave(transfer.core, monotonic()))
         if transfer.port.transfers.pop(transfer.peer, None) is None:
             return
         self._active -= 1
@@ -390,11 +407,13 @@ class TftpServer:
                 self._drop(transfer)
                 continue
             core = transfer.core
-            if not transfer.heard and isinstance(core, Sender):
+            if isinstance(core, Member):
+                pass
+            elif not transfer.heard and isinstance(core, Sender):
                 core.timing.repetitions = self.limits.first_repetitions
             elif core.timing.repetitions != self.limits.repetitions:
                 core.timing.repetitions = self.limits.repetitions
-            self._act(transfer, core.expire(now))
+            self._act(transfer, core.expire_member(now) if isinstance(core, Member) else core.expire(now))
             following = min(core.deadline, transfer.closes)
             if following < transfer.heap_time:
                 self._set_timer(transfer, following)
@@ -407,6 +426,7 @@ class TftpServer:
             "protocol": "tftp", "client": str(transfer.peer[0]), "port": transfer.peer[1], "path": _shown(transfer.request.name),
             "write": transfer.request.write, "outcome": outcome, "text": _shown(text), "size": work.size,
             "seconds": round(monotonic() - transfer.started, 6), "block_size": work.agreed.block_size, "window": work.agreed.window,
+            "multicast": isinstance(work, Sending) and work.group is not None,
             "repeated": work.core.repeated_windows if isinstance(work.core, Sender) else 0,
         }))
 

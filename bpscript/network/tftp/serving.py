@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...base.errors import InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
 from ..folder import FolderSource
 from .content import BytesContent, Content, NetasciiContent, Shelf, Upload
 from .limits import Limits
+from .multicast import MAX_BLOCKS, OPTION, Group, Member
 from .options import NETASCII, OCTET, Agreed, negotiate
 from .packets import Code, Request, ack_packet, oack_packet
 from .receiver import Receiver
@@ -18,6 +19,7 @@ from .timing import Timing
 # Given the path that a client asked for and its address: another path below the root, the contents themselves, or None for what was asked.
 Lookup = Callable[[str, str], str | bytes | None]
 
+MULTICAST_PORT = 1758                   # tftp-mcast; a second group at the same time has the next port
 _TEXT_BLOCK, _TEXT_WINDOW = 8192, 8     # of netascii, whose blocks are kept until they are acknowledged
 
 
@@ -32,11 +34,12 @@ class RefusedError(Exception):
 
 @dataclass(slots=True)
 class Sending:
-    """A file on its way to a client."""
+    """A file on its way to a client, or to all of a group."""
 
     core: Sender
     content: Content
     agreed: Agreed
+    group: Group | None = None
 
     @property
     def size(self) -> int:
@@ -64,12 +67,16 @@ class Receiving:
 class Service:
     """Files below a root, for reading, and for writing when `writable`."""
 
-    def __init__(self, root: Path, *, writable: bool = False, lookup: Lookup | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, root: Path, *, writable: bool = False, lookup: Lookup | None = None, limits: Limits | None = None, multicast: str | None = None
+    ) -> None:
         self.limits = limits or Limits()
         self._source = FolderSource(root, writable=writable, server_parts=False)
         self._shelf = Shelf(self._source)
         self._lookup = lookup
         self._writable = writable
+        self._multicast = multicast
+        self._groups: dict[tuple[str, int, object], Group] = {}
 
     def open(self, request: Request, client: str, block_size: int) -> Sending | Receiving:
         """The transfer that a request asks for. Raises RefusedError."""
@@ -102,8 +109,23 @@ class Service:
             max_window=min(self.limits.window, _TEXT_WINDOW) if text else self.limits.window,
         )
         last = None if content.size is None else content.size // agreed.block_size + 1
+        if OPTION in request.options and last is not None and last <= MAX_BLOCKS and self._multicast is not None and "." in client:
+            return self._member(request, content, agreed, answer, last)
         core = Sender(window=agreed.window, timing=self._timing(agreed), last_block=last, opening=oack_packet(answer) if answer else None)
         return Sending(core, content, agreed)
+
+    def _member(self, request: Request, content: Content, agreed: Agreed, answer: dict[str, str], last: int) -> Sending:
+        """A place in the group of the file; in a new one if there is none with blocks of that size."""
+        assert self._multicast is not None
+        self._groups = {key: group for key, group in self._groups.items() if group.members}
+        key = (request.name, agreed.block_size, content.identity)
+        group = self._groups.get(key)
+        if group is None:
+            used = {group.port for group in self._groups.values()}
+            port = next(port for port in range(MULTICAST_PORT, 1 << 16) if port not in used)
+            group = self._groups[key] = Group(self._multicast, port, last)
+        answer.pop("windowsize", None)
+        return Sending(Member(group, answer, agreed.timeout_s), content, replace(agreed, window=1), group)
 
     def _content(self, name: str, client: str) -> Content:
         found = self._lookup(name, client) if self._lookup is not None else None
