@@ -43,22 +43,25 @@ def place_of(source: HasExtents, path: str, size: int, number: int) -> Placed | 
     return Placed(first.offset, last.offset + last.length - first.offset, number, tuple(extents), size)
 
 
-def apart(places: Iterable[Placed]) -> list[Placed]:
-    """In the order of their places, without those that overlap the one before: a damaged volume gives blocks to two files."""
+def apart(places: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
+    """In the order of their places, and those that overlap one before: a damaged volume gives blocks to two files."""
     found: list[Placed] = []
+    others: list[Placed] = []
     end = 0
     for place in sorted(places):
         if place.start >= end:
             found.append(place)
             end = place.start + place.size
-    return found
+        else:
+            others.append(place)
+    return found, others
 
 
 Contents = tuple[Placed, Iterable[memoryview | bytes]]
 
 
 def contents_in_order(chunks: Chunks, places: Sequence[Placed]) -> Iterator[list[Contents]]:
-    """Files with their contents, in groups: contents are to be read before the next group is asked for. `places` as `apart` gives them.
+    """Files with their contents, in groups: contents are to be read before the next group is asked for. `places` are apart from each other and in order.
 
     The contents of each file of a group of several are one view. Raises FormatError where a chunk is damaged.
     """

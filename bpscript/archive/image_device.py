@@ -9,8 +9,8 @@ from ..blocks.device import Buffer, check_range
 from .container import ChunkKind
 from .full import Chunks
 
-_KEPT = 24      # decoded chunks in memory: two dozen MiB hold the tables of a volume and the files in work
-_ROOM = 64 << 20        # bytes of them: chunks of 16 MiB are in archives made with long matching
+_KEPT = 10      # decoded chunks in memory: enough for the tables of a volume and the files in work
+_ROOM = 32 << 20        # bytes of them: chunks of 16 MiB are in archives made with long matching
 
 
 class ArchiveDevice:
@@ -87,6 +87,11 @@ class ArchiveDevice:
             index += 1
         if last > start:
             yield start, last
+
+    def forget(self) -> None:
+        """Keep no chunk in memory: for a while others work."""
+        with self._lock:
+            self._chunks.clear()
 
     def _chunk(self, index: int) -> bytes:
         with self._lock:

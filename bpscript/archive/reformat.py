@@ -19,7 +19,7 @@ from ..filesystems.detect import open_volume
 from ..filesystems.fat.geometry import Geometry
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents
 from .compare import compare_files
-from .disk_order import apart, contents_in_order, place_of
+from .disk_order import Placed, apart, contents_in_order, place_of
 from .filters import Filters
 from .full import PartitionImage
 from .image_device import ArchiveDevice
@@ -96,36 +96,40 @@ def restore_files(
 
 
 def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer: TreeWriter) -> None:
-    """Directories, the files that DOS wants first, files in the order of their blocks, those that lie in pieces, and what is no file."""
-    places = []
-    if isinstance(source, HasExtents) and isinstance(source.device, ArchiveDevice):     # not one whose journal had to be replayed
-        for number, (path, facts, link) in enumerate(found):
-            if link is None and facts.kind is FileKind.FILE and facts.size and _system_rank(path) == len(_SYSTEM_FILES):
-                place = place_of(source, path, facts.size, number)
-                if place is not None:
-                    places.append(place)
-    places = apart(places)
-    in_place = bytearray(len(found))
-    for place in places:
-        in_place[place.number] = 1
-    for path, facts, _ in found:
+    """The files that DOS wants first, directories, files in the order of their blocks, other files, and what is no file."""
+    device = source.device if isinstance(source, HasExtents) else None
+    # Not of a volume whose journal had to be replayed: that lies on something above the archive.
+    extents = source if isinstance(source, HasExtents) and isinstance(device, ArchiveDevice) else None
+    places: list[Placed] = []
+    others: list[int] = []
+    last: list[int] = []
+    for number, (path, facts, link) in enumerate(found):
         if facts.kind is FileKind.DIRECTORY:
             writer.put(path, facts)
-        elif _system_rank(path) < len(_SYSTEM_FILES) and facts.kind is FileKind.FILE:
+        elif link is not None or facts.kind is not FileKind.FILE:
+            last.append(number)
+        elif path.lower() in _SYSTEM_FILES:     # they are the first of the list
             _put_file(source, path, facts, writer)
-    for group in contents_in_order(image.chunks, places):
+        elif extents is not None and facts.size and (place := place_of(extents, path, facts.size, number)) is not None:
+            places.append(place)
+        else:
+            others.append(number)
+    if isinstance(device, ArchiveDevice):
+        device.forget()
+    in_order, apart_from_them = apart(places)
+    for group in contents_in_order(image.chunks, in_order):
         if len(group) > 1:
             writer.put_files([(*found[place.number][:2], next(iter(contents))) for place, contents in group])
             continue
         place, contents = group[0]
         path, facts, _ = found[place.number]
         writer.put(path, facts, contents)
-    for here, (path, facts, link) in zip(in_place, found, strict=True):
-        if not here and link is None and facts.kind is FileKind.FILE and _system_rank(path) == len(_SYSTEM_FILES):
-            _put_file(source, path, facts, writer)
-    for path, facts, link in found:
-        if link is not None or facts.kind not in {FileKind.FILE, FileKind.DIRECTORY}:
-            writer.put(path, facts, link=link)
+    for number in sorted(others + [place.number for place in apart_from_them]):
+        path, facts, _ = found[number]
+        _put_file(source, path, facts, writer)
+    for number in last:
+        path, facts, link = found[number]
+        writer.put(path, facts, link=link)
 
 
 def _put_file(source: Filesystem, path: str, facts: Facts, writer: TreeWriter) -> None:

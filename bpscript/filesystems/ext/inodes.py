@@ -31,6 +31,7 @@ _MAP = struct.Struct("<4xI24xI4x60s8xI")     # i_size, i_flags, i_block, i_size_
 _NO_EXTRA = (0,) * 7
 _EXTRA_START = 128
 _TIMES_EXTRA = 152 - _EXTRA_START       # i_extra_isize from which on all extra times are stored
+_TIMES_KEPT = 4096
 _FULL_EXTRA_SIZE = 32                   # i_extra_isize of new inodes: up to i_projid
 
 EXTENTS_FLAG = 0x0008_0000              # EXT4_EXTENTS_FL and friends
@@ -212,24 +213,32 @@ class NewRecords:
         self._size = inode_size
         self._extra_size = new_extra_size(inode_size, want_extra_size)
         self._wide = self._extra_size >= _TIMES_EXTRA
+        self._times: dict[int, tuple[int, int]] = {}        # files of a system share most of theirs
+
+    def _time(self, time_ns: int) -> tuple[int, int]:
+        found = self._times.get(time_ns)
+        if found is None:
+            if len(self._times) >= _TIMES_KEPT:
+                self._times.clear()
+            found = self._times[time_ns] = _on_disk(time_ns, self._wide)
+        return found
 
     def make(  # noqa: PLR0917 - the fields
         self, mode: int, uid: int, gid: int, size: int, sectors: int, flags: int, block: bytes, times_ns: tuple[int, int, int, int]
     ) -> bytes:
         """One record; `times_ns` are atime, ctime, mtime and crtime."""
-        wide = self._wide
-        mtime, mtime_extra = _on_disk(times_ns[2], wide)
-        atime, atime_extra = (mtime, mtime_extra) if times_ns[0] == times_ns[2] else _on_disk(times_ns[0], wide)
-        ctime, ctime_extra = _on_disk(times_ns[1], wide)
+        atime, atime_extra = self._time(times_ns[0])
+        ctime, ctime_extra = self._time(times_ns[1])
+        mtime, mtime_extra = self._time(times_ns[2])
         base = _BASE.pack(
             mode, uid & 0xFFFF, size & 0xFFFF_FFFF, atime, ctime, mtime, 0, gid & 0xFFFF, 1, sectors & 0xFFFF_FFFF, flags, 0, block, 0, 0,
             size >> 32, 0, sectors >> 32, 0, uid >> 16, gid >> 16, 0, 0,
         )  # fmt: skip
         if self._size <= _EXTRA_START:
             return base
-        if not wide:
+        if not self._wide:
             return (base + _EXTRA.pack(self._extra_size, *_NO_EXTRA[1:])).ljust(self._size, b"\0")
-        crtime, crtime_extra = (ctime, ctime_extra) if times_ns[3] == times_ns[1] else _on_disk(times_ns[3], wide)
+        crtime, crtime_extra = self._time(times_ns[3])
         return (base + _EXTRA.pack(self._extra_size, 0, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra)).ljust(self._size, b"\0")
 
 
