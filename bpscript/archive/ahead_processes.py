@@ -47,8 +47,9 @@ def decode_in_processes(
     zeros = memoryview(bytes(min(chunk_size, MIB)))
     helpers: list[_Helper] = []
     try:
-        for number in range(count):
-            helpers.append(_Helper(frame, range(number, total, count), new_decoder, chunk_size))
+        with suppress(OSError):     # where no more processes may be made, their chunks are decoded here
+            for number in range(count):
+                helpers.append(_Helper(frame, range(number, total, count), new_decoder, chunk_size))
         for index in range(total):
             _, record, fetch = frame(index)
             if record.kind is not ChunkKind.DATA:
@@ -56,13 +57,14 @@ def decode_in_processes(
                 for start in range(0, record.length, len(zeros)):
                     yield record, zeros[: min(len(zeros), record.length - start)]
                 continue
-            helper = helpers[index % count]
-            view = helper.take(record.length)
+            helper = helpers[index % count] if index % count < len(helpers) else None
+            view = None if helper is None else helper.take(record.length)
             if view is None:
                 own = own or new_decoder()
                 view = own.decode(record, fetch())
             yield record, view
-            helper.give_back()
+            if helper is not None:
+                helper.give_back()
     finally:
         for helper in helpers:
             helper.close()
@@ -95,6 +97,10 @@ class _Helper:
                     self._work(frame, indices, new_decoder(), go, say_done)
                 finally:
                     os._exit(0)
+        except OSError:
+            for descriptor in (done, say_done, go, self._say_go):
+                os.close(descriptor)
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         os.close(say_done)

@@ -87,6 +87,21 @@ with open({str(tmp_path / "out")!r}, "wb") as out:
     assert (tmp_path / "out").read_bytes() == contents(archive)
 
 
+def test_where_no_process_may_be_made_everything_is_decoded_here(archive: Path, tmp_path: Path) -> None:
+    said = run(archive, f"""
+def refuse():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+descriptors = len(os.listdir("/proc/self/fd"))
+os.fork = refuse
+with open({str(tmp_path / "out")!r}, "wb") as out:
+    for record, data in archive.chunks():
+        out.write(data)
+print(len(os.listdir("/proc/self/fd")) - descriptors)
+""")
+    assert said == "0\n"
+    assert (tmp_path / "out").read_bytes() == contents(archive)
+
+
 def test_damage_is_told_where_it_is_after_all_that_comes_before(archive: Path) -> None:
     with opened(archive.read_bytes()) as whole:
         frame = whole.stored(60)
