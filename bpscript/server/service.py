@@ -29,6 +29,7 @@ from ..network.sockets import listen
 from ..network.tftp.server import TftpServer
 from .fleet import Fleet
 from .lines import line_of, stamped
+from .raspberry import OwnFolders
 from .shelf import Shelf
 from .transfers import Transfers
 
@@ -136,7 +137,10 @@ class Service:
         limits = Limits(connections=_room_for_connections())
         self._http = HttpServer([listener], self._answer, limits=limits, watch=self._served, mistake=self._mistake)
         self._stack.callback(self._http.close)
-        self._tftp = TftpServer(options.root, address=address, port=options.tftp_port, enhanced_port=options.enhanced_port, events=self._event)
+        self._tftp = TftpServer(
+            options.root, address=address, port=options.tftp_port, enhanced_port=options.enhanced_port, events=self._event,
+            lookup=OwnFolders(options.root),
+        )
         self._stack.callback(self._tftp.close)
         self._shelf = Shelf(options.root, self._event)
         self._stack.callback(self._shelf.close)
@@ -200,17 +204,15 @@ class Service:
         from ..network.dhcp.server import Server, Settings  # noqa: PLC0415
         from ..network.dhcp.service import DhcpService  # noqa: PLC0415
         from ..network.dhcp.subnet import AddressRange, Subnet  # noqa: PLC0415
-        from .hosts import WatchedHosts  # noqa: PLC0415
 
         given = AddressRange.parse(text)
         serving = [each for each in interfaces if given.first in each.network]
         if not serving:
             shown = ", ".join(f"{each.name} {each.network}" for each in interfaces) or "none"
             raise UsageError(f"--dhcp {text}: no network that is served has these addresses (there is {shown})")
-        others = directory.networks() if isinstance(directory, WatchedHosts) else ()
-        subnets = (Subnet(serving[0].network, (given,)), *(each for each in others if each.network != serving[0].network))
-        pool = Pool(self._options.state)
-        return DhcpService(serving, server=Server(Settings(subnets, policy), pool, directory), sink=self._event)
+        # Networks of the hosts file come from the directory, as it is at the time.
+        settings = Settings((Subnet(serving[0].network, (given,)),), policy)
+        return DhcpService(serving, server=Server(settings, Pool(self._options.state), directory), sink=self._event)
 
     # --- what happens ----------------------------------------------------------------------------------------------------
 
