@@ -20,11 +20,15 @@ _FIRST = 4 * KIB        # written in the very end: boot sectors, and the superbl
 
 
 class HeldDevice:
-    """`lower` with its first bytes held back until `release`. It has no `host_file`: other programs would see the mark."""
+    """`lower` with its first bytes held back until `release`. It has no `host_file`: other programs would see the mark.
 
-    def __init__(self, lower: BlockDevice) -> None:
+    They begin as zeros, or (`keep`) as they are: for those who compare before they write.
+    """
+
+    def __init__(self, lower: BlockDevice, *, keep: bool = False) -> None:
         self._lower = lower
-        self._head = bytearray(min(HEAD, lower.size))
+        length = min(HEAD, lower.size)
+        self._head = bytearray(lower.read(0, length) if keep else length)
         self.former = lower.read(0, min(FORMER, lower.size))        # what was there, for those who must know what they replace
         lower.zero(0, len(self._head))
         lower.flush()

@@ -88,7 +88,7 @@ class _BlockRestore:
     def run(self, *, verify: bool, threads: int | None, events: Sink) -> Restored:
         """The whole work."""
         archive, total = self._image.chunks, self._used.total
-        held = HeldDevice(self._lower)
+        held = HeldDevice(self._lower, keep=self._chooser.compare)
         state = Progress(events, "restore", total)
         state.report()
         archive.each(
@@ -97,6 +97,7 @@ class _BlockRestore:
         state.report()
         if self._done != total:
             raise FormatError(f"the archive ended after {self._done} of {total} used bytes")
+        self._clear_unused_head(held)
         held.flush()
         if verify:
             # Before anything that makes the target differ from the archive on purpose.
@@ -111,6 +112,16 @@ class _BlockRestore:
             held.check_released()
         how = "same size" if self._lower.size == self._image.size else "larger" if self._lower.size > self._image.size else "smaller"
         return Restored(total, self._written, self._equal, how)
+
+    def _clear_unused_head(self, held: HeldDevice) -> None:
+        """What nobody uses of the first bytes may look like another file system."""
+        end = min(HEAD, self._lower.size)
+        position = 0
+        kept = [(first + distance, last + distance) for part in self._used.within(0, HEAD) for first, last, distance in self._placed.place(*part)]
+        for start, stop in [*sorted(kept), (end, end)]:
+            if position < min(start, end):
+                held.zero(position, min(start, end) - position)
+            position = max(position, stop)
 
     def _restore(self, chunk: AnyChunk, device: HeldDevice) -> None:
         """One chunk, in a worker thread."""

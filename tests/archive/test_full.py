@@ -29,6 +29,7 @@ from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.detect import detect, open_volume
 from bpscript.filesystems.filesystem import Filesystem, remove_tree
 from bpscript.filesystems.ntfs import NtfsVolume
+from bpscript.filesystems.swap import format_swap
 from tests.archive.archives import MemorySink
 from tests.oracles import debugfs_tree, e2fsck, fsck_fat, mke2fs, mkfs_fat, mtools, mtools_tree, run_tool
 
@@ -275,6 +276,32 @@ def test_a_second_restore_writes_only_what_differs(tree: Path, tmp_path: Path) -
             assert device.read(start, end - start) == expected[start:end]
         with pytest.raises(StorageError, match='Rewrite is "MAYBE"'):
             restore(image, device, rewrite="MAYBE")
+
+
+@pytest.mark.parametrize("case", CASES[1:6:2], ids=lambda case: case.name)
+@pytest.mark.parametrize("mode", ["AUTO", "DIFF"])
+def test_a_second_restore_counts_no_chunk_that_is_there(case: "Case", mode: str, tree: Path, tmp_path: Path) -> None:
+    source = make(case, tmp_path / "source.img", tree)
+    pack(source, tmp_path / "a.imz")
+    with FileDevice(source) as device, FullImage.open(open_from_host(tmp_path / "a.imz")) as image:
+        assert restore(image, device, rewrite=mode).written == 0
+        start, end = max(image.used, key=lambda part: part[1] - part[0])
+        chunk = (start + end) // 2 // MIB * MIB
+        device.write(max(start, chunk), b"damage")
+        assert restore(image, device, rewrite=mode).written == sum(last - first for first, last in image.used.within(chunk, chunk + MIB))
+
+
+def test_what_looks_like_another_file_system_in_the_first_bytes_is_gone_after_a_restore_by_difference(tmp_path: Path) -> None:
+    with FileDevice.create(tmp_path / "swap.img", 4 * MIB) as device:
+        format_swap(device, "swap", None)
+    pack(tmp_path / "swap.img", tmp_path / "a.imz")
+    with FileDevice(tmp_path / "swap.img") as device:
+        before = device.read(0, 4096)
+        device.write(4096, b"\x5a" * (124 << 10))
+        with FullImage.open(open_from_host(tmp_path / "a.imz")) as image:
+            assert list(image.used) == [(0, 4096)]
+            assert restore(image, device, rewrite="DIFF").written == 0
+        assert device.read(0, 128 << 10) == before + bytes(124 << 10)
 
 
 def test_a_filter_leaves_files_and_their_blocks_out(tree: Path, tmp_path: Path) -> None:
