@@ -51,7 +51,8 @@ class FileDevice:
                 flags |= os.O_EXCL
             self._fd = os.open(self.path, flags)
         except FileNotFoundError as error:
-            raise NotFoundError(f"{self.path}: no such image file or disk") from error
+            hint = f"bpscript disk create {self.path} SIZE makes an image file" if writable else None
+            raise NotFoundError(f"{self.path}: no such image file or disk", hint=hint) from error
         except OSError as error:
             raise self._open_error(error) from error
         try:

@@ -195,7 +195,7 @@ class Disk:
 
     def _what_there_is(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self.table().partitions)
-        return f"its table has: {numbers}" if numbers else "its partition table is empty: SetPartitions makes one"
+        return f"the table of {self.name} has: {numbers}" if numbers else f"the partition table of {self.name} is empty: SetPartitions makes one"
 
 
 def belongs_on(kind: str, entry: Partition) -> bool:

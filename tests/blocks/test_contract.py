@@ -298,8 +298,12 @@ def test_the_lock_holds_against_another_process(tmp_path: Path) -> None:
 
 
 def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="nothing: no such image file or disk"):
+    with pytest.raises(NotFoundError, match="nothing: no such image file or disk") as caught:
         FileDevice(tmp_path / "nothing")
+    assert caught.value.hint == f"bpscript disk create {tmp_path / 'nothing'} SIZE makes an image file"
+    with pytest.raises(NotFoundError) as caught:
+        FileDevice(tmp_path / "nothing", writable=False)
+    assert caught.value.hint is None
     with pytest.raises(UsageError, match="neither an image file nor a disk"):
         FileDevice(tmp_path)
     os.mkfifo(tmp_path / "fifo")
