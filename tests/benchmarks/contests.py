@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import corpora, incremental
+from tests.benchmarks import corpora, incremental, serving
 from tests.benchmarks.measure import Round, Sample, in_turn, process, script
 
 START = 1 << 20             # bytes; where the first partition lies
@@ -137,6 +137,7 @@ CONTESTS: dict[str, Callable[[Path, int], dict[str, Sample]]] = {
     "large-last": large_last,
     "full-archive": full_archive,
     **incremental.CONTESTS,
+    **serving.CONTESTS,
 }
 
 
