@@ -1,7 +1,8 @@
 """The log of the services: one line for each event, with the time in front."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import lru_cache
+from time import localtime, strftime, time
 
 from ..base.events import Event, Kind
 from ..base.units import format_size
@@ -19,9 +20,15 @@ def line_of(event: Event) -> str | None:
     return None
 
 
-def stamped(text: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone()) -> str:
+def stamped(text: str, clock: Callable[[], float] = time) -> str:
     """A line as it is written: local time, then the text in one line whatever a peer put into it."""
-    return f"{clock():%Y-%m-%d %H:%M:%S} {''.join(each if each.isprintable() else chr(0xFFFD) for each in text)}"
+    shown = text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
+    return f"{_moment(int(clock()))} {shown}"
+
+
+@lru_cache(4)
+def _moment(seconds: int) -> str:
+    return strftime("%Y-%m-%d %H:%M:%S", localtime(seconds))
 
 
 def _transfer(event: Event) -> str:

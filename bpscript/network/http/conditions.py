@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate, mktime_tz, parsedate_tz
+from functools import lru_cache
 
 _RANGE = re.compile(r"bytes\s*=\s*(\d*)-(\d*)\s*", re.IGNORECASE | re.ASCII)
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
@@ -94,6 +95,7 @@ def _if_range_agrees(text: str | None, state: FileState, now: float) -> bool:
     return text == state.modified and now - state.mtime_ns / 1e9 >= 1
 
 
+@lru_cache(256)
 def http_date(seconds: int) -> str:
     """RFC 9110 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`, in no language but this one."""
     try:
