@@ -242,8 +242,11 @@ class Service:
                 self._say(f"error {each}")
 
     def _say(self, text: str) -> None:
-        with self._log_lock:
-            self._log(stamped(text))
+        try:
+            with self._log_lock:
+                self._log(stamped(text))
+        except OSError as error:        # who read the log has gone: the service ends, rather than work unseen
+            self._ended.put(("log", error))
 
     def _facts(self) -> dict[str, Any]:
         return {"connections": self._http.connections, "tftp_transfers": self._tftp.transfers, "machines": len(self._fleet)}
@@ -283,12 +286,15 @@ def _is_address(text: str) -> bool:
 def _room_for_connections() -> int:
     """How many connections the host lets us have, with the limit of open files raised as far as it goes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return Limits().connections
     wanted = _FILES_EACH * Limits().connections + _OTHER_FILES
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft < most:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
+    endless = hard == resource.RLIM_INFINITY
+    for most in (wanted, wanted if endless else min(wanted, hard)):     # more than the hard limit only as root
+        if soft < most:
+            with suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard if endless else max(hard, most)))
+                soft = most
     return max(16, min(Limits().connections, (soft - _OTHER_FILES) // _FILES_EACH))
 
 

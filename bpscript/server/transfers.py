@@ -34,8 +34,8 @@ class Transfers:
 
     def add(self, served: Served, now: float) -> None:
         """One exchange that has ended."""
-        if not served.method:
-            return          # a connection without a request
+        if served.method in {"", "HEAD"}:
+            return          # a connection without a request; a look at a file, which is no transfer
         with self._lock:
             before = self._open.get(served.peer)
             parts = before

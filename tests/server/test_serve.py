@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -83,7 +84,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = work / "images"
     root.mkdir()
     (work / "tree").mkdir()
-    image = ext_image(work / "part.img", make_tree(work / "tree"))
+    tree = make_tree(work / "tree")
+    (tree / "more").write_bytes(random.Random(6).randbytes(6 << 20))
+    image = ext_image(work / "part.img", tree)
     captured(image, root / "model.imz")
     (root / "deploy.bpb").write_text('SetPartitions "LINUX-EXT2:40"\nFullUnzip "model.imz" 1\necho "restored"\n')
     (root / "fails.bpb").write_text('echo "begins"\ninclude "none.bpb"\n')
@@ -97,10 +100,13 @@ def test_files_by_tftp_and_http(folder: Path) -> None:
         data = (folder / "model.imz").read_bytes()
         with urllib.request.urlopen(server.url("model.imz"), timeout=20) as answer:
             assert answer.read() == data
-        for port in (server.tftp, server.enhanced):
-            curl = subprocess.run(["curl", "-sS", f"tftp://127.0.0.1:{port}/model.imz", *(["--tftp-no-options"] if port == server.enhanced else [])], capture_output=True, timeout=20, check=False)
-            if port == server.tftp:
-                assert curl.stdout == data, curl.stderr
+        assert subprocess.run(["curl", "-sS", f"tftp://127.0.0.1:{server.tftp}/model.imz"], capture_output=True, timeout=20, check=True).stdout == data
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:       # blocks of 1408 bytes without negotiation
+            asking.settimeout(10)
+            asking.sendto(b"\0\1model.imz\0octet\0", ("127.0.0.1", server.enhanced))
+            packet, sender = asking.recvfrom(2000)
+            assert packet == b"\0\3\0\1" + data[:1408]
+            asking.sendto(b"\0\5\0\0enough\0", sender)
         assert run_tool(["curl", "-s", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", server.url("../secret")]).stdout == "400"
         code, out, err = server.stop()
     assert (code, err) == (143, "bpscript: terminated\n")
@@ -129,6 +135,25 @@ def test_a_run_fetches_its_image_and_is_seen(folder: Path, tmp_path: Path, schem
         assert "fails.bpb:2:" in page
         assert "model.imz" in page
     e2fsck(disk, 1 << 20)
+
+
+def test_a_script_that_runs_again_fetches_only_what_differs(folder: Path, tmp_path: Path) -> None:
+    """$Rewrite DIFF over HTTP, by what the server's log says it sent."""
+    script = tmp_path / "again.bpb"
+    script.write_text('set Rewrite = "DIFF"\nFullUnzip "model.imz" 1\n')
+    disk = tmp_path / "disk.img"
+    assert main(["run", str(folder / "deploy.bpb"), "--disk", f"{disk}:64M", "--root", str(folder)]) == 0
+    data = bytearray(disk.read_bytes())
+    where = data.index(b"/dev/sda1 / ext4")
+    data[where : where + 4] = b"XXXX"
+    disk.write_bytes(data)
+    with serve(folder) as server:
+        assert main(["run", str(script), "--disk", str(disk), "--root", server.url()]) == 0
+        _, out, _ = server.stop()
+    assert b"XXXX" not in disk.read_bytes()
+    match = re.search(r"GET /model.imz 206 (\S+) ([KM])B in \d+ parts", out)
+    assert match, out
+    assert float(match[1]) * {"K": 1 << 10, "M": 1 << 20}[match[2]] < (folder / "model.imz").stat().st_size / 3
 
 
 def test_the_script_reads_other_files_by_http_and_cannot_write_them(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ def test_parts_of_a_file_are_one_event() -> None:
     for second in range(5):
         transfers.add(served("/linux.imz"), 100.0 + second)
         transfers.add(served("/linux.imz", peer="10.0.0.6"), 100.0 + second)
+        transfers.add(served("/linux.imz.001", 404, method="HEAD"), 100.0 + second)
     transfers.flush(105.0)
     assert events == []
     transfers.add(served("/other", 200, 7), 105.0)

@@ -145,7 +145,7 @@ def test_too_many_connections_cost_the_idle_ones(folder: Path) -> None:
             each.close()
 
 
-def test_two_thousand_connections_at_once(folder: Path) -> None:
+def test_many_connections_at_once(folder: Path) -> None:
     """Each has its answer; `make soak` opens 10,000."""
     _many(folder, 1500)
 
@@ -159,8 +159,9 @@ def _many(folder: Path, count: int) -> None:
     import resource  # noqa: PLC0415
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < 2 * count + 200:
-        pytest.skip(f"{hard} open files are allowed, {2 * count + 200} needed: root may raise that")
+    count = min(count, (hard - 200) // 2)       # this process is both ends
+    if count < 1000:
+        pytest.skip(f"only {hard} open files are allowed: root may raise that")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * count + 200), hard))
     sockets = []
     try:
