@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
     [
         ("4372ee6a/config.txt", None), ("4372ee6a/start4.elf", "start4.elf"), ("4372EE6A//start4.elf", "start4.elf"), ("/4372ee6a/start4.elf", "start4.elf"),
         ("00000000/overlays/x.dtbo", "overlays/x.dtbo"), ("dc-a6-32-00-00-01/start4.elf", "start4.elf"), ("start4.elf", None), ("images/start4.elf", None),
-        ("4372ee6a/../../secret", None), ("4372ee6a/", None), ("4372ee6a/" + "x" * 5000, None), ("4372ee6a/a\0b", None),
+        ("4372ee6a/../../nothing", None), ("4372ee6a/", None), ("4372ee6a/" + "x" * 5000, None), ("4372ee6a/a\0b", None),
     ],
     ids=["own", "root", "upper-case", "slash", "sub-folder", "by-address", "plain", "folder", "out-of-the-root", "folder-itself", "too-long", "nul"],
 )

@@ -139,6 +139,7 @@ def test_an_offer_is_forgotten_when_the_client_takes_another_server() -> None:
     one = Machine(server(subnet("10.0.0.100")))
     assert one.discover() is not None
     assert one.ask(3, o54=IPv4Address("10.0.0.2").packed, o50=FIRST.packed) is None
+    assert [lease.state for lease in one.server.pool.leases()] == [State.RELEASED]
     assert address_of(another(one, 2).boot()) == FIRST
 
 
@@ -380,6 +381,18 @@ def test_a_short_lease_is_given_to_who_asks_for_one_and_never_a_longer() -> None
     machine = Machine(server())
     for wanted, given in ((600, 600), (1, 60), (1 << 31, 3600)):
         assert machine.boot(o51=wanted.to_bytes(4, "big")).option(51) == given.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(("size", "limit"), [(None, 548), (100, 548), (1000, 972), (9000, 1472)], ids=["none", "small", "own", "larger-than-the-wire"])
+def test_a_reply_is_no_longer_than_client_and_wire_take(size: int | None, limit: int) -> None:
+    """RFC 2131 2 and option 57; what has no room is said."""
+    options = {code: bytes(100) for code in range(128, 150)}
+    machine = Machine(server(subnet(options=options)), options={} if size is None else {57: size.to_bytes(2, "big")})
+    machine.boot()
+    assert machine.sent is not None
+    assert limit - 102 <= len(machine.sent.packet) <= limit
+    warning = next(text for text in machine.texts if "no room" in text)
+    assert warning.startswith("the reply to 02:00:00:00:00:01 has no room for option ")
 
 
 def test_leases_survive_a_restart(tmp_path: Path) -> None:
