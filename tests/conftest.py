@@ -1,5 +1,6 @@
 """Settings of every test run: hypothesis profiles, and no silent skips in continuous integration."""
 
+import gc
 import os
 from collections.abc import Generator
 from typing import Any
@@ -10,6 +11,17 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.register_profile("soak", parent=settings.get_profile("default"), max_examples=2_000)
 settings.load_profile("default")
+
+
+_THRESHOLD = gc.get_threshold()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """The command line, run inside a test, lets go of what is garbage only rarely; over thousands of tests that is gigabytes."""
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.set_threshold(*_THRESHOLD)
 
 
 @pytest.hookimpl(hookwrapper=True)
