@@ -76,9 +76,9 @@ def test_a_file_in_pieces_gets_its_holes(pieces: list[tuple[int, int, int]], tai
     wanted, offset, logical = b"", 0, 0
     chunks = Some(zero)
     for gap, hole, length in pieces:
-        offset += gap
-        if offset + length > len(IMAGE):
+        if offset + gap + length > len(IMAGE):
             break
+        offset += gap
         extents.append(Extent(logical + hole, offset, length))
         wanted += bytes(hole) + chunks.expected(offset, length)
         logical, offset = logical + hole + length, offset + length

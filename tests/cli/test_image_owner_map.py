@@ -63,6 +63,8 @@ def tree(place: Path) -> Path:
 def as_nobody(folder: Path, *words: object) -> "subprocess.CompletedProcess[str]":
     """`bpscript image` as an ordinary user."""
     user = [need("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    if user and subprocess.run([*user, sys.executable, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip("this interpreter lies in a folder of root: nobody else may run it")
     command = [*user, sys.executable, "-m", "bpscript", "image", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 

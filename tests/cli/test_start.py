@@ -25,7 +25,9 @@ sys.exit(status)
 """
 
 # Each took 1 to 12 ms of every start, and none is needed for a partition: dataclasses bring inspect, ast, dis and tokenize.
-SLOW = {"dataclasses", "inspect", "shutil", "lzma", "logging", "construct", "lark", "rich", "cffi"}
+# From Python 3.12 on `isinstance` of a protocol takes inspect by itself.
+SLOW = {"inspect"} if sys.version_info < (3, 12) else set()
+SLOW |= {"dataclasses", "shutil", "lzma", "logging", "construct", "lark", "rich", "cffi"}
 RUNNING = {"bpscript.commands", "bpscript.interpreter", "bpscript.language", "bpscript.partitions.spec", "bpscript.partitions.gpt", "bpscript.machine.files"}
 FILES = {"bpscript.archive.incremental", "bpscript.archive.trees", "bpscript.archive.tar_read", "bpscript.archive.unpack", "bpscript.archive.foreign"}
 MAKING = {"bpscript.machine.capturing", "bpscript.archive.capture", "bpscript.archive.destinations", "bpscript.filesystems.ntfs", "tempfile", "concurrent.futures"}
