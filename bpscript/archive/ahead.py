@@ -13,12 +13,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ..blocks.device import Buffer
-from .records import ChunkKind, ChunkRecord
+from .records import MIB, ChunkKind, ChunkRecord
 
 if TYPE_CHECKING:
     from .frames import Decoder
 
 _SPARE = 6      # buffers that wait to be taken while every thread fills one more: while small files are made, large ones come ahead
+_SPARE_ROOM = 16 * MIB      # bytes of them: chunks of archives made with long matching have 16 MiB each
 
 Frames = Iterable[tuple[int, ChunkRecord, Callable[[], Buffer]]]
 
@@ -60,8 +61,9 @@ def decode_ahead(
             finally:
                 job.done.release()
 
-    free = [new_decoder() for _ in range(threads + _SPARE)]
-    zeros = memoryview(bytes(chunk_size))
+    ring = threads + max(1, min(_SPARE, _SPARE_ROOM // chunk_size))
+    free = [new_decoder() for _ in range(ring)]
+    zeros = memoryview(bytes(min(chunk_size, MIB)))
     pending: deque[tuple[ChunkRecord, _Job | None]] = deque()
     coming = iter(frames)
     workers = [threading.Thread(target=decode, daemon=True) for _ in range(threads)]
@@ -69,7 +71,7 @@ def decode_ahead(
         worker.start()
     try:
         while True:
-            while free and len(pending) < threads + _SPARE and (found := next(coming, None)) is not None:
+            while free and len(pending) < ring and (found := next(coming, None)) is not None:
                 _, record, fetch = found
                 job = None
                 if record.kind is ChunkKind.DATA:
@@ -82,8 +84,8 @@ def decode_ahead(
                 return
             record, job = pending.popleft()
             if job is None:
-                for start in range(0, record.length, chunk_size):
-                    yield record, zeros[: min(chunk_size, record.length - start)]
+                for start in range(0, record.length, len(zeros)):
+                    yield record, zeros[: min(len(zeros), record.length - start)]
                 continue
             job.done.acquire()
             if job.error is not None:

@@ -19,6 +19,7 @@ from .placement import Place, Placement, placement
 from .reading import read_used
 
 _STEP = 1 << 20
+_ZERO_STEP = 256 << 10      # bytes of a run of zeros that are looked at together
 
 
 class Comparer:
@@ -121,8 +122,7 @@ class Comparer:
                 device.readinto(a + distance, view[a - start : b - start])
 
     def _is_zero(self, device: BlockDevice, start: int, end: int) -> bool:
-        buffer = self._buffer()
-        zeros = bytes(len(buffer))
+        buffer, zeros = bytearray(_ZERO_STEP), bytes(_ZERO_STEP)      # small: runs of zeros are mostly holes, and nothing of them is read
         for first, last, distance in self._placed.place(start, end):
             for low, high in data_ranges_of(device, first + distance, last - first):
                 for at in range(low, high, len(buffer)):

@@ -212,9 +212,17 @@ class Archive:
         record = self.record(index)
         if record.kind is not ChunkKind.DATA:
             return bytes(record.length)
+        return bytes(self._own_decoder().decode(record, self._fetch(index, record, bytearray(record.stored))))
+
+    def data_into(self, index: int, room: memoryview) -> None:
+        """Put the contents of a DATA chunk into `room`, as long as the chunk. Raises FormatError."""
+        record = self.record(index)
+        self._own_decoder().decode(record, self._fetch(index, record, bytearray(record.stored)), room)
+
+    def _own_decoder(self) -> "Decoder":
         if self._decoder is None:
             self._decoder = self._new_decoder()
-        return bytes(self._decoder.decode(record, self._fetch(index, record, bytearray(record.stored))))
+        return self._decoder
 
     def stored(self, index: int) -> bytes:
         """The frame of a DATA chunk as it is stored, checked; may be called by several threads. Raises FormatError."""

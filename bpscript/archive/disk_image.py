@@ -157,6 +157,10 @@ class RegionChunks:
         """The contents of one chunk."""
         return self._chunks.data(self._bounds() + index)
 
+    def data_into(self, index: int, room: memoryview) -> None:
+        """The contents of one DATA chunk into `room`."""
+        self._chunks.data_into(self._bounds() + index, room)
+
     def agrees(self, record: ChunkRecord, data: memoryview) -> bool:
         """True when `data` is what the DATA chunk holds."""
         return self._chunks.agrees(shifted(record, -self._start), data)

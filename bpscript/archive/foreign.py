@@ -244,6 +244,10 @@ class RawChunks:
         record = self.record(index)
         return bytes(self._read(record)) if record.kind is ChunkKind.DATA else bytes(record.length)
 
+    def data_into(self, index: int, room: memoryview) -> None:
+        """The contents of one DATA chunk into `room`."""
+        room[:] = self._read(self.record(index))
+
     def agrees(self, record: ChunkRecord, data: memoryview) -> bool:
         """True when `data` is what the image has there."""
         return bool(bytes(self._read(record)) == bytes(data))

@@ -9,13 +9,14 @@ from blake3 import blake3
 
 from ..base.errors import FormatError
 from ..blocks.device import Buffer
-from .records import NO_HASH, ChunkKind, ChunkRecord, zero_frame, zero_frame_size
+from .records import KIB, NO_HASH, ChunkKind, ChunkRecord, zero_frame, zero_frame_size
 
 _MAX_WINDOW = 1 << 27       # what `zstd -d` takes without asking; more is refused
 _MAX_SMALL = 256 << 20
 _NEVER_SET = 0b0001_1011    # of the frame header descriptor: the unused and the reserved bit, a dictionary (RFC 8878 3.1.1.1.1)
 _RLE_BLOCK = 1 << 1         # of the block header: one byte stands for all (3.1.1.2)
 _CHECKSUM_SIZE = 4
+_ZEROS = bytes(256 * KIB)
 
 
 class Encoder:
@@ -25,24 +26,26 @@ class Encoder:
         more = {"enable_ldm": 1, "window_log": max(10, (chunk_size - 1).bit_length())} if long else {}
         parameters = zstandard.ZstdCompressionParameters.from_level(level, write_content_size=1, write_checksum=1, **more)
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
-        self._zeros = bytes(chunk_size)
 
     def encode(self, offset: int, data: Buffer) -> tuple[ChunkRecord, bytes]:
         """A chunk of data; one that is all zeros becomes a ZERO chunk."""
         length = memoryview(data).nbytes
-        if self._all_zeros(data, length):
+        if _all_zeros(data, length):
             return zeros(offset, length, ChunkKind.ZERO)
         frame = self._compressor.compress(data)
         return ChunkRecord(offset, length, len(frame), ChunkKind.DATA, blake3(data).digest()), frame
 
-    def _all_zeros(self, data: Buffer, length: int) -> bool:
-        # bytes and bytearray compare by memcmp, a memoryview item by item: it is looked at only if its ends are zero.
-        if isinstance(data, memoryview):
-            view = data.cast("B") if data.format != "B" or data.ndim != 1 else data
-            if view[:64].tobytes().strip(b"\0") or view[-64:].tobytes().strip(b"\0"):
-                return False
-            data = view.tobytes()
-        return data == (self._zeros if length == len(self._zeros) else bytes(length))
+
+def _all_zeros(data: Buffer, length: int) -> bool:
+    # Bytes compare by memcmp, a memoryview item by item: a copy of some of it is compared, and only if the ends are zero.
+    view = memoryview(data).cast("B")
+    if view[:64].tobytes().strip(b"\0") or view[-64:].tobytes().strip(b"\0"):
+        return False
+    for start in range(0, length, len(_ZEROS)):
+        part = view[start : start + len(_ZEROS)].tobytes()
+        if part != (_ZEROS if len(part) == len(_ZEROS) else bytes(len(part))):
+            return False
+    return True
 
 
 def zeros(offset: int, length: int, kind: ChunkKind) -> tuple[ChunkRecord, bytes]:

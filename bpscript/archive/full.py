@@ -113,6 +113,10 @@ class Chunks(Protocol):
         """The contents of one chunk."""
         ...
 
+    def data_into(self, index: int, room: memoryview) -> None:
+        """Put the contents of a DATA chunk into `room`, as long as the chunk."""
+        ...
+
     def agrees(self, record: ChunkRecord, data: memoryview) -> bool:
         """True when `data` is what the DATA chunk holds."""
         ...

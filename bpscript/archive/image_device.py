@@ -18,8 +18,8 @@ class ArchiveDevice:
 
     def __init__(self, chunks: Chunks, kept: int | None = None) -> None:
         self._archive = chunks
-        self._kept = kept or max(2, min(_KEPT, _ROOM // chunks.chunk_size))
-        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._kept = max(2, min(kept or _KEPT, _ROOM // chunks.chunk_size))
+        self._chunks: OrderedDict[int, bytearray] = OrderedDict()
         self._lock = threading.Lock()
         size = chunks.size
         if chunks.is_stream or size is None:
@@ -47,7 +47,7 @@ class ArchiveDevice:
             start = offset - record.offset
             step = min(len(view), record.length - start)
             if record.kind is ChunkKind.DATA:
-                view[:step] = memoryview(self._chunk(index))[start : start + step]
+                self._copy(index, record.length, start, view[:step])
             else:
                 view[:step] = bytes(step)
             view, offset = view[step:], offset + step
@@ -93,17 +93,15 @@ class ArchiveDevice:
         with self._lock:
             self._chunks.clear()
 
-    def _chunk(self, index: int) -> bytes:
+    def _copy(self, index: int, length: int, start: int, target: memoryview) -> None:
+        """Bytes of a chunk of `length`, from `start` on. Its buffer is used again for another chunk: only who has the lock looks into it."""
         with self._lock:
-            data = self._chunks.get(index)
+            data = self._chunks.pop(index, None)
             if data is None:
-                data = self._archive.data(index)
-                while len(self._chunks) >= self._kept:
-                    self._chunks.popitem(last=False)
-                self._chunks[index] = data
-            else:
-                self._chunks.move_to_end(index)
-            return data
+                data = self._chunks.popitem(last=False)[1] if len(self._chunks) >= self._kept else bytearray(self._archive.chunk_size)
+                self._archive.data_into(index, memoryview(data)[:length])
+            self._chunks[index] = data
+            target[:] = memoryview(data)[start : start + len(target)]
 
 
 def _refusal() -> ReadOnlyError:

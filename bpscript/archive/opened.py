@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .checking import Findings
     from .information import ArchiveInfo
 
+_KEPT_OF_FILES = 6      # chunks in memory of what is mostly read as it was packed: in the order of a walk
 _START = 32     # bytes that tell what it is
 
 
@@ -145,7 +146,7 @@ class OpenArchive:
         if self._device is None:
             chunks = self._archive if self._image is None else self._image.chunks
             assert chunks is not None
-            self._device = ArchiveDevice(chunks)
+            self._device = ArchiveDevice(chunks, _KEPT_OF_FILES if self.holds_files else None)
         return self._device
 
     def find(self, path: str) -> tuple[Filesystem, str]:

@@ -89,6 +89,10 @@ class PartcloneStream:
         """Not in a stream."""
         raise FormatError("this image can be read in order only")
 
+    def data_into(self, index: int, room: memoryview) -> None:
+        """Not in a stream."""
+        raise FormatError("this image can be read in order only")
+
     def data(self, index: int) -> bytes:
         """Not in a stream."""
         raise FormatError("this image can be read in order only")

@@ -14,6 +14,7 @@ from .records import MAX_ZERO_CHUNK, SECTION_TAG, ChunkKind, ChunkRecord, Header
 from .table import SIGNED_TEXT, Signature, Table, seek_table
 
 LEVELS = range(-5, 20)      # of zstd; negative ones are faster and pack less, 0 is zstd's own default (3)
+_WAITING = 16 << 20        # bytes of chunks that wait to be packed or written
 LONG_CHUNK_SIZE = records.MAX_CHUNK     # with long matching: a match reaches no farther than its chunk (FORMAT.md, 3)
 
 
@@ -60,7 +61,8 @@ class ArchiveWriter:
         self._local = threading.local()
         count = threads or default_threads()
         self._pool = Pool(count)
-        self._window = 2 * count + 2    # chunks in memory at most; runs of zeros between them count too
+        # Chunks in memory at most, those in work included; runs of zeros between them count too.
+        self._window = count + max(1, min(count + 2, _WAITING // header.chunk_size))
         # Chunks being made, zeros, and None where zeros end.
         self._pending: deque[Job[tuple[ChunkRecord, bytes]] | _Zeros | None] = deque()
         self._zeros: _Zeros | None = None       # the end of what was taken from `_pending`, when that is zeros: they may go on

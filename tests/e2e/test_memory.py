@@ -91,6 +91,19 @@ def test_memory_does_not_grow_with_the_image(kind: str, tmp_path: Path) -> None:
         assert value <= small[name] + SLACK, f"{name}: {small[name]} MiB with the small image, {value} with the large one"
 
 
+def test_memory_of_long_matching(tmp_path: Path) -> None:
+    """Its chunks have 16 MiB: of none of them are there more copies than threads need."""
+    disk(tmp_path, "source.img", "LINUX-EXT2", 96, room=160)
+    found = {
+        "capture": peak(tmp_path, "image", "capture", "source.img:1", "long.imz", "--long", "--level", "1", "--threads", "2"),
+        "convert": peak(tmp_path, "image", "convert", "long.imz", "long.tar"),
+        "diff": peak(tmp_path, "image", "diff", "long.imz", "source.img:1"),
+        "verify": peak(tmp_path, "image", "verify", "long.imz"),
+    }
+    print("MiB at the peak, --long, 96 MiB of files:", found)
+    assert max(found.values()) <= LIMIT - 40, found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["LINUX-EXT2", "FAT32"])
 def test_memory_of_each_operation_with_a_gigabyte(kind: str, tmp_path: Path) -> None:

@@ -11,15 +11,17 @@ from typing import Any
 from ...blocks.device import BlockDevice
 from .library import IO_CHANNEL_MAGIC, IO_MANAGER_MAGIC, SHORT_READ, SHORT_WRITE, load
 
-_CACHE_LIMIT = 24 << 20     # bytes of blocks kept; a 1 TiB volume has 64 MiB of bitmaps, which need not stay
+CACHE_LIMIT = 24 << 20      # bytes of blocks kept; a 1 TiB volume has 64 MiB of bitmaps, which need not stay
+CACHE_LIMIT_READING = 6 << 20       # what is only read comes from a device that has a cache of its own: the host's, or that of an archive
 _RUN_LIMIT = 1 << 20        # bytes written at once
 
 
 class Channel:
     """Blocks of a device for the library, cached. An exception of the device is kept in `failure`; the library sees a code."""
 
-    def __init__(self, device: BlockDevice) -> None:
+    def __init__(self, device: BlockDevice, cache_limit: int = CACHE_LIMIT) -> None:
         self.device = device
+        self._cache_limit = cache_limit
         self.block_size = 1024
         self.failure: BaseException | None = None
         self.keep_back = -1     # the block of the superblock: never written here, because it comes last
@@ -73,7 +75,7 @@ class Channel:
         self._dirty &= {self.keep_back}
 
     def _keep(self, block: int, data: bytes) -> None:
-        if block not in self._blocks and (len(self._blocks) + 1) * self.block_size > _CACHE_LIMIT:
+        if block not in self._blocks and (len(self._blocks) + 1) * self.block_size > self._cache_limit:
             if len(self._dirty) * 2 > len(self._blocks):
                 self.write_back()
             for number in self._blocks.keys() - self._dirty - {self.keep_back}:

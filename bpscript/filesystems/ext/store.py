@@ -14,7 +14,7 @@ from ...blocks.device import BlockDevice
 from ..write_behind import WriteBehind
 from .allocator import Allocator
 from .blockmap import Map, Run, Walker, build_extents, build_indirect
-from .channel import Channel
+from .channel import CACHE_LIMIT, CACHE_LIMIT_READING, Channel
 from .directory import Shape
 from .inodes import EXTENTS_FLAG, INLINE_DATA_FLAG, Inode
 from .library import (
@@ -81,7 +81,7 @@ class Store:
         self.has_dir_nlink = bool(superblock.read_only_compatible & ReadOnlyCompatible.DIR_NLINK)
         self.read_only_reason = self._why_not_written(writable)
         self._ffi, self._library = load()
-        self.channel = Channel(device)
+        self.channel = Channel(device, CACHE_LIMIT_READING if self.read_only_reason else CACHE_LIMIT)
         self.data = WriteBehind(device)
         self._allocator: Allocator | None = None
         self._marked = False                # the superblock on disk says "not clean"
