@@ -20,6 +20,7 @@ VERBS = (
     Verb("disk", "disk", "make, look into and change disk images without a script"),
     Verb("image", "image", "make, restore, check and look into archives", actions=True),
     Verb("serve", "serve", "serve files, addresses and boot programs to a room of machines"),
+    Verb("gateway", "gateway", "answer CheckUser: ask user bases whether a password is right"),
     Verb("help", "help", "explain the commands of the language"),
     Verb("completion", "completion", "print a completion script for bash, zsh or fish"),
 )

@@ -1,6 +1,8 @@
 """Security (language.md 8.6): password formats, DES, MD5, and users."""
 
-from ..base.errors import BpscriptError, NotFoundError
+from string import hexdigits
+
+from ..base.errors import BpscriptError, NetworkError, NotFoundError
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..language.parser import one_line
@@ -8,6 +10,7 @@ from ..language.places import PlacedError
 from .arguments import VariableName
 
 _GROUP = "security"
+_TFTP_PORT = 69         # of a server part without a port (language.md 4.2)
 
 
 @command("Crypt", group=_GROUP)
@@ -106,8 +109,53 @@ def check_user(run: Run, user: str, password: str, domain: str) -> None:
     Examples:
         > CheckUser "joe" "justdoit" "Unix"
     """
-    passed = bool(user and password) and _matches(run, user, password, domain)
+    from ..network.roots import NetworkRoot  # noqa: PLC0415 - few scripts need it
+
+    check = _asks if isinstance(run.machine.files.source, NetworkRoot) else _matches
+    passed = bool(user and password) and check(run, user, password, domain)
     run.variables.set("Security-Check", "PASSED" if passed else "FAILED")
+
+
+def _asks(run: Run, user: str, password: str, domain: str) -> bool:
+    """The gateway's answer, when files come from a server (network/GATEWAY.md). One that gives none is a note, and no."""
+    from ..network.foreign import parse_foreign  # noqa: PLC0415
+    from ..network.gateway.asking import ask_gateway  # noqa: PLC0415
+    from ..network.gateway.protocol import Question  # noqa: PLC0415
+    from ..network.roots import NetworkRoot  # noqa: PLC0415
+
+    source = run.machine.files.source
+    assert isinstance(source, NetworkRoot)
+    gateway = run.variables.get("Security-Gateway")
+    try:
+        if run.machine.files.network_gone:
+            raise NetworkError("the network is gone after HideBootProm")
+        place = parse_foreign(f"{gateway}:x")
+        if place.path != "x":
+            raise NetworkError(f'$Security-Gateway is "{gateway}"; expected HOST@PORT')
+        host, port = place.server or source.host, place.port or _TFTP_PORT
+        name = f"{host}@{port}"
+        wanted = _gateway_key(run)
+        trusted = wanted or source.pins.get(name)
+        reply = ask_gateway(host, port, Question(user, domain, password), trusted)
+        if trusted is None:
+            kept = "" if source.pins.put(name, reply.gateway_key) else " in this run"
+            run.note(f"CheckUser: the gateway {name} is trusted from now on{kept}: its key is {reply.gateway_key.hex()}")
+    except (BpscriptError, OSError) as error:
+        text = f"{error.message}{f' ({error.hint})' if error.hint else ''}" if isinstance(error, BpscriptError) else str(error)
+        run.note(f"CheckUser: {' '.join(text.split())}")
+        return False
+    return reply.passed
+
+
+def _gateway_key(run: Run) -> bytes | None:
+    """What `$Gateway-Key` says: the key in hexadecimal digits, or the name of a file with it. Raises FormatError, StorageError, NetworkError."""
+    from ..crypto.signatures import parse_public_key  # noqa: PLC0415
+
+    text = run.variables.get("Gateway-Key")
+    if not text:
+        return None
+    is_digits = len(text) == 64 and all(each in hexdigits for each in text)
+    return parse_public_key(text.encode() if is_digits else run.machine.files.read(text))
 
 
 def _matches(run: Run, user: str, password: str, domain: str) -> bool:

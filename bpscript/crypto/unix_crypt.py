@@ -68,6 +68,15 @@ def matches(text: bytes, crypted: str) -> bool:
     return compare_digest(ours.encode(), crypted.encode(errors="replace"))
 
 
+def is_known(crypted: str) -> bool:
+    """Whether an encrypted password is in a format that `matches` can compare."""
+    try:
+        _parse(crypted)
+    except FormatError:
+        return False
+    return True
+
+
 def _parse(salt: str) -> _Setting:
     if not salt.startswith("$"):
         letters = salt[:2]

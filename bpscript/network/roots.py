@@ -8,10 +8,14 @@
 
 import re
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ..base.errors import NetworkError, StorageError, UsageError
 from ..base.sources import FileSource, Reader, SourceFacts
 from .foreign import ForeignName, parse_foreign
+
+if TYPE_CHECKING:
+    from .gateway.asking import Pins
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _TFTP = re.compile(r"tftp://(?:\[(?P<six>[^\]/@]+)\]|(?P<host>[^\[\]/@:?#]+))(?::(?P<port>\d{1,5}))?(?:/(?P<folder>[^?#]*))?\Z", re.IGNORECASE)
@@ -55,9 +59,19 @@ class NetworkRoot:
     def __init__(self, base: FileSource, host: str) -> None:
         self.base = base
         self.host = host
+        self._pins: Pins | None = None
 
     def __str__(self) -> str:
         return str(self.base)
+
+    @property
+    def pins(self) -> "Pins":
+        """Keys of the login gateways that are trusted."""
+        from .gateway.asking import pins_of_user  # noqa: PLC0415 - only for CheckUser
+
+        if self._pins is None:
+            self._pins = pins_of_user()
+        return self._pins
 
     def stat(self, path: str) -> SourceFacts | None:
         """What the server says; None when there is no such file or no answer."""
