@@ -16,6 +16,7 @@ from .protocol import HELLO_SIZE, KEY_SIZE, Question, Verdict
 _PATIENCE_S = 12.0              # for a verdict
 _GREETINGS = 3                  # a gateway that was restarted, or a key whose time was over, is greeted again
 _REPETITIONS = 2                # of a request that is not answered
+_AT_ONCE_S = 2.0
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2)      # between two looks at a question; then the last one
 
 
@@ -55,12 +56,18 @@ def _verdict(source: TftpSource, login: Login, name: str, end: float) -> Verdict
 
 
 def _read(source: TftpSource, name: str) -> bytes:
-    try:
-        with closing(source.open(name)) as reader:
-            return reader.read(HELLO_SIZE + 1)
-    except NetworkError as error:       # without the name of the file, which tells nobody anything
-        reason = error.message.rpartition("cannot be fetched: ")[2]
-        raise NetworkError(f"the login gateway {source.host}@{source.port} cannot be asked: {reason}", hint=error.hint) from error
+    """A small file. What breaks off at once (a packet of somebody else) is read again; that asks nothing twice."""
+    began = monotonic()
+    for last in (False, False, True):
+        try:
+            with closing(source.open(name)) as reader:
+                return reader.read(HELLO_SIZE + 1)
+        except NetworkError as error:
+            if last or monotonic() - began > _AT_ONCE_S:
+                # Without the name of the file, which tells nobody anything.
+                reason = error.message.rpartition("cannot be fetched: ")[2]
+                raise NetworkError(f"the login gateway {source.host}@{source.port} cannot be asked: {reason}", hint=error.hint) from error
+    raise AssertionError("the last one is told")
 
 
 class Pins:
