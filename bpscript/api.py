@@ -252,7 +252,7 @@ def restore(
         path: Path | None = None
         if is_address(archive):
             name = str(archive)
-            data = open_location(name)
+            data = open_location(name, events=events, folder=chosen.temp_folder)
         elif isinstance(archive, str | os.PathLike):
             path, name = on_host(Path(archive)), os.fspath(archive)
             data = open_from_host(path)
@@ -449,7 +449,7 @@ def _root(options: RunOptions, script: Path) -> "FileSource":
     if isinstance(options.root, str) and "://" in options.root:
         from .network.roots import open_root  # noqa: PLC0415
 
-        return open_root(options.root)
+        return open_root(options.root, options.events)
     root = script.absolute().parent if options.root is None else Path(options.root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such directory for --root")

@@ -1,19 +1,21 @@
-"""Where an archive named on the command line is: in a file of this host, or at an address of a web server."""
+"""Where an archive named on the command line is: in a file of this host, at an address of a web server, or in the carousel of a server of ours."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..base.events import Sink, ignore
 
 if TYPE_CHECKING:
     from ..archive.positional import JoinedReader, Positional
 
 
 def is_address(text: object) -> bool:
-    """Whether this names a file of a server (http:// or https://)."""
-    return isinstance(text, str) and text[:8].lower().startswith(("http://", "https://"))
+    """Whether this names a file of a server (http://, https:// or carousel+http://)."""
+    return isinstance(text, str) and text[:16].lower().startswith(("http://", "https://", "carousel+http://"))
 
 
-def open_location(name: str | Path) -> "Positional | JoinedReader":
-    """The bytes of an archive with all its fragments. Raises NotFoundError, StorageError, NetworkError, UsageError."""
+def open_location(name: str | Path, *, events: Sink = ignore, folder: Path | None = None) -> "Positional | JoinedReader":
+    """The bytes of an archive with all its fragments; what a carousel brings is kept in `folder`. Raises NotFoundError, StorageError, NetworkError, UsageError."""
     from ..archive.positional import open_from_host, open_from_source  # noqa: PLC0415 - those who only look at a name do not need it
 
     if isinstance(name, Path) or not is_address(name):
@@ -21,8 +23,13 @@ def open_location(name: str | Path) -> "Positional | JoinedReader":
     from ..network.http.source import HttpSource  # noqa: PLC0415 - only for addresses
     from ..network.http.urls import parse_url  # noqa: PLC0415
 
-    folder, file = parse_url(name).split()
-    return open_from_source(HttpSource(folder), file)
+    if name[:9].lower() == "carousel+":
+        from ..network.carousel.source import CarouselSource, parse_carousel  # noqa: PLC0415 - as above
+
+        below, file = parse_carousel(name).split()
+        return open_from_source(CarouselSource(below, folder=folder, events=events), file)
+    below, file = parse_url(name).split()
+    return open_from_source(HttpSource(below), file)
 
 
 def split_address(text: str) -> tuple[str, str | None]:

@@ -1,4 +1,4 @@
-"""A server as the root of a run: `--root tftp://host[:port]/dir`, `http(s)://host[:port]/dir`, and what server parts of file names then mean.
+"""A server as the root of a run: `--root tftp://host[:port]/dir`, `http(s)://host[:port]/dir`, `carousel+http://...`, and what server parts of file names then mean.
 
     help.bpb                            a file below the root
     198.76.54.32@6969:help.bpb          a file of that TFTP server, from its top (language.md 4.2)
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..base.errors import NetworkError, StorageError, UsageError
+from ..base.events import Sink, ignore
 from ..base.sources import FileSource, Reader, SourceFacts
 from .foreign import ForeignName, parse_foreign
 
@@ -21,16 +22,16 @@ _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _TFTP = re.compile(r"tftp://(?:\[(?P<six>[^\]/@]+)\]|(?P<host>[^\[\]/@:?#]+))(?::(?P<port>\d{1,5}))?(?:/(?P<folder>[^?#]*))?\Z", re.IGNORECASE)
 
 
-def open_root(url: str) -> "NetworkRoot":
-    """The source of `--root URL`. Raises UsageError; the server is asked for nothing yet."""
+def open_root(url: str, events: Sink = ignore) -> "NetworkRoot":
+    """The source of `--root URL`; `events` hears how a carousel goes. Raises UsageError; the server is asked for nothing yet."""
     match = _URL.match(url)
     scheme = match["scheme"].lower() if match else ""
     if scheme not in _SCHEMES:
         raise UsageError(f"{url}: no such kind of server for --root; expected {', '.join(f'{name}://' for name in _SCHEMES)} or a folder")
-    return _SCHEMES[scheme](url)
+    return _SCHEMES[scheme](url, events)
 
 
-def _tftp_root(url: str) -> "NetworkRoot":
+def _tftp_root(url: str, _: Sink) -> "NetworkRoot":
     from urllib.parse import unquote  # noqa: PLC0415 - only for those who use it
 
     from .tftp.source import TftpSource  # noqa: PLC0415
@@ -43,14 +44,23 @@ def _tftp_root(url: str) -> "NetworkRoot":
     return NetworkRoot(TftpSource(host, port, folder=unquote(match["folder"] or "")), host)
 
 
-def _http_root(url: str) -> "NetworkRoot":
+def _http_root(url: str, _: Sink) -> "NetworkRoot":
     from .http.source import HttpSource  # noqa: PLC0415 - only for those who use it
 
     source = HttpSource(url)
     return NetworkRoot(source, source.root.host)
 
 
-_SCHEMES: dict[str, Callable[[str], "NetworkRoot"]] = {"tftp": _tftp_root, "http": _http_root, "https": _http_root}
+def _carousel_root(url: str, events: Sink) -> "NetworkRoot":
+    from .carousel.source import CarouselSource  # noqa: PLC0415 - only for those who use it
+
+    source = CarouselSource(url, events=events)
+    return NetworkRoot(source, source.root.host)
+
+
+_SCHEMES: dict[str, Callable[[str, Sink], "NetworkRoot"]] = {
+    "tftp": _tftp_root, "http": _http_root, "https": _http_root, "carousel+http": _carousel_root,
+}
 
 
 class NetworkRoot:

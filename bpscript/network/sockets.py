@@ -22,6 +22,7 @@ Buffer = bytes | bytearray | memoryview
 
 _UDP_SEGMENT, _UDP_GRO = 103, 104               # linux/udp.h
 _IP_PKTINFO, _IP_RECVERR = 8, 11                # linux/in.h; not in Python's socket module
+_IP_MULTICAST_ALL, _SO_RCVBUFFORCE = 49, 33     # linux/in.h, asm-generic/socket.h
 _IN_PKTINFO = struct.Struct("=i4s4s")           # in_pktinfo: interface, local address, address of the header
 _IN6_PKTINFO = struct.Struct("=16si")           # in6_pktinfo: address, interface
 MAX_DATAGRAM = 65_507                           # bytes of UDP payload over IPv4
@@ -285,3 +286,66 @@ def listen(address: str, port: int, *, backlog: int = 1024) -> socket.socket:
         listener.close()
         raise NetworkError(f"TCP port {port} of {address} cannot be used: {error.strerror}", hint=_bind_hint(error)) from error
     return listener
+
+
+def address_towards(host: str, port: int) -> str:
+    """The IPv4 address of ours from which a host is reached. Raises NetworkError; nothing is sent."""
+    family, target = resolve(host, port)
+    if family != socket.AF_INET:
+        raise NetworkError(f"{host} has no IPv4 address")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(target)
+        except OSError as error:
+            raise NetworkError(f"there is no way to the server {host}: {error.strerror}", hint="look at cable, address and routes") from error
+        return str(probe.getsockname()[0])
+
+
+class Listener:
+    """A member of an IPv4 multicast group on the interface that has `local`. Several on one host each get every packet.
+
+    `receive` waits at most `TICK_S`, gives packets of `source` only, and all that came together. Raises NetworkError.
+    """
+
+    TICK_S = 0.1
+
+    def __init__(self, group: str, port: int, *, local: str, source: str) -> None:
+        self._source = source
+        self._buffer = bytearray(1 << 16)
+        self._view = memoryview(self._buffer)
+        self._into = (self._buffer,)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            with suppress(OSError):             # more than the host allows everybody; for root
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            with suppress(OSError):             # Linux 5.0
+                self._socket.setsockopt(socket.SOL_UDP, _UDP_GRO, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(self.TICK_S * 1e6)))
+            self._socket.bind((group, port))
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton(local))
+        except OSError as error:
+            self._socket.close()
+            raise NetworkError(f"the group {group} cannot be joined from {local}: {error.strerror}", hint=_bind_hint(error)) from error
+
+    def receive(self) -> tuple[memoryview, int] | None:
+        """Packets that came together, valid until the next call, and the size of each (the last may be shorter); None when nothing came in time."""
+        try:
+            length, ancillary, _, sender = self._socket.recvmsg_into(self._into, 32)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise NetworkError(f"the network cannot be listened to: {error.strerror}") from error
+        if sender[0] != self._source or not length:
+            return None
+        step = length
+        for level, kind, data in ancillary:
+            if level == socket.SOL_UDP and kind == _UDP_GRO and len(data) >= 4:
+                step = int.from_bytes(data[:4], sys.byteorder) or length
+        return self._view[:length], step
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._socket.close()

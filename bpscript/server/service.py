@@ -1,7 +1,7 @@
-"""`bpscript serve`: TFTP, HTTP and DHCP for a room of machines, with one log and one list of machines.
+"""`bpscript serve`: TFTP, HTTP, DHCP and a carousel for a room of machines, with one log and one list of machines.
 
-    tftp, http, dhcp, check     a thread each; all tell `_event`, which writes the log line and keeps the list of machines
-    pages                       a thread that makes the status page and the answers of the API
+    tftp, http, dhcp, carousel, check     a thread each; all tell `_event`, which writes the log line and keeps the list of machines
+    pages                                 a thread that makes the status page and the answers of the API
 
 Every port is bound before anything is served; when one cannot be had, those before it are given back and nothing is served.
 """
@@ -34,11 +34,13 @@ from .shelf import Shelf
 from .transfers import Transfers
 
 if TYPE_CHECKING:
+    from ..network.carousel.server import CarouselServer
     from ..network.dhcp.plan import BootPolicy, Directory
     from ..network.dhcp.service import DhcpService
     from ..network.interface import Interface
     from .asgi import AsgiBridge
 
+CAROUSEL_PATH = b"/api/carousel"
 NEEDS_EXTRA = "the status page needs Starlette and Jinja2: pip install 'bpscript[serve]'"
 _TICK_S = 1.0
 _FILES_EACH = 2         # descriptors that a connection needs: itself, and the file
@@ -49,7 +51,8 @@ _OTHER_FILES = 200
 class ServeOptions:
     """What to serve and where; the fields are the options of `bpscript serve` (see the manual).
 
-    `dhcp` is a range of addresses to give away. `token` allows changes over the network.
+    `dhcp` is a range of addresses to give away. `token` allows changes over the network. `carousel` is a
+    multicast group and port, `carousel_rate` bits a second on the wire.
     """
 
     root: Path
@@ -63,6 +66,8 @@ class ServeOptions:
     hosts: Path | None = None
     state: Path | None = None
     token: str | None = None
+    carousel: tuple[str, int] | None = None
+    carousel_rate: int = 90_000_000
 
 
 class Service:
@@ -103,6 +108,8 @@ class Service:
             self._stack.callback(self._dhcp.stop)
         self._stack.enter_context(self._running("http", self._http.run, self._http.stop))
         self._stack.enter_context(self._running("tftp", self._tftp.run, self._tftp.stop))
+        if self._carousel is not None:
+            self._stack.enter_context(self._running("carousel", self._carousel.run, self._carousel.stop))
         self._say(f"serving {self._options.root}: {self.where}")
         if self._pages is None:
             self._say(NEEDS_EXTRA)
@@ -124,6 +131,9 @@ class Service:
             words.append(f"dhcp {self._options.dhcp}")
         elif self._options.proxy_dhcp:
             words.append("proxy dhcp")
+        if self._options.carousel is not None:
+            group, port = self._options.carousel
+            words.append(f"carousel {group} port {port} at {self._options.carousel_rate / 1e6:g} Mbit/s")
         return ", ".join(words)
 
     # --- opening -------------------------------------------------------------------------------------------------------
@@ -144,10 +154,21 @@ class Service:
         self._stack.callback(self._tftp.close)
         self._shelf = Shelf(options.root, self._event)
         self._stack.callback(self._shelf.close)
+        self._carousel = self._open_carousel(address)
         self._pages = self._open_pages()
         if self._pages is not None:
             self._stack.callback(self._pages.close)
         self._dhcp = self._open_dhcp(interfaces, directory, self._http.addresses[0][1])
+
+    def _open_carousel(self, address: str) -> "CarouselServer | None":
+        options = self._options
+        if options.carousel is None:
+            return None
+        from ..network.carousel.server import CarouselServer  # noqa: PLC0415 - only with --carousel
+
+        found = CarouselServer(self._files, address, options.carousel, rate=options.carousel_rate, events=self._event)
+        self._stack.callback(found.close)
+        return found
 
     def _open_pages(self) -> "AsgiBridge | None":
         try:
@@ -219,6 +240,10 @@ class Service:
     def _answer(self, request: Request, peer: str) -> Answer | Later:
         if not _is_page(request.path):
             return self._files.answer(request)
+        if request.path == CAROUSEL_PATH:
+            if self._carousel is None:
+                return text_answer(HTTPStatus.NOT_FOUND, "there is no carousel: the server was started without --carousel")
+            return self._carousel.answer(request, peer)
         if self._pages is None:
             return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, NEEDS_EXTRA)
         return self._pages.answer(request, peer)
@@ -226,7 +251,7 @@ class Service:
     def _served(self, served: Served) -> None:
         if not _is_page(served.path):
             self._transfers.add(served, monotonic())
-        elif served.method not in {"GET", "HEAD"} and served.path != b"/api/report":
+        elif served.method not in {"GET", "HEAD"} and served.path not in {b"/api/report", CAROUSEL_PATH}:
             shown = served.path.decode("utf-8", "replace")[:300]
             self._event(Event(Kind.NOTE, {"text": f"{served.peer} {served.method} {shown} {served.status}"}))
 
@@ -249,7 +274,7 @@ class Service:
             self._ended.put(("log", error))
 
     def _facts(self) -> dict[str, Any]:
-        return {"connections": self._http.connections, "tftp_transfers": self._tftp.transfers, "machines": len(self._fleet)}
+        return {"connections": self._http.connections, "tftp_transfers": self._tftp.transfers, "machines": len(self._fleet), "carousel_members": 0 if self._carousel is None else self._carousel.members}
 
     def _running(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> ExitStack:
         """A server in a thread of its own, until the stack is closed."""

@@ -78,6 +78,11 @@ class RemoteFile:
         """Bytes; None when the server does not tell."""
         return self._state.size
 
+    @property
+    def etag(self) -> str | None:
+        """What tells this state of the file from others, as the server says it."""
+        return self._state.etag
+
     def read(self, length: int = -1, /) -> bytes:
         """At most `length` bytes in order, all that is left when negative."""
         if length < 0:

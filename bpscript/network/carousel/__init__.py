@@ -1,0 +1,1 @@
+"""A file for a whole room by multicast, round and round: sender, receiver and their driver (CAROUSEL.md)."""
