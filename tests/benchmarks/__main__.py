@@ -20,8 +20,10 @@ from tests.benchmarks.imaging import Bench
 from tests.benchmarks.report import Json, Outcome
 
 ROOT = Path(__file__).parent.parent.parent
-FULL_MIB, SHORT_MIB = 1500, 200             # files on the partitions of the imaging contests
+FULL_MIB, SHORT_MIB = 1500, 100             # files on the partitions of the imaging contests
 SHORT = ("start", "clean-fat", "clean-ext", "restore-ext4", "restore-fat32", "capture-ext4", "reimage-ext4", "one-file")
+SHORT_LIMIT_S = 15                          # of an imaging contest in the short form
+LEAST_ROUNDS = 3                            # of an imaging contest, unless --limit ends it
 ROOM = 10 << 30                             # bytes that the largest contest needs
 NAMES = (*contests.CONTESTS, *imaging.CONTESTS)
 PANELS = (
@@ -50,10 +52,10 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, help="counted rounds of each contestant (default 5; with --short 1)")
+    parser.add_argument("--rounds", type=int, help=f"counted rounds of each contestant (default 5; with --short 1), of imaging contests at least {LEAST_ROUNDS}")
     parser.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be given several times")
     parser.add_argument("--short", action="store_true", help=f"some contests, small volumes, under 3 minutes: {', '.join(SHORT)}")
-    parser.add_argument("--limit", type=float, metavar="SECONDS", help="an imaging contest begins no round after that (one counts always)")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help=f"an imaging contest begins no round after that (one counts always); with --short {SHORT_LIMIT_S}")
     parser.add_argument("--mebibytes", type=int, metavar="N", help=f"of files on the partitions that are imaged (default {FULL_MIB}; with --short {SHORT_MIB})")
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep the partitions there and use them again")
     parser.add_argument("--medium", type=Path, metavar="DIR", help="where everything happens (default: in memory if there is room)")
@@ -63,6 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", dest="source", type=Path, nargs="+", metavar="FILE", help="measure nothing, take the results of older runs")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.short else 5)
+    if options.short and options.limit is None:
+        options.limit = SHORT_LIMIT_S
     options.mebibytes = options.mebibytes or (SHORT_MIB if options.short else FULL_MIB)
     return options
 
@@ -80,7 +84,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Json]:
                 continue
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            title, outcome = _run(name, Bench(work, folder, options.rounds, options.mebibytes, options.limit))
+            title, outcome = _run(name, Bench(work, folder, max(LEAST_ROUNDS, options.rounds), options.mebibytes, options.limit))
             results[name] = outcome.to_json()
             print(report.table(name, title, outcome), flush=True)
     finally:

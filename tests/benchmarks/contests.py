@@ -1,13 +1,13 @@
 """The contests: what the issue names, each against its peer. The first row of a table is the peer, ratios are to it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import corpora, incremental, serving
+from tests.benchmarks.installed import installed
 from tests.benchmarks.measure import Round, Sample, in_turn, process, script
 
 START = 1 << 20             # bytes; where the first partition lies
@@ -75,16 +75,16 @@ def loops(folder: Path, rounds: int) -> dict[str, Sample]:
 def start(folder: Path, rounds: int) -> dict[str, Sample]:
     """Start-up: --version (wanted: under 1.6) and a ten-line script (wanted: under 0.25 s)"""
     ten = "".join(f'set v{n} = "value {n}"\necho "$v{n}"\n' for n in range(5))
-    installed = _installed(folder)
+    program = installed(folder.parent)
 
     def version() -> tuple[float, float]:
-        return process([str(installed / "bin" / "bpscript"), "--version"], folder)
+        return process([str(program), "--version"], folder)
 
     def ten_lines() -> tuple[float, float]:
         (folder / "ten.bpb").write_text(ten)
-        return process([str(installed / "bin" / "bpscript"), "run", "ten.bpb"], folder)
+        return process([str(program), "run", "ten.bpb"], folder)
 
-    python = str(installed / "bin" / "python")
+    python = str(program.with_name("python"))
     contestants: dict[str, Round] = {
         "python3 -c 'import argparse'": lambda: process([python, "-c", "import argparse"], folder),
         "bpscript --version": version,
@@ -239,23 +239,3 @@ def _clean(folder: Path, rounds: int, kind: str, command: list[str]) -> dict[str
 def _bpscript(folder: Path, text: str) -> tuple[float, float]:
     (folder / "loop.bpb").write_text(text)
     return process([sys.executable, "-m", "bpscript", "run", "loop.bpb"], folder)
-
-
-def _installed(folder: Path) -> Path:
-    """A virtual environment with the wheel, as users have it: an editable install costs a finder at every start."""
-    import venv  # noqa: PLC0415
-
-    root = Path(__file__).parent.parent.parent
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(root)], check=True, capture_output=True)
-    target = folder / "venv"
-    venv.create(target, with_pip=False, symlinks=True)
-    site = next((target / "lib").glob("python*")) / "site-packages"
-    shutil.unpack_archive(next(folder.glob("*.whl")), site, "zip")
-    for path in Path(next(p for p in sys.path if p.endswith("site-packages"))).iterdir():
-        # The dependencies are linked in; what an editable install left there would slow every start.
-        if not path.name.startswith(("__editable__", "bpscript", "distutils-precedence", "_distutils", "_virtualenv")) and not (site / path.name).exists():
-            (site / path.name).symlink_to(path)
-    program = target / "bin" / "bpscript"
-    program.write_text(f"#!{target / 'bin' / 'python'}\nimport sys\nfrom bpscript.cli.main import main\nsys.exit(main())\n")
-    program.chmod(0o755)
-    return target

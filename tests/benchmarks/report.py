@@ -121,12 +121,12 @@ _OURS, _PEER, _TEXT = "#2a7f62", "#b9c2cc", "#24292f"
 
 
 def picture(results: dict[str, Json], panels: Iterable[tuple[str, str, tuple[str, ...]]]) -> str:
-    """Bars of seconds as SVG. A panel is a contest, its title, and the rows to show; ours begin with "image "."""
+    """Bars of seconds as SVG. A panel is a contest, its title, and the rows to show: ours, which begin with "image ", then the others from fast to slow."""
     parts: list[str] = []
     y = 8
     for contest, title, names in panels:
         rows = _rows(results, contest)
-        shown = [(name, rows[name]) for name in names if name in rows]
+        shown = sorted(((name, rows[name]) for name in names if name in rows), key=lambda row: (not _is_ours(row[0]), row[1]))
         if not shown:
             continue
         longest = max(seconds for _, seconds in shown)
@@ -134,15 +134,21 @@ def picture(results: dict[str, Json], panels: Iterable[tuple[str, str, tuple[str
         y += _GAP + 2
         for name, seconds in shown:
             width = max(2, round(seconds / longest * (_WIDTH - _LABEL - 90)))
-            colour = _OURS if name.startswith("image ") else _PEER
-            parts.append(_text(_LABEL - 8, y + 14, name, anchor="end"))
+            colour, label, weight = (_OURS, f"bpscript {name}", "bold") if _is_ours(name) else (_PEER, name, "normal")
+            parts.append(_text(_LABEL - 8, y + 14, label, anchor="end", weight=weight))
             parts.append(f'<rect x="{_LABEL}" y="{y}" width="{width}" height="{_BAR}" rx="2" fill="{colour}"/>')
             parts.append(_text(_LABEL + width + 6, y + 14, f"{seconds:.2f} s"))
             y += _GAP
         y += 12
+    parts.append(_text(8, y + 10, "Seconds of whole processes, medians of rounds in turn on the same medium; shorter is better."))
+    y += 22
     frame = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y}" viewBox="0 0 {_WIDTH} {y}" font-family="sans-serif" font-size="13">'
     background = f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>'
     return "\n".join([frame, background, *parts, "</svg>"]) + "\n"
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("image ")
 
 
 def _rows(results: dict[str, Json], contest: str) -> dict[str, float]:
