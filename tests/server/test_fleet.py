@@ -70,6 +70,12 @@ def test_there_are_never_too_many_machines(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(fleet._runs) == 10
 
 
+def test_long_texts_are_cut_and_control_characters_shown() -> None:
+    fleet = Fleet()
+    fleet.report("10.0.0.1", {"run": "1", "script": "x" * 10_000, "host": "a\n\x1b[0mb"})
+    assert (len(only(fleet)["script"]), only(fleet)["host"]) == (300, "a\ufffd\ufffd[0mb")
+
+
 _ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=400), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=5)
 _KEYS = st.sampled_from(["run", "script", "mac", "host", "state", "events", "kind", "name", "line", "done", "total", "rate", "time", "text", "file", "task"])
 
