@@ -1,6 +1,6 @@
 """Sockets that belong to addresses: UDP with many packets a system call, TCP listeners, waiting for several at once.
 
-Those that belong to an interface, for DHCP, are in `link.py`; no other module here has sockets but `netlink.py`.
+Those that belong to an interface, for DHCP, are in `link.py`.
 
 UDP segmentation (Linux 4.18): one `sendmsg` carries up to 64 packets that the kernel or the network card cuts apart. Where a
 path does not take it (old kernel, packets larger than its MTU) the packets go one by one.

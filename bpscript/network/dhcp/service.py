@@ -135,6 +135,10 @@ class DhcpService:
             except StorageError as error:
                 self._sink(Event(Kind.ERROR, {"text": error.message}))
                 continue
+            except Exception as error:      # a mistake of ours: said, and the rest of the room is served on
+                text = f"a DHCP packet from {packet.source} on {interface.name} was not answered: {type(error).__name__}: {error}"
+                self._sink(Event(Kind.ERROR, {"text": text}))
+                continue
             for action in actions:
                 if isinstance(action, Event):
                     self._sink(action)

@@ -15,6 +15,7 @@ from bpscript.network.advertisement import advertisement, is_solicitation
 from bpscript.network.datagram import ip_packet
 from bpscript.network.dhcp.actions import Ports
 from bpscript.network.dhcp.captures import RAW_IP, Frame, bootp_payload
+from bpscript.network.dhcp.firmware import Client
 from bpscript.network.dhcp.message import ACK, OFFER, REQUEST, Message
 from bpscript.network.dhcp.plan import NoDirectory, Plan
 from bpscript.network.dhcp.proxy import ProxyServer
@@ -71,6 +72,26 @@ def test_a_service_on_loopback_serves_and_stops(relay: socket.socket) -> None:
         service.stop()
     assert [each.data["action"] for each in events] == ["offered", "bound", "offered"]
     assert not [each for each in threading.enumerate() if each.name == "dhcp"]
+
+
+def test_a_mistake_of_ours_is_said_and_the_others_are_served(relay: socket.socket) -> None:
+    class Wrong(NoDirectory):
+        def plan_for(self, client: Client) -> Plan:
+            if client.hardware_address == mac_of(1):
+                raise RuntimeError("oops")
+            return Plan()
+
+    events: list[Event] = []
+    ports = Ports(free_port(), free_port(), free_port())
+    service = DhcpService([interface_with(LOOPBACK)], server=Server(Settings((RELAYED,)), directory=Wrong()), sink=events.append, ports=ports)
+    service.start()
+    try:
+        message = Message(REQUEST, hardware_address=mac_of(1), gateway_ip=LOOPBACK.packed, options=((53, b"\1"), (82, b"\x13\0")))
+        relay.sendto(message.build(), (str(LOOPBACK), ports.server))
+        assert ask(relay, ports.server, 1, 2).message_type == OFFER
+    finally:
+        service.stop()
+    assert events[0].data["text"] == "a DHCP packet from 127.0.0.1 on lo was not answered: RuntimeError: oops"
 
 
 def test_a_proxy_listens_on_both_ports(relay: socket.socket) -> None:
