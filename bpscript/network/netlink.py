@@ -3,12 +3,13 @@
 Source: rtnetlink(7), netlink(7), linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h. Numbers are in the byte order of the host.
 """
 
+import errno
 import os
 import socket
 import struct
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from ..base.errors import NetworkError
 from .interface import Interface
@@ -19,8 +20,8 @@ _ADDRESS = struct.Struct("=BBBBI")      # ifaddrmsg: family, prefix length, flag
 _ROUTE = struct.Struct("=BBBBBBBBI")    # rtmsg: family, to and from prefix length, tos, table, protocol, scope, type, flags
 _ATTRIBUTE = struct.Struct("=HH")       # rtattr: length, type
 _ERROR, _DONE = 2, 3
-_NEW_LINK, _GET_LINK, _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE = 16, 18, 20, 22, 24
-_REQUEST, _ACKNOWLEDGE, _DUMP, _REPLACE, _CREATE = 1, 4, 0x300, 0x100, 0x400
+_NEW_LINK, _GET_LINK, _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE = 16, 18, 20, 22, 24, 25
+_REQUEST, _ACKNOWLEDGE, _DUMP, _REPLACE, _EXCLUSIVE, _CREATE = 1, 4, 0x300, 0x100, 0x200, 0x400
 _UP = 1                                 # IFF_UP
 _MAIN_TABLE, _BOOT_PROTOCOL, _UNIVERSE, _UNICAST = 254, 3, 0, 1
 
@@ -79,6 +80,29 @@ def set_address(name: str, address: IPv4Interface, router: IPv4Address | None = 
         route = _ROUTE.pack(socket.AF_INET, 0, 0, 0, _MAIN_TABLE, _BOOT_PROTOCOL, _UNIVERSE, _UNICAST, 0)
         route += _attribute(5, router.packed) + _attribute(4, struct.pack("=I", index))
         _change(_NEW_ROUTE, _CREATE | _REPLACE, route, f"{router} cannot be made the router")
+
+
+def add_host_route(address: IPv4Address | IPv6Address, router: IPv4Address | IPv6Address) -> bool:
+    """Send packets for one host through a router. False when there is such a route already. Raises NetworkError."""
+    try:
+        _change(_NEW_ROUTE, _CREATE | _EXCLUSIVE, _host_route(address, router), f"{address} cannot be reached through {router}")
+    except NetworkError as error:
+        cause = error.__cause__.__cause__ if error.__cause__ is not None else None
+        if isinstance(cause, OSError) and cause.errno == errno.EEXIST:
+            return False
+        raise
+    return True
+
+
+def remove_host_route(address: IPv4Address | IPv6Address, router: IPv4Address | IPv6Address) -> None:
+    """Undo `add_host_route`. Raises NetworkError."""
+    _change(_DELETE_ROUTE, 0, _host_route(address, router), f"the route to {address} cannot be removed")
+
+
+def _host_route(address: IPv4Address | IPv6Address, router: IPv4Address | IPv6Address) -> bytes:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    head = _ROUTE.pack(family, address.max_prefixlen, 0, 0, _MAIN_TABLE, _BOOT_PROTOCOL, _UNIVERSE, _UNICAST, 0)
+    return head + _attribute(1, address.packed) + _attribute(5, router.packed)
 
 
 def hardware_address(name: str) -> bytes:

@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..base.errors import NetworkError
@@ -111,14 +111,14 @@ class Datagrams:
                 return length, sender, f"{text}%{socket.if_indextoname(index)}" if text.startswith("fe80") else text
         return length, sender, self.where[0]
 
-    def send_segments(self, buffers: Sequence[Buffer], segment: int, count: int, target: Address) -> None:
-        """Send `count` packets of `segment` bytes each (the last may be shorter) to one peer; `buffers` are halves: head, payload, head, ...
+    def send_segments(self, packets: memoryview, segment: int, count: int, target: Address) -> None:
+        """Send `count` packets of `segment` bytes each (the last may be shorter), that lie one after the other, to one peer.
 
         What cannot be sent is lost, as anything in a network may be.
         """
         if count > 1 and self._segments and segment * count <= MAX_DATAGRAM and count <= MAX_SEGMENTS:
             try:
-                self._socket.sendmsg(buffers, [(socket.SOL_UDP, _UDP_SEGMENT, segment.to_bytes(2, "little"))], 0, target)
+                self._socket.sendmsg((packets,), [(socket.SOL_UDP, _UDP_SEGMENT, segment.to_bytes(2, "little"))], 0, target)
             except OSError as error:
                 if error.errno not in _NO_SEGMENTS:
                     return
@@ -126,10 +126,9 @@ class Datagrams:
                 self._segments = error.errno in {errno.EINVAL, errno.EMSGSIZE}
             else:
                 return
-        sendmsg = self._socket.sendmsg
-        for index in range(0, 2 * count, 2):
+        for at in range(0, len(packets), segment):
             try:
-                sendmsg(buffers[index : index + 2], (), 0, target)
+                self._socket.sendto(packets[at : at + segment], target)
             except OSError:
                 return
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import corpora, incremental, serving
+from tests.benchmarks import corpora, incremental, serving, tftp
 from tests.benchmarks.installed import installed
 from tests.benchmarks.measure import Round, Sample, in_turn, process, script
 
@@ -138,6 +138,7 @@ CONTESTS: dict[str, Callable[[Path, int], dict[str, Sample]]] = {
     "full-archive": full_archive,
     **incremental.CONTESTS,
     **serving.CONTESTS,
+    **tftp.CONTESTS,
 }
 
 

@@ -29,6 +29,10 @@ class Content(Protocol):
         """Blocks from `first` (counted from 1) on, one after the other; less only at the end. Raises StorageError."""
         ...
 
+    def read_into(self, first: int, payloads: list[memoryview], block_size: int) -> int:
+        """As `read`, a block into each of these; how many bytes they are. Raises StorageError."""
+        ...
+
     def close(self) -> None:
         """Give back what was opened."""
         ...
@@ -55,19 +59,26 @@ class Shelf:
 
     def read(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> memoryview:
         """Bytes of a file, valid until the next call. Raises StorageError when it is not the file it was, or has not that many."""
-        found = self._open.get(name)
-        if found is None or found is not self._last:
-            self._last = found = self._get(name)
-        if found[1] is not facts and found[1] != facts:
-            raise StorageError(f'"{name}" was changed meanwhile')
+        descriptor = self._descriptor(name, facts)
         view = self._buffer[:length]
         try:
-            got = os.preadv(found[2], (view,), offset)
+            got = os.preadv(descriptor, (view,), offset)
         except OSError as error:
             raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
         if got != length:
             raise StorageError(f'"{name}" became shorter meanwhile')
         return view
+
+    def read_into(self, name: str, facts: tuple[int, ...], offset: int, payloads: list[memoryview]) -> int:
+        """As `read`, into these buffers one after the other."""
+        descriptor = self._descriptor(name, facts)
+        try:
+            got = os.preadv(descriptor, payloads, offset)
+        except OSError as error:
+            raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
+        if got < sum(map(len, payloads)) and offset + got < facts[0]:
+            raise StorageError(f'"{name}" became shorter meanwhile')
+        return min(got, max(0, facts[0] - offset))      # it may have grown
 
     def read_block(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> Buffer:
         """As `read`."""
@@ -87,6 +98,14 @@ class Shelf:
         for reader, _, _ in self._open.values():
             reader.close()
         self._open.clear()
+
+    def _descriptor(self, name: str, facts: tuple[int, ...]) -> int:
+        found = self._open.get(name)
+        if found is None or found is not self._last:
+            self._last = found = self._get(name)
+        if found[1] is not facts and found[1] != facts:
+            raise StorageError(f'"{name}" was changed meanwhile')
+        return found[2]
 
     def _get(self, name: str) -> tuple[FolderReader, tuple[int, ...], int]:
         found = self._open.get(name)
@@ -133,6 +152,10 @@ class FileContent:
             return self._shelf.read_block(self._name, self._facts, offset, length)
         return self._shelf.read(self._name, self._facts, offset, length)
 
+    def read_into(self, first: int, payloads: list[memoryview], block_size: int) -> int:
+        """Blocks of the file into buffers."""
+        return self._shelf.read_into(self._name, self._facts, (first - 1) * block_size, payloads)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -148,6 +171,10 @@ class BytesContent:
     def read(self, first: int, count: int, block_size: int) -> bytes:
         """Blocks of it."""
         return self._data[(first - 1) * block_size : (first - 1 + count) * block_size]
+
+    def read_into(self, first: int, payloads: list[memoryview], block_size: int) -> int:
+        """Blocks of it into buffers."""
+        return _copy_into(self.read(first, len(payloads), block_size), payloads)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -180,6 +207,10 @@ class NetasciiContent:
         start = first - self._first
         return b"".join(list(self._blocks)[start : start + count])
 
+    def read_into(self, first: int, payloads: list[memoryview], block_size: int) -> int:
+        """Blocks into buffers."""
+        return _copy_into(self.read(first, len(payloads), block_size), payloads)
+
     def close(self) -> None:
         """Close the lower content."""
         self._lower.close()
@@ -190,6 +221,15 @@ class NetasciiContent:
             self._position += 1
             self._ended = len(piece) < 4096
             self._rest += to_netascii(piece)
+
+
+def _copy_into(data: bytes, payloads: list[memoryview]) -> int:
+    position = 0
+    for payload in payloads:
+        piece = data[position : position + len(payload)]
+        payload[: len(piece)] = piece
+        position += len(piece)
+    return position
 
 
 def to_netascii(data: bytes) -> bytes:

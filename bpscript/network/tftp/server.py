@@ -14,8 +14,9 @@ from time import monotonic
 
 from ...base.errors import FormatError, StorageError
 from ...base.events import Event, Kind, Sink, ignore
-from ..sockets import MAX_DATAGRAM, MAX_SEGMENTS, Address, Datagrams, Waiter
+from ..sockets import MAX_DATAGRAM, Address, Datagrams, Waiter
 from .actions import Action, Deliver, Failed, Finished, Send, SendBlocks
+from .bursts import Bursts
 from .limits import Limits
 from .multicast import ForMember, Member
 from .packets import (
@@ -96,6 +97,7 @@ class TftpServer:
         self._service = Service(root, writable=writable, lookup=lookup, limits=self.limits, multicast=multicast)
         self._events = events
         self._waiter = Waiter()
+        self._bursts = Bursts()
         self._buffer = bytearray(MAX_DATAGRAM + 1)
         self._view = memoryview(self._buffer)
         self._ports: dict[str, _Port] = {}
@@ -309,29 +311,19 @@ class TftpServer:
     def _send_blocks(self, transfer: _Transfer, action: SendBlocks) -> bool:
         """False when the transfer is over."""
         assert isinstance(transfer.work, Sending)
-        packets, peer = transfer.port.packets, transfer.peer
-        block_size = transfer.work.agreed.block_size
-        first, end = int(action.first), action.first + action.count
-        burst = min(MAX_SEGMENTS, max(1, MAX_DATAGRAM // (block_size + _HEADER)))
-        read = transfer.work.content.read
+        work, peer = transfer.work, transfer.peer
+        burst = self._bursts.of(work.agreed.block_size)
+        first, left = action.first, action.count
         try:
-            while first < end:
-                wanted = min(burst, end - first)
-                data = read(first, wanted, block_size)
-                got = min(wanted, len(data) // block_size + 1)
-                if got == 1:
-                    packets.send_quietly(HEAD.pack(Opcode.DATA, first & 0xFFFF) + data, peer)
-                else:
-                    pieces: list[bytes | bytearray | memoryview] = [b""] * (2 * got)
-                    pieces[0::2] = [HEAD.pack(Opcode.DATA, number & 0xFFFF) for number in range(first, first + got)]
-                    view = memoryview(data)
-                    pieces[1::2] = [view[at : at + block_size] for at in range(0, got * block_size, block_size)]
-                    packets.send_segments(pieces, block_size + _HEADER, got, peer)
-                if len(data) < wanted * block_size:
-                    assert isinstance(transfer.core, Sender)
-                    transfer.core.ends_at(first + got - 1)
+            while left:
+                wanted = min(burst.most, left)
+                packets, count = burst.fill(work.content, first, wanted)
+                transfer.port.packets.send_segments(packets, burst.step, count, peer)
+                if len(packets) < wanted * burst.step:
+                    work.core.ends_at(first + count - 1)
                     break
                 first += wanted
+                left -= wanted
         except StorageError as error:
             self._fail(transfer, Code.NOT_DEFINED, error.message)
             return False

@@ -10,6 +10,7 @@ from time import monotonic
 
 from ...base.errors import BpscriptError, FormatError, NetworkError, NotFoundError, ReadOnlyError, StorageError
 from ...base.sources import SourceFacts
+from ..gateway import GatewayRoute
 from ..sockets import Exchange, RefusedError
 from .actions import Action, Deliver, Failed, Finished, Send
 from .fetching import Fetch
@@ -97,9 +98,11 @@ class TftpReader:
         self._taken = 0                         # bytes that came in all
         self._error: BpscriptError | None = None
         self._finished = False
-        self._exchange: Exchange | None = Exchange(source.host, source.port)
         self._fixed = False
+        self._exchange: Exchange | None = None
+        self._route = GatewayRoute(source.host, source.gateway) if source.gateway else None
         try:
+            self._exchange = Exchange(source.host, source.port)
             self._act(self._start())
             while self._core.agreed is None:
                 self._step()
@@ -133,6 +136,9 @@ class TftpReader:
 
     def close(self) -> None:
         """Break off what is not finished."""
+        route, self._route = self._route, None
+        if route is not None:
+            route.close()
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
@@ -171,6 +177,10 @@ class TftpReader:
                 return
             for at in range(0, len(packets), max(1, step)):
                 self._act(self._core.receive(packets[at : at + step], now))
+        except NetworkError as error:
+            if self._route is not None and self._route.refused:
+                raise NetworkError(error.message, hint=f"it was to go through a gateway, but {self._route.refused}") from error
+            raise
         except RefusedError as error:
             text = "broke off the transfer" if self._fixed else "has no TFTP server on that port"
             hint = "fetch it again; the server may have given up waiting" if self._fixed else "start the server, or write the port: tftp://HOST:PORT"
