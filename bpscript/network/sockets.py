@@ -239,8 +239,12 @@ class Exchange:
         except BlockingIOError:
             return None
         except OSError as error:
-            self._complain(error)
-            return None
+            # The kernel tells of the refusal before it gives what came earlier.
+            try:
+                length, ancillary, _, sender = self._socket.recvmsg_into(self._into, 32, socket.MSG_DONTWAIT)
+            except OSError:
+                self._complain(error)
+                return None
         if not self._fixed and sender[0].partition("%")[0] != self._target[0].partition("%")[0]:
             return None     # only the host that was asked may answer
         step = length

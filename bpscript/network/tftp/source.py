@@ -168,15 +168,17 @@ class TftpReader:
                 self._act(self._core.expire(now))
                 return
             packets, step, sender = got
-            if not self._fixed:
-                self._fixed = True
-                self._exchange.fix(sender)
             run = self._core.receive_run(packets, step, now) if step < len(packets) else None
             if run is not None:
                 self._act(run)
                 return
             for at in range(0, len(packets), max(1, step)):
-                self._act(self._core.receive(packets[at : at + step], now))
+                actions = self._core.receive(packets[at : at + step], now)
+                if not self._fixed and (self._core.agreed is not None or self._core.over):
+                    # Not before: a server that refuses options is asked again on the port where it listens.
+                    self._fixed = True
+                    self._exchange.fix(sender)
+                self._act(actions)
         except NetworkError as error:
             if self._route is not None and self._route.refused:
                 raise NetworkError(error.message, hint=f"it was to go through a gateway, but {self._route.refused}") from error

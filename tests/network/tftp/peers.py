@@ -55,23 +55,25 @@ def serving(
         yield Served(server, root, events)
 
 
-def client_command(client: str, name: str, target: Path, port: int, options: Mapping[str, int], *, mode: str = "octet") -> list[str]:
+def client_command(
+    client: str, name: str, target: Path, port: int, options: Mapping[str, int], *, mode: str = "octet", host: str = "127.0.0.1"
+) -> list[str]:
     """The command line that fetches a file."""
     match client:
         case "curl":
             words = ["--tftp-blksize", str(options["blksize"])] if "blksize" in options else ["--tftp-no-options"]
             kind = ";mode=netascii" if mode == "netascii" else ""
-            return [need("curl"), "-sS", "--max-time", "60", *words, "-o", str(target), f"tftp://127.0.0.1:{port}/{name}{kind}"]
+            return [need("curl"), "-sS", "--max-time", "60", *words, "-o", str(target), f"tftp://{host}:{port}/{name}{kind}"]
         case "tftp-hpa":
-            return [need("tftp"), "-m", "binary" if mode == "octet" else "ascii", "127.0.0.1", str(port), "-c", "get", name, str(target)]
+            return [need("tftp"), "-m", "binary" if mode == "octet" else "ascii", host, str(port), "-c", "get", name, str(target)]
         case "busybox":
             words = ["-b", str(options["blksize"])] if "blksize" in options else []
-            return [need("busybox"), "tftp", "-g", "-r", name, "-l", str(target), *words, "127.0.0.1", str(port)]
+            return [need("busybox"), "tftp", "-g", "-r", name, "-l", str(target), *words, host, str(port)]
         case _:
             words = [word for option, value in options.items() for word in ("--option", f"{option} {value}")]
             if mode == "netascii":
                 words += ["--option", "mode netascii"]
-            return [need("atftp"), "-g", "-r", name, "-l", str(target), *words, "127.0.0.1", str(port)]
+            return [need("atftp"), "-g", "-r", name, "-l", str(target), *words, host, str(port)]
 
 
 def fetch(client: str, name: str, target: Path, port: int, options: Mapping[str, int] | None = None, *, mode: str = "octet") -> subprocess.CompletedProcess[str]:
@@ -87,21 +89,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _server_command(kind: str, root: Path, port: int) -> list[str]:
+def server_command(kind: str, root: Path, port: int, host: str = "127.0.0.1") -> list[str]:
     match kind:
         case "tftpd-hpa":
-            return [need("in.tftpd"), "-L", "-a", f"127.0.0.1:{port}", "-s", "-u", "root", str(root)]
+            return [need("in.tftpd"), "-L", "-a", f"{host}:{port}", "-s", "-u", "root", str(root)]
         case "atftpd":
             program = UNPACKED / "atftpd"
             if not program.exists():
                 if os.environ.get("CI"):
                     pytest.fail("atftpd is not unpacked")
                 pytest.skip("atftpd is not unpacked; tests/install_system_packages.sh does it")
-            return [str(program), "--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", "127.0.0.1", "--port", str(port), "--logfile", "-", str(root)]
+            return [str(program), "--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", host, "--port", str(port), "--logfile", "-", str(root)]
         case _:
             return [
                 need("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--enable-tftp", f"--tftp-root={root}",
-                "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file=", "--log-facility=-", f"--tftp-port={port}",
+                f"--listen-address={host}", "--bind-interfaces", "--user=root", "--pid-file=", "--log-facility=-",
             ]
 
 
@@ -113,7 +115,7 @@ def foreign_server(kind: str, root: Path) -> Iterator[int]:
             yield served.server.port
         return
     port = free_port()
-    process = subprocess.Popen(_server_command(kind, root, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(server_command(kind, root, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         end = time.monotonic() + 10
         while not ask(port, b"\0\1there is no such file\0octet\0", 0.1):
