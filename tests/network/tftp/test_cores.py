@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from bpscript.base.errors import FormatError
 from bpscript.network.fake import FakeNetwork, Fate
 from bpscript.network.tftp.actions import Action, Deliver, Failed, Finished, Send, SendBlocks
+from bpscript.network.tftp.bursts import Burst
+from bpscript.network.tftp.content import BytesContent
 from bpscript.network.tftp.fetching import Fetch
 from bpscript.network.tftp.options import negotiate
 from bpscript.network.tftp.packets import (
@@ -318,3 +320,29 @@ def test_a_request_is_read_back() -> None:
     request = Request("a/b.imz", "octet", {"blksize": "1428", "tsize": "0"})
     assert parse_request(request.build()) == request
     assert parse_request(b"\0\1f\0OCTET\0BlkSize\x001428\0blksize\x008\0odd\0") == Request("f", "octet", {"blksize": "1428"})
+
+
+def test_a_gap_is_told_once_and_a_repeated_window_is_acknowledged_again() -> None:
+    receiver = Receiver(block_size=1, window=4, timing=Timing(), opening=None)
+    receiver.start(0)
+    for number in (1, 2):
+        assert receiver.receive(data_packet(number, b"x"), 0) == (Deliver(b"x"),)
+    assert receiver.receive(data_packet(4, b"x"), 0) == (Send(ack_packet(2)),)
+    assert receiver.receive(data_packet(5, b"x"), 0) == ()
+    for number in (3, 4, 5):
+        assert receiver.receive(data_packet(number, b"x"), 0) == (Deliver(b"x"),)
+    assert receiver.receive(data_packet(6, b"x"), 0) == (Deliver(b"x"), Send(ack_packet(6)))
+    assert receiver.receive(data_packet(5, b"x"), 0) == ()
+    assert receiver.receive(data_packet(6, b"x"), 0) == (Send(ack_packet(6)),)
+
+
+@pytest.mark.parametrize("first", [1, 191, 192, 193, 255, 256, 65_500, 65_535, 65_536, 131_070])
+@pytest.mark.parametrize("count", [1, 2, 45, 64])
+def test_a_burst_is_the_packets_one_after_the_other(first: int, count: int) -> None:
+    blocks = first - 1 + count
+    for size in (8 * blocks + 3, 8 * blocks - 3, 8 * (blocks - 1)):
+        made = content(size)
+        expected = [data_packet(number, made[8 * (number - 1) : 8 * number]) for number in range(first, first + count)]
+        burst = Burst(8)
+        assert burst.fill(BytesContent(made), first, count) == (b"".join(expected), count)
+        assert burst.fill(BytesContent(made), first, count) == (b"".join(expected), count)

@@ -142,10 +142,12 @@ def test_a_request_that_comes_twice_is_one_transfer(tmp_path: Path) -> None:
             assert client.ask(request) == oack_packet({"tsize": "2000"})
             assert client.target == data_port
             assert served.server.transfers == 1
+            assert served.events == []
+            client.target = data_port
             assert client.ask(ack_packet(0))[:4] == b"\0\3\0\1"
             client.target = ("127.0.0.1", served.server.port)
             assert client.ask(Request("file").build()) == data_packet(1, content(2000)[:512])
-            assert served.last()[0]["outcome"] == "done" or served.last()[0]["outcome"] == "replaced"
+            assert served.last()[0]["outcome"] == "replaced"
 
 
 @pytest.mark.parametrize("change", ["shorter", "other", "gone"])
@@ -230,6 +232,17 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         assert ask(served.server.port, Request("big", "octet", {"tsize": "3000"}, write=True).build())[:4] == b"\0\5\0\3"
         assert ask(served.server.port, Request("no/such", write=True).build())[:4] == b"\0\5\0\1"
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old", b"old")]
+
+
+def test_the_last_block_of_an_upload_is_acknowledged_again(tmp_path: Path) -> None:
+    with serving(tmp_path, writable=True) as served:
+        client = Client(served.server.port)
+        with closing(client.socket):
+            assert client.ask(Request("file", write=True).build()) == ack_packet(0)
+            assert client.ask(data_packet(1, b"end")) == ack_packet(1)
+            assert client.ask(data_packet(1, b"end")) == ack_packet(1)
+        assert len(served.last()) == len(served.events) == 1
+    assert (tmp_path / "file").read_bytes() == b"end"
 
 
 def test_netascii_changes_line_ends_both_ways(tmp_path: Path) -> None:
