@@ -240,6 +240,7 @@ def test_the_last_block_of_an_upload_is_acknowledged_again(tmp_path: Path) -> No
         with closing(client.socket):
             assert client.ask(Request("file", write=True).build()) == ack_packet(0)
             assert client.ask(data_packet(1, b"end")) == ack_packet(1)
+            time.sleep(0.1)
             assert client.ask(data_packet(1, b"end")) == ack_packet(1)
         assert len(served.last()) == len(served.events) == 1
     assert (tmp_path / "file").read_bytes() == b"end"
