@@ -21,7 +21,7 @@ from .actions import Action, Failed, Finished, Send, SendBlocks
 from .packets import HEAD, Buffer, Opcode, parse_error
 from .timing import Timing
 
-_LAST_REPETITIONS = 3       # of a window with the last block: many clients do not wait for a lost last ACK to be asked for again
+_LAST_REPETITIONS = 5       # of a window with the last block: many clients do not wait for a lost last ACK to be asked for again
 
 
 class Sender:
@@ -39,6 +39,7 @@ class Sender:
         self.repeated_windows = 0
         self._opening = opening
         self._sent_at = 0.0
+        self._still_asks = False            # the peer repeats its ACK: it waits for what was sent
         self._believed: int | None = None   # the repeated ACK that was taken for a loss
 
     def start(self, now: float) -> tuple[Action, ...]:
@@ -75,7 +76,9 @@ class Sender:
         if ahead > self.sent - self.acked:
             return ()       # from long ago, or of a block that was never sent
         if ahead == 0:
+            self._still_asks = True
             return self._repeated(now)
+        self._still_asks = False
         self.acked = acked = self.acked + ahead
         self.heard = True
         self.timing.answered(now - self._sent_at)
@@ -96,9 +99,9 @@ class Sender:
         """Send again what was not answered, when its time has come."""
         if self.over or now < self.deadline:
             return ()
-        at_end = self._opening is None and self.sent == self.last_block
-        if not self.timing.again() or (at_end and self.heard and self.timing.repeated > _LAST_REPETITIONS):
-            if at_end and self.heard:
+        at_end = self._opening is None and self.sent == self.last_block and self.heard and not self._still_asks
+        if not self.timing.again() or (at_end and self.timing.repeated > _LAST_REPETITIONS):
+            if at_end:
                 return self._finish(Finished(confirmed=False))
             return self._fail(Failed(f"no answer after {self.timing.repetitions} repetitions"))
         self.repeated_windows += 1

@@ -143,6 +143,7 @@ SCHEDULE = st.lists(st.integers(0, 4), max_size=300).map(lambda kinds: [0 if num
 @given(kinds=SCHEDULE, size=st.integers(0, 3000), block_size=st.sampled_from([8, 16, 64, 512]), window=st.sampled_from([1, 2, 4, 16, 64]))
 @example(kinds=[0, 0, 0, 1], size=100, block_size=8, window=4)                      # the first block of a window is lost
 @example(kinds=[0, 0, 1, 0, 0, 1, 1], size=100, block_size=8, window=1)
+@example(kinds=[0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1], size=0, block_size=8, window=1)    # only the last block is lost, again and again
 @example(kinds=[4] * 40, size=1000, block_size=64, window=4)
 @settings(max_examples=150)
 def test_whatever_the_network_does_the_bytes_are_the_same_or_both_say_so(kinds: list[int], size: int, block_size: int, window: int) -> None:
@@ -152,7 +153,9 @@ def test_whatever_the_network_does_the_bytes_are_the_same_or_both_say_so(kinds: 
         assert b"".join(done.taken) == done.data
     else:
         assert done.data.startswith(b"".join(done.taken))
-    assert isinstance(done.ends["client"], Finished), done.ends
+        assert done.ends["server"] != Finished()
+    # Fewer losses than anybody repeats never end a transfer.
+    assert isinstance(done.ends["client"], Finished) or sum(kind in {1, 3} for kind in kinds) > 5, done.ends
 
 
 @given(size=st.integers(1, 4000), window=st.sampled_from([1, 2, 8, 32]))
