@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ..base.errors import NetworkError
@@ -111,7 +111,7 @@ class Datagrams:
                 return length, sender, f"{text}%{socket.if_indextoname(index)}" if text.startswith("fe80") else text
         return length, sender, self.where[0]
 
-    def send_segments(self, packets: memoryview, segment: int, count: int, target: Address) -> None:
+    def send_run(self, packets: memoryview, segment: int, count: int, target: Address) -> None:
         """Send `count` packets of `segment` bytes each (the last may be shorter), that lie one after the other, to one peer.
 
         What cannot be sent is lost, as anything in a network may be.
@@ -131,6 +131,10 @@ class Datagrams:
                 self._socket.sendto(packets[at : at + segment], target)
             except OSError:
                 return
+
+    def send_segments(self, buffers: Sequence[Buffer], segment: int, count: int, target: Address) -> None:
+        """As `send_run`, of packets that lie in halves: head, payload, head, ..."""
+        self.send_run(memoryview(b"".join(buffers)), segment, count, target)
 
     def send_quietly(self, packet: Buffer, target: Address) -> None:
         """Send a packet; what cannot be sent is lost, as anything in a network may be."""

@@ -318,7 +318,7 @@ class TftpServer:
             while left:
                 wanted = min(burst.most, left)
                 packets, count = burst.fill(work.content, first, wanted)
-                transfer.port.packets.send_segments(packets, burst.step, count, peer)
+                transfer.port.packets.send_run(packets, burst.step, count, peer)
                 if len(packets) < wanted * burst.step:
                     work.core.ends_at(first + count - 1)
                     break

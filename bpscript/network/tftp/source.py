@@ -10,7 +10,7 @@ from time import monotonic
 
 from ...base.errors import BpscriptError, FormatError, NetworkError, NotFoundError, ReadOnlyError, StorageError
 from ...base.sources import SourceFacts
-from ..gateway import GatewayRoute
+from ..routes import GatewayRoute
 from ..sockets import Exchange, RefusedError
 from .actions import Action, Deliver, Failed, Finished, Send
 from .fetching import Fetch

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bpscript.base.errors import NetworkError
-from bpscript.network.gateway import GatewayRoute
+from bpscript.network.routes import GatewayRoute
 from tests.network.lab import SERVER, lab
 from tests.network.tftp.peers import content
 
