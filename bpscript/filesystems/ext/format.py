@@ -100,7 +100,7 @@ def _place_for(device: BlockDevice) -> Iterator[tuple[Path, int, int | None]]:
     """A file for mke2fs, the offset in it, and its descriptor when it is in memory and to be copied."""
     place = host_file_of(device)
     if place is not None and place[0].is_file():
-        device.zero(0, min(_FIRST_BYTES, device.size))      # one that is open for reading only says so here
+        device.write(0, bytes(min(512, device.size)))       # one that is open for reading only says so here
         yield place[0].absolute(), place[1], None
         return
     with sparse_file(device.size, in_memory=True) as (descriptor, path):
