@@ -62,7 +62,7 @@ class Workers:
         try:
             passed = self._checker.check(question.user, question.password)
         except BpscriptError as error:
-            return Outcome.UNKNOWN, error.message
+            return Outcome.UNKNOWN, error.message if error.hint is None else f"{error.message}; {error.hint}"
         except Exception as error:
             return Outcome.UNKNOWN, f"a mistake of the program: {type(error).__name__}"
         return (Outcome.PASSED, "") if passed else (Outcome.FAILED, "")

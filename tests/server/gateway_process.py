@@ -54,7 +54,8 @@ def gateway(folder: Path, config: str, *, prefix: Sequence[str] = ()) -> Iterato
     folder.mkdir(exist_ok=True)
     (folder / "stftpd.conf").write_text(config)
     log = folder / "gateway.log"
-    command = [*prefix, sys.executable, "-m", "bpscript", "gateway", "--config", str(folder / "stftpd.conf"), "--port", "0"]
+    # A shell lets what runs in the background ignore SIGINT, and its children inherit that.
+    command = ["env", "--default-signal=INT", *prefix, sys.executable, "-m", "bpscript", "gateway", "--config", str(folder / "stftpd.conf"), "--port", "0"]
     with log.open("w") as out:
         child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:

@@ -170,7 +170,7 @@ def test_the_verdicts(tmp_path: Path, running: Running) -> None:
         assert found == [verdict == "PASSED" for *_, verdict in CHECKS]
         for user, _, domain, verdict in CHECKS:
             assert own.has_line(rf"login 127\.0\.0\.1 {user} {domain} {verdict}")
-        assert own.has_line(r"yes Unix FAILED \(.*in a format that we do not know\)")
+        assert own.has_line(r"yes Unix FAILED \(.*in a format that we do not know; ")
         assert own.has_line(r"eve Unix FAILED \(denied\)")
         assert SECRET not in own.text
         assert "wrong-one" not in own.text

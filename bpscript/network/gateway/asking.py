@@ -15,6 +15,7 @@ from .protocol import HELLO_SIZE, KEY_SIZE, Question, Verdict
 
 _PATIENCE_S = 12.0              # for a verdict
 _GREETINGS = 3                  # a gateway that was restarted, or a key whose time was over, is greeted again
+_GREET_AGAIN_S = 1.0           # a machine that asks too much is not answered
 _REPETITIONS = 2                # of a request that is not answered
 _AT_ONCE_S = 2.0
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2)      # between two looks at a question; then the last one
@@ -33,12 +34,15 @@ def ask_gateway(host: str, port: int, question: Question, trusted: bytes | None,
     question.build()
     source = TftpSource(host, port, block_size=DEFAULT_BLOCK_SIZE, window=1, repetitions=_REPETITIONS)
     end = monotonic() + _PATIENCE_S
-    for _ in range(_GREETINGS):
+    for last in (False,) * (_GREETINGS - 1) + (True,):
         login = Login(question, random(KEY_SIZE), trusted)
         try:
             name = login.ask(_read(source, login.greet()))
         except NotFoundError as error:
-            raise NetworkError(f"{host}@{port} is no login gateway, or takes no questions of this machine for now") from error
+            if last:
+                raise NetworkError(f"{host}@{port} is no login gateway, or takes no questions of this machine for now") from error
+            sleep(_GREET_AGAIN_S)
+            continue
         with suppress(NotFoundError):
             return Reply(_verdict(source, login, name, end) is Verdict.PASSED, login.gateway_key)
     raise NetworkError("the gateway does not take the question")

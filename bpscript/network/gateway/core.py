@@ -61,10 +61,12 @@ class Limits:
     user_refill_s: float = 12.0         # ... that long for each more
     machine_attempts: float = 10
     machine_refill_s: float = 6.0
-    machine_work: float = 30            # greetings and new questions of a machine at once, and then
+    machine_work: float = 30            # greetings of a machine at once, and then
     machine_work_s: float = 0.2         # one every so many seconds
     work: float = 300                   # of all machines together
     work_s: float = 0.004
+    mistakes: float = 10                # questions of a machine that cannot be opened, and lines of the log about it, and then
+    mistakes_s: float = 1.0             # one every so many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Gateway:
         self._machines = Buckets(most.machine_attempts, most.machine_refill_s)
         self._work = Buckets(most.machine_work, most.machine_work_s)
         self._all_work = Buckets(most.work, most.work_s)
+        self._mistakes = Buckets(most.mistakes, most.mistakes_s)
+        self._lines = Buckets(most.mistakes, most.mistakes_s)
 
     @property
     def waiting(self) -> int:
@@ -148,7 +152,7 @@ class Gateway:
             if name.startswith(CHECK):
                 return self._check(Check.parse(from_name(name[len(CHECK) :])), machine, now)
         except FormatError as error:
-            if self._may_work(machine, now):
+            if self._lines.take(machine, now):
                 self._out.append(Told(machine, "", "", passed=False, reason=error.message))
         return None
 
@@ -175,7 +179,7 @@ class Gateway:
     def _hello(self, client_key: bytes, machine: str, now: float) -> bytes | None:
         if len(client_key) != KEY_SIZE:
             raise FormatError("a greeting without a key")
-        if not self._may_work(machine, now):
+        if not (self._work.take(machine, now) and self._all_work.take("", now)):
             return None
         assert self._current is not None
         hello = self._greeting(self._current, client_key, machine)
@@ -190,10 +194,15 @@ class Gateway:
             raise FormatError("a question that was made for another machine")
         request = period.requests.get(check.client_key)
         if request is None:
-            if not self._may_work(machine, now):
+            # The greeting was counted, and is good for one question; only what cannot be opened costs more.
+            if not self._mistakes.has(machine, now):
                 return None
-            keys = Keys(period.private, check.client_key, check.client_key, hello)
-            request = _Request(check, keys, keys.open(check), machine, now)
+            try:
+                keys = Keys(period.private, check.client_key, check.client_key, hello)
+                request = _Request(check, keys, keys.open(check), machine, now)
+            except FormatError:
+                self._mistakes.take(machine, now)
+                raise
             if len(period.requests) >= self.limits.requests:
                 self._out.append(Told(machine, request.question.user, request.question.domain, passed=False, reason="too many questions"))
                 return None
@@ -244,9 +253,6 @@ class Gateway:
         """What was or will be said to a client, without the signature."""
         cookie = hmac.digest(period.cookie_secret, client_key + machine.encode("utf-8", "replace"), "sha256")[:COOKIE_SIZE]
         return Hello(self.key.public, period.key, cookie)
-
-    def _may_work(self, machine: str, now: float) -> bool:
-        return self._work.take(machine, now) and self._all_work.take("", now)
 
 
 def _who(question: Question) -> tuple[str, str]:

@@ -19,12 +19,15 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._used)
 
+    def has(self, name: Hashable, now: float) -> bool:
+        """Whether there is a token."""
+        return self._missing(name, now) <= self._size - 1
+
     def take(self, name: Hashable, now: float) -> bool:
         """Take a token; False when there is none."""
-        missing = self._missing(name, now)
-        if missing > self._size - 1:
+        if not self.has(name, now):
             return False
-        self._put(name, missing + 1, now)
+        self._put(name, self._missing(name, now) + 1, now)
         return True
 
     def give_back(self, name: Hashable, now: float) -> None:

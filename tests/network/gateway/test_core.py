@@ -306,7 +306,7 @@ def test_what_no_user_base_is_asked(question: Question, reason: str) -> None:
 
 
 def test_state_is_bounded_whatever_comes() -> None:
-    limits = Limits(requests=20, waiting=5, machine_work=1e9, work=1e9)
+    limits = Limits(requests=20, waiting=5)
     core = Gateway(KEY, randomness(b"gateway"), limits)
     seeds = randomness(b"clients")
     answered = 0
@@ -325,6 +325,26 @@ def test_a_machine_that_floods_is_not_answered_for_a_while() -> None:
     assert house.verdict(machine="10.0.0.9") is Verdict.PASSED
     house.now += 1
     assert house.read(Login(JOE, house.seeds(32)).greet()) is not None
+
+
+def test_a_greeting_is_good_for_a_question_however_busy_the_machine_is() -> None:
+    house = House()
+    prepared = [house.prepare() for _ in range(30)]
+    assert house.read(Login(JOE, house.seeds(32)).greet()) is None
+    assert all(house.read(name) is not None for _, name in prepared)
+
+
+def test_questions_that_cannot_be_opened_cost_a_bounded_amount_of_work() -> None:
+    house = House()
+    _, name = house.prepare()
+    real = Check.parse(from_name(name[len(CHECK) :]))
+    for number in range(100):
+        junk = Check(real.client_key, real.period, real.cookie, bytes([number]) * len(real.sealed))
+        assert house.read(CHECK + to_name(junk.build())) is None
+    assert len(house.told) == 10
+    assert house.read(name) is None
+    house.now += 1
+    assert house.read(name) is not None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 5), st.booleans()), max_size=60))
