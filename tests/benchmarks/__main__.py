@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import contests, imaging, report
+from tests.benchmarks import carousel, contests, imaging, report
 from tests.benchmarks.imaging import Bench
 from tests.benchmarks.report import Json, Outcome
 
@@ -25,7 +25,8 @@ SHORT = ("start", "clean-fat", "clean-ext", "restore-ext4", "restore-fat32", "ca
 SHORT_LIMIT_S = 15                          # of an imaging contest in the short form
 LEAST_ROUNDS = 3                            # of an imaging contest, unless --limit ends it
 ROOM = 10 << 30                             # bytes that the largest contest needs
-NAMES = (*contests.CONTESTS, *imaging.CONTESTS)
+OUTCOMES = {**imaging.CONTESTS, **(carousel.CONTESTS if os.geteuid() == 0 else {})}       # network namespaces need root
+NAMES = (*contests.CONTESTS, *OUTCOMES)
 PANELS = (
     ("restore-ext4", "Restore an ext4 partition with 1.5 GB used", ("image restore", "zstd -d > /dev/null of one frame", "pzstd -p2", "qemu-img (qcow2, zstd)", "bmaptool, zstd", "partclone, zstd")),
     ("reimage-ext4", "Restore it again, 1 % damaged", ("image restore --rewrite auto", "partclone, zstd")),
@@ -94,8 +95,8 @@ def _measure(options: argparse.Namespace) -> dict[str, Json]:
 
 
 def _run(name: str, bench: Bench) -> tuple[str, Outcome]:
-    if name in imaging.CONTESTS:
-        title, contest = imaging.CONTESTS[name]
+    if name in OUTCOMES:
+        title, contest = OUTCOMES[name]
         return title, contest(bench)
     plain = contests.CONTESTS[name]
     return (plain.__doc__ or "").strip().splitlines()[0], Outcome(plain(bench.folder, bench.rounds))

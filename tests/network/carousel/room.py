@@ -33,7 +33,7 @@ def main(url: str, path: str, digest: str, wait: str = "") -> None:
     with closing(client), closing(client.open(path)) as file:
         while part := file.read(1 << 20):
             found.update(part)
-    print(json.dumps({"same": found.hexdigest() == digest, "seconds": perf_counter() - started, "warnings": warnings}))
+    print(json.dumps({"same": found.hexdigest() == digest, "seconds": perf_counter() - started, "warnings": warnings}), flush=True)
 
 
 if __name__ == "__main__":
