@@ -79,7 +79,11 @@ def _open(name: str) -> "OpenArchive":
         found = positional(sys.stdin.buffer, "standard input")
         return OpenArchive(JoinedReader(sys.stdin.buffer) if found is None else found)
     need_file(name)
-    return OpenArchive(open_location(name) if is_address(name) else Path(name))
+    if not is_address(name):
+        return OpenArchive(Path(name))
+    from .common import events  # noqa: PLC0415 - a carousel has something to tell
+
+    return OpenArchive(open_location(name, events=events()))
 
 
 def need_file(name: str) -> None:

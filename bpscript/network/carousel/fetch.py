@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from ...base.errors import NetworkError, NoSpaceError, StorageError
-from ...base.events import Event, Kind, Progress, Sink, progress
+from ...base.events import Event, Kind, Progress, Sink, ignore, progress
 from ...base.units import format_size
 from ..http.client import Fetcher
 from ..http.remote import RemoteFile
@@ -29,7 +29,7 @@ from .digests import wrong_parts
 from .receiver import Next, Receiver, Write
 
 _JOIN = 64 << 10            # bytes between two holes that are fetched rather than asked around
-_STEP = 1 << 20             # bytes of one range
+_BLOCKS = 744               # of one range: about 1 MiB
 _DIGEST_PAUSE_S = 0.2
 _DIGEST_BASE_S = 30.0       # how long to wait for the digests,
 _DIGEST_RATE = 20 << 20     # and longer for large files: bytes a second that any server reads
@@ -37,10 +37,14 @@ _LOOK_PACKETS = 16          # batches of packets between two looks at the clock
 
 
 class Fetch:
-    """One file on its way. `folder` is where it is kept, by default where the host keeps temporary files."""
+    """One file on its way, its bytes by `fetcher`, talk about the carousel by `talker`.
 
-    def __init__(self, fetcher: Fetcher, url: Url, folder: Path | None = None, events: Sink = lambda _: None) -> None:
+    `folder` is where it is kept, by default where the host keeps temporary files.
+    """
+
+    def __init__(self, fetcher: Fetcher, talker: Fetcher, url: Url, *, folder: Path | None = None, events: Sink = ignore) -> None:
         self._fetcher = fetcher
+        self._talker = talker
         self._url = url
         self._folder = folder
         self._events = events
@@ -50,7 +54,7 @@ class Fetch:
     def run(self) -> FileIO | None:
         """The whole file, checked; None when it has to come by HTTP alone (a warning says why). Raises NetworkError, StorageError."""
         try:
-            membership = Membership(self._fetcher, self._url, secrets.token_hex(8))
+            membership = Membership(self._talker, self._url, secrets.token_hex(8))
         except NoCarouselError as error:
             self._by_http(error.message)
             return None
@@ -79,8 +83,10 @@ class Fetch:
                     return None
                 membership.passed()
                 for start, end in receiver.holes(join=_JOIN):
-                    self._fetch(membership, file, start, end, bar)
-                    receiver.fill(start, end)
+                    for at in range(start, end, _BLOCKS * told.block):
+                        until = min(at + _BLOCKS * told.block, end)
+                        self._fetch(membership, file, at, until)
+                        bar.advance(receiver.fill(at, until))
             if receiver.missing:
                 raise AssertionError("holes that are filled are no holes")
             self._check(membership, file)
@@ -92,7 +98,11 @@ class Fetch:
     def _listen(self, membership: Membership, receiver: Receiver, file: FileIO, bar: Progress) -> bool:
         """Take packets until the core says what else to do; False when it has to come by HTTP alone."""
         told = membership.invitation
-        group = Listener(told.group, told.port, local=address_towards(self._url.host, self._url.port), source=told.source)
+        try:
+            group = Listener(told.group, told.port, local=address_towards(told.source, told.port), source=told.source)
+        except NetworkError as error:
+            self._by_http(error.message)
+            return False
         descriptor = file.fileno()
         try:
             what = Next.WAIT
@@ -123,7 +133,7 @@ class Fetch:
             self._warn(f"{self._url}: the carousel fell silent; {format_size(told.size - receiver.received)} that are missing come by HTTP")
         return True
 
-    def _fetch(self, membership: Membership, file: FileIO, start: int, end: int, bar: Progress | None) -> None:
+    def _fetch(self, membership: Membership, file: FileIO, start: int, end: int) -> None:
         """A part by HTTP, if it is of the same file."""
         told = membership.invitation
         if self._remote is None:
@@ -132,13 +142,8 @@ class Fetch:
                 raise changed(self._url)
             if not self._remote.reads_anywhere:
                 raise NetworkError(f"{self._url}: the server does not know ranges, so what the carousel did not bring cannot be fetched")
-        while start < end:
-            data = self._remote.read_at(start, min(_STEP, end - start))
-            _write(file.fileno(), (start, [data]))
-            start += len(data)
-            self._repaired += len(data)
-            if bar is not None:
-                bar.advance(len(data))
+        _write(file.fileno(), (start, [self._remote.read_at(start, end - start)]))
+        self._repaired += end - start
 
     def _check(self, membership: Membership, file: FileIO) -> None:
         """Compare every part with its digest; wrong ones are fetched by HTTP, once."""
@@ -146,7 +151,7 @@ class Fetch:
         digests = self._digests(membership)
         wrong = list(wrong_parts(file.fileno(), told.size, digests))
         for start, end in wrong:
-            self._fetch(membership, file, start, end, None)
+            self._fetch(membership, file, start, end)
         if wrong:
             self._warn(f"{self._url}: {len(wrong)} parts of 1 MiB came with wrong bytes and were fetched again by HTTP: does another sender use the group {told.group}?")
             if self._digests(membership) != digests or any(True for _ in wrong_parts(file.fileno(), told.size, digests)):

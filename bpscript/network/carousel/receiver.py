@@ -106,13 +106,16 @@ class Receiver:
         if start >= 0:
             yield start, end
 
-    def fill(self, start: int, end: int) -> None:
-        """These bytes came by another way; from a border of blocks to one, or to the end of the file."""
+    def fill(self, start: int, end: int) -> int:
+        """These bytes came by another way, from a border of blocks to one, or to the end of the file; how many of them were missing."""
+        new = 0
         for index in range(start // self._block, block_count(end, self._block)):
             bit = 1 << (index & 7)
             if not self._map[index >> 3] & bit:
                 self._map[index >> 3] |= bit
                 self.missing -= 1
+                new += min(self._block, self._size - index * self._block)
+        return new
 
     def _index(self, packet: memoryview) -> int | None:
         """The number of the block; None for what is no packet of this file."""

@@ -19,6 +19,7 @@ from ..http.urls import Url, parse_url
 from .fetch import Fetch
 
 SCHEME = "carousel+"
+_TALK_S = 5.0       # how long the server may be silent when it is told something
 SMALL = 4 << 20     # bytes; a file below that is not worth a carousel
 
 
@@ -40,6 +41,7 @@ class CarouselSource:
         self._folder = folder
         self._events = events
         self._client = Client()
+        self._talker = Client(_TALK_S)
         self._http = HttpSource(self.root, self._client)
         self._kept: tuple[str, SourceFacts, FileIO] | None = None
 
@@ -57,7 +59,7 @@ class CarouselSource:
             return self._http.open(path)
         if self._kept is None or self._kept[:2] != (path, facts):
             self._forget()
-            file = Fetch(self._client, self.root.below(path), self._folder, self._events).run()
+            file = Fetch(self._client, self._talker, self.root.below(path), folder=self._folder, events=self._events).run()
             if file is None:
                 return self._http.open(path)
             self._kept = (path, facts, file)
@@ -76,6 +78,7 @@ class CarouselSource:
         """Close the connections, and give up what is kept."""
         self._forget()
         self._client.close()
+        self._talker.close()
 
     def _forget(self) -> None:
         kept, self._kept = self._kept, None

@@ -139,8 +139,10 @@ def test_lost_packets_are_repaired_by_ranges(data: bytes, tmp_path: Path, monkey
             honest(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Datagrams, "send_segments", losing)
+    heard: list[Event] = []
     with serving(tmp_path / "root") as served:
-        assert read(served) == data
+        assert read(served, heard) == data
+        assert [each.data["done"] for each in heard if each.kind is Kind.PROGRESS][-1] == SIZE
         repaired = int(str(next(each.data for each in served.events if each.kind is Kind.TRANSFER)["repaired"]))
         assert 0 < repaired < SIZE // 8
         parts = [each for each in served.served if each.status == 206]
@@ -243,6 +245,24 @@ def test_who_leaves_another_members_place_does_not_take_it(data: bytes, tmp_path
         assert b" 204 " in posted(served, Word("/big%20image.imz", "00000001", "incomplete"))
         assert served.carousel.members == 0
     assert "0 of 1 machines have it" in texts(served.events)[0]
+
+
+def test_a_group_that_cannot_be_joined_is_a_warning(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise NetworkError("there is no way to the server")
+
+    monkeypatch.setattr("bpscript.network.carousel.fetch.address_towards", refuse)
+    heard: list[Event] = []
+    with serving(tmp_path / "root") as served:
+        assert read(served, heard) == data
+    assert texts(heard) == ["there is no way to the server; the file comes by HTTP"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"path": "/x"}', b"[" * 5000], ids=["empty", "half", "list", "short", "deep"])
+def test_words_that_are_none_are_refused(body: bytes, tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        head = b"POST %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (PATH.encode(), len(body))
+        assert served.http.talk(head + body).split(b" ")[1] == b"400"
 
 
 def test_a_carousel_needs_one_interface(tmp_path: Path) -> None:
