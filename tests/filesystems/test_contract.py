@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bpscript.base.clock import Clock
 from bpscript.base.errors import InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
-from bpscript.blocks.device import BlockDevice
+from bpscript.blocks.device import BlockDevice, Buffer
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.readonly import ReadOnlyDevice
@@ -466,3 +466,32 @@ def test_many_files_in_one_go_until_the_volume_is_full(kind: Kind) -> None:
         with pytest.raises(NoSpaceError):
             fill_directory(volume, names, facts)
         assert len(volume.entries("dir")) > 100
+
+
+@pytest.mark.parametrize("kind", MANY, ids=lambda kind: kind.name)
+def test_a_device_that_is_full_is_told_and_no_accepted_file_is_lost_in_silence(kind: Kind) -> None:
+    """A sparse image on a full disk of the host: what waits to be written belongs to files that were made before."""
+    class Full(MemoryDevice):
+        full = False
+
+        def write(self, offset: int, data: Buffer) -> None:
+            if self.full:
+                raise NoSpaceError("the disk of the host is full")
+            super().write(offset, data)
+
+    device = Full(kind.size)
+    kind.format(device)
+    volume = kind.open(device)
+    assert isinstance(volume, MakesManyFiles)
+    facts = Facts(FileKind.FILE, 30_000, 0, unix=UnixFacts())
+    files = [NewFile(f"file {number}", memoryview(b"x" * 30_000), facts) for number in range(40)]
+    assert volume.make_files("", files[:5]) == 5
+    device.full = True
+    with pytest.raises(NoSpaceError, match="of the host"):
+        volume.make_files("", files[5:])
+    device.full = False
+    volume.close()
+    if kind.name == "EXT4":
+        assert not device.read(1024 + 0x3A, 1)[0] & 1, "s_state says it was unmounted cleanly"
+    elif kind.name == "FAT32":
+        assert device.read(65, 1)[0] & 1, "the state byte says it was not unmounted"

@@ -44,7 +44,8 @@ class NewFiles:
         if not names:
             return 0
         store, size = self._store, self._block_size
-        with suppress(NoSpaceError):
+        start = None
+        with suppress(NoSpaceError):        # of the volume: the long way says what is missing. A device that is full is another matter, below
             number = store.new_inode(directory.number, _FILE_BITS)
             count = store.free_inodes_from(number, len(names))
             self._tree.make_room(directory, *names[:count])
@@ -53,14 +54,14 @@ class NewFiles:
             if start is None and count > 1:
                 count, blocks = 1, blocks[:1]
                 start = store.allocator.take_run(blocks[0])
-            if start is not None:
-                self._store_files(number, start, blocks, files[:count])
-                for each, name in enumerate(names[:count], start=number):
-                    store.mark_inode(each, True, False)
-                    directory.add(name, each, _FILE_TYPE)
-                self._tree.touch(directory, count)
-                return count
-        return 0
+        if start is None:
+            return 0
+        self._store_files(number, start, blocks, files[:count])
+        for each, name in enumerate(names[:count], start=number):
+            store.mark_inode(each, True, False)
+            directory.add(name, each, _FILE_TYPE)
+        self._tree.touch(directory, count)
+        return count
 
     def _usual(self, directory: Directory, files: Sequence[NewFile]) -> list[bytes]:
         """The names of those that are usual, up to the first that is not."""

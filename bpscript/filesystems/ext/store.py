@@ -177,6 +177,8 @@ class Store:
         self.check(self._library.ext2fs_flush2(self._handle, FLUSH_NO_SYNC), "writing metadata")
         self.channel.write_back()
         self.device.flush()
+        if self.data.failed:
+            return      # data that were accepted are missing: the volume goes on wanting to be checked
         self._write_superblock(clean=True)
         self.device.flush()
         self._marked = False
