@@ -10,7 +10,7 @@ from typing import IO, Any
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink
-from ..screen.stdin import DescriptorKeyboard
+from ..screen.stdin import keyboard_of
 from .main import DONE, report
 from .places import parse_disk_option
 from .progress import progress_sink
@@ -71,7 +71,7 @@ def run_verb(options: argparse.Namespace) -> int:
                 log_file.write(text)
                 log_file.flush()
 
-        keyboard = DescriptorKeyboard(0) if options.keys is None else None
+        keyboard = keyboard_of(0) if options.keys is None else None
         if keyboard is not None:
             stack.callback(keyboard.close)
         result = execute(

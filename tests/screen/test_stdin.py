@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from bpscript.screen.keyboard import Key
-from bpscript.screen.stdin import DescriptorKeyboard
+from bpscript.screen.stdin import keyboard_of
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_keys_of_a_pipe_come_in_order_until_it_ends(pipe: tuple[int, int]) -> No
     reading, writing = pipe
     os.write(writing, "aé\n\177\033x".encode())
     os.close(writing)
-    keyboard = DescriptorKeyboard(reading)
+    keyboard = keyboard_of(reading)
     assert not keyboard.live
     assert [keyboard.take() for _ in range(7)] == [Key("a"), Key("é"), Key("\r"), Key("\b"), Key("\033"), Key("x"), None]
     assert keyboard.ended
@@ -38,7 +38,7 @@ def test_keys_of_a_pipe_come_in_order_until_it_ends(pipe: tuple[int, int]) -> No
 
 def test_half_a_character_waits_for_the_other_half(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    keyboard = DescriptorKeyboard(reading)
+    keyboard = keyboard_of(reading)
     os.write(writing, b"\xc3")
     assert keyboard.peek(0.05) is None
     os.write(writing, b"\xa9")
@@ -46,7 +46,7 @@ def test_half_a_character_waits_for_the_other_half(pipe: tuple[int, int]) -> Non
 
 
 def test_looking_for_a_key_waits_no_longer_than_asked(pipe: tuple[int, int]) -> None:
-    keyboard = DescriptorKeyboard(pipe[0])
+    keyboard = keyboard_of(pipe[0])
     started = monotonic()
     assert keyboard.peek(0.2) is None
     assert 0.15 < monotonic() - started < 2
@@ -57,7 +57,7 @@ def test_a_terminal_gives_single_keys_and_is_given_back() -> None:
     ours, theirs = pty.openpty()
     try:
         before = termios.tcgetattr(theirs)
-        keyboard = DescriptorKeyboard(theirs)
+        keyboard = keyboard_of(theirs)
         assert keyboard.live
         assert keyboard.peek(0) is None
         os.write(ours, b"q\033z\033")
