@@ -21,6 +21,7 @@ VERBS = (
     Verb("image", "image", "make, restore, check and look into archives", actions=True),
     Verb("serve", "serve", "serve files, addresses and boot programs to a room of machines"),
     Verb("gateway", "gateway", "answer CheckUser: ask user bases whether a password is right"),
+    Verb("test", "test", "run tests of scripts that are written down as data"),
     Verb("help", "help", "explain the commands of the language"),
     Verb("completion", "completion", "print a completion script for bash, zsh or fish"),
 )

@@ -11,13 +11,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import NoReturn, TypeVar
 
 from ..base.errors import UsageError
+from ..base.toml_places import Path, Place, places
 from ..language.names import did_you_mean, is_variable_name
 from ..network.dhcp.firmware import Firmware
 from ..network.dhcp.options import OPTIONS
 from ..network.dhcp.replies import parse_mac
 from ..network.dhcp.subnet import DEFAULT_LEASE_S, AddressRange, Subnet, addresses
 from ..network.dhcp.variables import parameters
-from .toml_places import Path, Place, places
 
 _LARGEST = 4 << 20              # bytes of a file
 _LONGEST_SCRIPT = 255           # bytes: one option

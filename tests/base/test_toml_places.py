@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpscript.server.toml_places import Path, places
+from bpscript.base.toml_places import Path, places
 
 TEXT = '''
 # a comment with [brackets] and = signs
