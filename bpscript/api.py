@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .machine.machine import Machine
     from .machine.restoring import RestoreOptions
     from .screen.keyboard import Keyboard
+    from .screen.screen import Screen
 
 PathLike = str | os.PathLike[str]
 
@@ -63,6 +64,7 @@ class RunOptions(NamedTuple):
     mac: str | None = None
     keys: str | None = None
     keyboard: "Keyboard | None" = None
+    screen: "Screen | None" = None      # default: none, and no graphics; who opened it closes it
     switches: str = ""                  # letters of language.md 1.3, for example "xl"
     write_real_disks: bool = False
     seed: str | None = None
@@ -427,7 +429,8 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
     from .machine.files import Files  # noqa: PLC0415
     from .machine.machine import Machine  # noqa: PLC0415
     from .network.folder import FolderSource  # noqa: PLC0415
-    from .screen.memory import MemoryScreen, ScriptedKeyboard  # noqa: PLC0415
+    from .screen.display import Display  # noqa: PLC0415
+    from .screen.memory import ScriptedKeyboard  # noqa: PLC0415
 
     root = _root(options, script)
     clock = Clock.from_environment()
@@ -437,7 +440,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
     files = Files(disks, root, FolderSource(Path.cwd(), confined=False), program, settings)
     keyboard = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
     return Machine(
-        program=program, disks=disks, files=files, screen=MemoryScreen(), keyboard=keyboard, settings=settings,
+        program=program, disks=disks, files=files, screen=options.screen or Display(has_graphics=False), keyboard=keyboard, settings=settings,
         clock=clock, entropy=Entropy(options.seed), events=options.events,
     )
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink
+from ..screen.outputs import MODES, open_screen
 from ..screen.stdin import keyboard_of
 from .main import DONE, report
 from .places import parse_disk_option
@@ -21,6 +22,7 @@ _EXAMPLES = """examples:
   bpscript run deploy.bpb --disk disk.img --root tftp://10.0.0.1/images
   bpscript run deploy.bpb --disk disk.img --root http://10.0.0.1/images --report http://10.0.0.1/
   bpscript run capture.mrz --disk disk.img
+  bpscript run menu.bpb --keys 2 --screen png:pictures
   bpscript run deploy.bpb -w --disk /dev/sdb
 """
 
@@ -38,6 +40,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--bootp", metavar="FILE", help="BOOTP/DHCP variables from a reply: packet, pcap, udhcpc, dhclient or JSON")
     parser.add_argument("--mac", metavar="MAC", help="with --bootp: whose reply in the capture")
     parser.add_argument("--keys", metavar="TEXT", help="key presses, literally (default: standard input)")
+    parser.add_argument("--screen", metavar="MODE", default="none", help=f"what shows the screen: {MODES} (a numbered picture whenever the script waits)")
     parser.add_argument("--log-file", metavar="F", help="write the log there too")
     parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
     parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
@@ -74,6 +77,8 @@ def run_verb(options: argparse.Namespace) -> int:
         keyboard = keyboard_of(0) if options.keys is None else None
         if keyboard is not None:
             stack.callback(keyboard.close)
+        screen = open_screen(options.screen)
+        stack.callback(screen.close)
         result = execute(
             RunOptions(
                 script=options.script,
@@ -84,6 +89,7 @@ def run_verb(options: argparse.Namespace) -> int:
                 mac=options.mac,
                 keys=options.keys,
                 keyboard=keyboard,
+                screen=screen,
                 switches="".join(letter for letter in "xlbvi" if getattr(options, f"switch_{letter}")),
                 write_real_disks=options.switch_w,
                 seed=options.seed,

@@ -90,8 +90,8 @@ class PromptFrame(Frame):
         """What is typed, up to Return; None when no more keys come."""
         run.machine.screen.show_log(True)
         if run.keys.live:
-            run.machine.screen.write("> ")
-        text = run.read_line()
+            run.machine.screen.log("> ")
+        text = run.read_line(show=run.machine.screen.log)
         if text is None:
             return None
         self._number += 1

@@ -2,13 +2,15 @@
 
 from ..base.clock import Clock
 from ..screen.keyboard import Key, Keyboard
+from ..screen.screen import Screen
 
 
 class Keys:
     """The keyboard of a run."""
 
-    def __init__(self, keyboard: Keyboard, clock: Clock) -> None:
+    def __init__(self, keyboard: Keyboard, screen: Screen, clock: Clock) -> None:
         self._keyboard = keyboard
+        self._screen = screen
         self._clock = clock
         self._plain: dict[str, str] = {}
         self._alt: dict[str, str] = {}
@@ -26,21 +28,31 @@ class Keys:
         """The next key, which stays there; None if there is none now."""
         return self._mapped(self._keyboard.peek())
 
-    def take(self) -> str | None:
-        """Remove the next key, and wait for it; None when no key will ever come."""
+    def take(self, *, within_line: bool = False) -> str | None:
+        """Remove the next key, and wait for it; None when no key will ever come. `within_line`: the script waits for more than one."""
+        if within_line:
+            self._screen.refresh()
+        else:
+            self._screen.wait()
         if self._keyboard.live:
             self._keyboard.peek(None)
         return self._mapped(self._keyboard.take())
 
+    def drop(self) -> None:
+        """Remove the next key, which is there."""
+        self._keyboard.take()
+
     def wait(self, seconds: float) -> str | None:
         """The next key if it comes within that time; it stays there. Without one the whole time passes."""
+        self._screen.wait()
         key = self._keyboard.peek(seconds)
-        if key is None and self._keyboard.ended:
-            self.sleep(seconds)
+        if key is None and self._keyboard.ended and seconds > 0:
+            self._clock.sleep(seconds)
         return self._mapped(key)
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
+        self._screen.wait()
         if seconds > 0:
             self._clock.sleep(seconds)
 

@@ -62,7 +62,7 @@ class Run:
         self.machine = machine
         self.commands = commands
         self.variables = Variables()
-        self.keys = Keys(machine.keyboard, machine.clock)
+        self.keys = Keys(machine.keyboard, machine.screen, machine.clock)
         self.code_page = "cp850"        # a codec of Python
         self.events = machine.events
         self.frames: list[Frame] = []
@@ -159,31 +159,35 @@ class Run:
             source = self._evals[key] = NestedSource(there, start)
         return NestedCommand(source, (), self.line)
 
-    def read_line(self, most: int | None = None, echo: str | None = None) -> str | None:
-        """Characters up to Return, shown as typed or as `echo`; None when the keys run out before (language.md 8.3)."""
+    def read_line(
+        self, most: int | None = None, echo: str | None = None, show: Callable[[str], None] | None = None
+    ) -> str | None:
+        """Characters up to Return, shown on the screen as typed or as `echo`; None when the keys run out before (language.md 8.3)."""
         typed: list[str] = []
-        screen = self.machine.screen
+        show = show or self.machine.screen.write
+        begun = False
         while True:
-            key = self.keys.take()
+            key = self.keys.take(within_line=begun)
+            begun = True
             if key is None:
                 return None
             if key == "\r":
-                screen.write("\r\n")
+                show("\r\n")
                 return "".join(typed)
             if key == "\b":
                 if typed:
                     typed.pop()
-                    screen.write("\b \b")
+                    show("\b \b")
             elif (key.isprintable() or ord(key) >= 160) and (most is None or len(typed) < most):
                 typed.append(key)
-                screen.write(echo or key)
+                show(echo or key)
 
     def key_handler(self) -> NestedCommand | None:
         """The handler of the next key, which is then taken; None when there is no key or nobody handles it."""
         key = self.keys.peek()
         handler = None if key is None else self.frame.handler_for(key)
         if handler is not None:
-            self.keys.take()
+            self.keys.drop()
         return handler
 
     # The loop --------------------------------------------------------------------------------------------------------
@@ -311,7 +315,7 @@ class Run:
         if frame.handler_for(key) is not None:
             return True
         if key == _ESCAPE and self.variables.is_on("AutoShowLog"):
-            self.keys.take()
+            self.keys.drop()
             self.machine.screen.show_log(True)
         return False
 
@@ -375,6 +379,7 @@ class Run:
             text = text.encode("utf-8", "replace").decode()     # a lone surrogate is no character
         self._at_line_start = text.endswith("\n")
         self.log_sink(text)
+        self.machine.screen.log(text)
         if self.events is not ignore:
             self.events(Event(Kind.LOG, {"text": text}))
 
@@ -382,7 +387,9 @@ class Run:
         """A line that begins with a tag; not part of a capture."""
         start = "" if self._at_line_start else "\r\n"
         self._at_line_start = True
-        self.log_sink(f"{start}[{tag}] {text}\r\n")
+        line = f"{start}[{tag}] {text}\r\n"
+        self.log_sink(line)
+        self.machine.screen.log(line)
         self.events(Event(kind, {"text": text}))
 
     def _trace_changed(self, value: str) -> None:

@@ -4,6 +4,7 @@ from collections import deque
 
 from bpscript.interpreter.keys import Keys
 from bpscript.screen.keyboard import Key
+from bpscript.screen.memory import MemoryScreen
 from tests.scripts import NoTime, run_script
 
 
@@ -59,7 +60,7 @@ def test_the_prompt_of_a_terminal_is_shown() -> None:
 
 
 def test_pairs_act_at_once_and_later_ones_win() -> None:
-    keys = Keys(Terminal(*"ayzy"), NoTime())
+    keys = Keys(Terminal(*"ayzy"), MemoryScreen(), NoTime())
     keys.remap({"y": "z", "z": "y"})
     assert [keys.take(), keys.take(), keys.take()] == ["a", "z", "y"]
     keys.remap({"y": "x"})
@@ -72,7 +73,7 @@ def test_keys_with_alt_have_a_layout_of_their_own() -> None:
             key = super().peek(timeout_s)
             return None if key is None else Key(key.character, alt=True)
 
-    keys = Keys(AltKeyboard("2", "3"), NoTime())
+    keys = Keys(AltKeyboard("2", "3"), MemoryScreen(), NoTime())
     keys.remap({"2": "x", "3": "x"})
     keys.remap({"2": "@"}, alt=True)
     assert [keys.take(), keys.take()] == ["@", "3"]
