@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .archive.report import Restored
     from .base.sources import FileSource, Reader
     from .crypto.signatures import PrivateKey
+    from .machine.boot import Boot
     from .machine.capturing import Captured, CaptureOptions
     from .machine.disk import Disk
     from .machine.machine import Machine
@@ -53,7 +54,8 @@ class RunOptions(NamedTuple):
 
     `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `report` is the address of a server that
     shows what happens; when it does not answer, that is a warning. `log` is called with every piece
-    of log text as it is written (the result then has none), `events` with every event.
+    of log text as it is written (the result then has none), `events` with every event. `boot` and `clock` are the machine's own
+    in the boot environment, where `boot.leave()` is called afterwards.
     """
 
     script: PathLike
@@ -72,6 +74,8 @@ class RunOptions(NamedTuple):
     program: str | None = None          # default: MrZip for *.mrz, else MrBatch
     log: Callable[[str], None] | None = None
     events: Sink = ignore
+    boot: "Boot | None" = None
+    clock: Clock | None = None
 
 
 class Result(NamedTuple):
@@ -426,6 +430,7 @@ def _bootp_variables(options: RunOptions) -> dict[str, str]:
 
 def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) -> "Machine":
     """The machine of a run: disks, server folder, keyboard and clock from the options."""
+    from .machine.boot import LoggedBoot  # noqa: PLC0415
     from .machine.files import Files  # noqa: PLC0415
     from .machine.machine import Machine  # noqa: PLC0415
     from .network.folder import FolderSource  # noqa: PLC0415
@@ -433,7 +438,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
     from .screen.memory import ScriptedKeyboard  # noqa: PLC0415
 
     root = _root(options, script)
-    clock = Clock.from_environment()
+    clock = options.clock or Clock.from_environment()
     settings = LateSettings()
     disks = Disks(_disks(options, settings, clock, stack))
     stack.push(_closing(disks))
@@ -441,7 +446,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
     keyboard = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
     return Machine(
         program=program, disks=disks, files=files, screen=options.screen or Display(has_graphics=False), keyboard=keyboard, settings=settings,
-        clock=clock, entropy=Entropy(options.seed), events=options.events,
+        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(),
     )
 
 

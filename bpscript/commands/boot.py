@@ -39,6 +39,7 @@ def load_ram_disk(run: Run, file: FileName) -> None:
         known = None if facts is None else facts.size
         size = sum(len(chunk) for chunk in iter(lambda: reader.read(_STEP), b"")) if known is None else known
     _check_floppy(file, size)
+    run.machine.boot.insert_floppy(run.machine.files, file, packed=False)
     run.machine.files.network_gone = True
 
 
@@ -57,6 +58,7 @@ def load_packed_ram_disk(run: Run, file: FileName) -> None:
     with closing(run.machine.files.open(file)) as reader:
         size = sum(len(chunk) for chunk in unpack_file(reader, f'"{file}"'))
     _check_floppy(file, size)
+    run.machine.boot.insert_floppy(run.machine.files, file, packed=True)
     run.machine.files.network_gone = True
 
 
@@ -70,8 +72,7 @@ def tftp_boot(run: Run, file: FileName) -> Ended:
     Examples:
         > TFTPBoot "dos.pxe"
     """
-    run.machine.files.open(file).close()
-    return Ended(f'tftpboot "{file}"')
+    return Ended(f'tftpboot "{file}"', run.machine.boot.boot_file(run.machine.files, file))
 
 
 @command("FloppyBoot", group=_GROUP, untested="ends the script")
@@ -81,8 +82,9 @@ def floppy_boot(run: Run) -> Ended:
     Examples:
         > FloppyBoot
     """
+    facts = run.machine.boot.floppy()
     run.machine.files.network_gone = True
-    return Ended("floppyboot")
+    return Ended("floppyboot", facts)
 
 
 @command("HdBoot", group=_GROUP, untested="ends the script", usage="[disk][:partition]")
@@ -101,7 +103,10 @@ def hd_boot(run: Run, disk: PlaceNumber = 0, partition: PlaceNumber = 0) -> Ende
     target = run.machine.disks[disk]
     if partition != 0:
         target.entry(partition)
-    return Ended(f"hdboot {disk}:{partition}")
+    facts = run.machine.boot.hard_disk(target, partition)
+    if "title" in facts:
+        run.note(f'"{facts["title"]}" starts, as {facts["origin"]} says')
+    return Ended(f"hdboot {disk}:{partition}", facts)
 
 
 @command("LinuxBoot", group=_GROUP, untested="ends the script")
@@ -116,12 +121,10 @@ def linux_boot(run: Run, kernel: FileName, command_line: str = "", ramdisk: File
     Examples:
         > LinuxBoot "linux.krn" "root=/dev/hda1"
     """
-    for file in (kernel, ramdisk):
-        if file:
-            run.machine.files.open(file).close()
     if not kernel:
         raise StorageError("the name of the kernel is empty")
-    return Ended(f'linuxboot "{kernel}" "{command_line}" "{ramdisk}"')
+    facts = run.machine.boot.linux(run.machine.files, kernel, command_line, ramdisk)
+    return Ended(f'linuxboot "{kernel}" "{command_line}" "{ramdisk}"', facts)
 
 
 def _check_floppy(file: str, size: int) -> None:

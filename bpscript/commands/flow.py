@@ -215,7 +215,7 @@ def power_off(run: Run) -> Ended:
     """
     if not run.variables.is_on("APM"):
         raise StorageError("this machine cannot turn itself off: $APM is not ON")
-    return Ended("poweroff")
+    return Ended("poweroff", run.machine.boot.power_off())
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

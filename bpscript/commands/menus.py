@@ -160,8 +160,7 @@ def _choose(run: Run) -> Ended | Enter:
     if file.lower().endswith(".bpb"):
         data = run.machine.files.read(file)
         return run.enter(FileFrame(Source.parse(file, run.decode(data))))
-    run.machine.files.open(file).close()
-    return Ended(f'tftpboot "{file}"')
+    return Ended(f'tftpboot "{file}"', run.machine.boot.boot_file(run.machine.files, file))
 
 
 def _pressed(run: Run, menu: Menu) -> str:

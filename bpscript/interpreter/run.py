@@ -14,9 +14,10 @@ runs; at a prompt it is shown and the prompt comes back; else the files end from
 and the error is the outcome of the run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import BpscriptError, ScriptError
@@ -229,7 +230,7 @@ class Run:
                 continue
             if ended is not None:
                 del self.frames[base:]
-                self._tagged("boot", ended.boot, Kind.BOOT)
+                self._tagged("boot", ended.boot, Kind.BOOT, ended.facts)
                 return ended.boot
         return None
 
@@ -363,8 +364,8 @@ class Run:
                     self._drive(frame)
                 case Jump(label):
                     self.warn(f'Goto "{one_line(label)}" in the exit handler is ignored: the file ended by an error')
-                case Ended(boot):
-                    self._tagged("boot", boot, Kind.BOOT)
+                case Ended(boot, facts):
+                    self._tagged("boot", boot, Kind.BOOT, facts)
         except PlacedError as error:
             self.warn(str(self._script_error(error)))
         except ScriptError as error:
@@ -383,14 +384,14 @@ class Run:
         if self.events is not ignore:
             self.events(Event(Kind.LOG, {"text": text}))
 
-    def _tagged(self, tag: str, text: str, kind: Kind) -> None:
+    def _tagged(self, tag: str, text: str, kind: Kind, facts: Mapping[str, Value] = MappingProxyType({})) -> None:
         """A line that begins with a tag; not part of a capture."""
         start = "" if self._at_line_start else "\r\n"
         self._at_line_start = True
         line = f"{start}[{tag}] {text}\r\n"
         self.log_sink(line)
         self.machine.screen.log(line)
-        self.events(Event(kind, {"text": text}))
+        self.events(Event(kind, {"text": text, **facts}))
 
     def _trace_changed(self, value: str) -> None:
         self._tracing = value.upper() == "ON"

@@ -37,7 +37,7 @@ def register_specials(run: "Run", basename: str) -> None:
         Special("Keypressed", lambda: run.keys.peek() or "", read_only=True, listed=False),
         Special("VESA", "ON" if has_graphics else "OFF"),
         Special("VESA-Modes", modes),
-        Special("APM", "ON", read_only=True),
+        Special("APM", lambda: "ON" if machine.boot.can_power_off else "OFF", read_only=True),
         Special("ExtMemory", "ON", accept=lambda old, new: old if old.upper() == "OFF" else new),
         Special("Security-Gateway", lambda: f"{variables.get('BOOTP-Server-IP')}@89"),
         Special("Linux-FS", "EXT4" if machine.program == "MrZip" else "EXT2"),

@@ -8,6 +8,7 @@ from ..base.entropy import Entropy
 from ..base.events import Sink, ignore
 from ..screen.keyboard import Keyboard
 from ..screen.screen import Screen
+from .boot import Boot, LoggedBoot
 from .disks import Disks
 from .files import Files
 from .job import Job
@@ -34,6 +35,7 @@ class Machine:
     entropy: Entropy = field(default_factory=Entropy)
     events: Sink = ignore
     temp_folder: Path = field(default_factory=Path.cwd)
+    boot: Boot = field(default_factory=LoggedBoot)
     job: Job = field(default_factory=Job)
 
     def is_valid(self, disk: int, partition: int) -> bool:

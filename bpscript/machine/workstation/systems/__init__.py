@@ -1,0 +1,1 @@
+"""The Linux that is installed on a partition, as its boot loader's configuration says (find.py)."""
