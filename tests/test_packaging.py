@@ -34,6 +34,7 @@ def test_the_wheel_holds_the_data_files(wheel: Path) -> None:
         "bpscript/py.typed",
         "bpscript/grammar/bpbatch.lark",
         "bpscript/images/boot/mbr.bin",
+        "bpscript/images/keymaps/fr-CH.bpb",
         "bpscript/archive/FORMAT.md",
         "bpscript/cli/main.py",
     } <= names

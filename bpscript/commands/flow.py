@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from ..base.errors import StorageError
+from ..base.errors import NotFoundError, StorageError
+from ..base.resources import keyboard_layout
 from ..interpreter.frames import FileFrame
 from ..interpreter.nested import NestedCommand
 from ..interpreter.results import Ended, Enter, Jump
@@ -23,6 +24,8 @@ _MOST_WORD_FILE = 64 << 20      # bytes of a file that In-File looks at
 @command("Include", group=_GROUP)
 def include(run: Run, file: FileName) -> Enter:
     """Load a script and run it, then go on here. Variables are shared, labels are not.
+
+    Keyboard layouts come along: "keymaps/de.bpb" (de-CH, es, fr, fr-CH, it, pt, sv, uk) if the server has no such file.
 
     Args:
         file: the script; no extension is added
@@ -47,7 +50,13 @@ def include(run: Run, file: FileName) -> Enter:
         folder = name.replace("\\", "/").rpartition("/")[0]
     elif caller is not None:
         folder = caller.folder
-    data = run.machine.files.read(name)
+    try:
+        data = run.machine.files.read(name)
+    except NotFoundError:
+        layout = keyboard_layout(file)
+        if layout is None:
+            raise
+        data = layout
     return run.enter(FileFrame(Source.parse(file, run.decode(data)), server_part=server_part, folder=folder))
 
 
