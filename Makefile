@@ -2,13 +2,14 @@
 # make test     everything that must be green: unit, property, grammar, contract, oracle and end-to-end tests, ruff, mypy
 # make test-net only the tests with foreign servers and clients in network namespaces, as root
 # make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
+# make fuzz     the parsers of bytes from outside, guided by coverage (FUZZ_SECONDS=120 each)
 # make setup    only the virtual environment and the system packages
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-net bench soak setup packages clean
+.PHONY: demo test test-net bench soak fuzz setup packages clean
 
 demo: setup
 	$(BIN)/python -m tests.demo
@@ -23,9 +24,14 @@ test-net: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-# Longer property tests and fuzzing.
-soak: setup
+# Longer property tests, and fuzzing guided by coverage: hours. FUZZ_SECONDS is for each of some forty parsers.
+FUZZ_SECONDS ?= 120
+soak: setup fuzz
 	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile=soak -m "slow or not slow or net"
+
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,soak]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 setup: packages $(VENV)/.ready
 

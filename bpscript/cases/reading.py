@@ -21,9 +21,16 @@ _LARGEST_MB = 1 << 24       # of an image: 16 TiB, sparse
 def read_cases(path: Path) -> list[Case]:
     """All cases of a file, in order. Raises UsageError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_cases(data, path)
+
+
+def parse_cases(data: bytes, path: Path) -> list[Case]:
+    """The cases of a file's contents; files that they name lie beside `path`. Raises UsageError."""
+    try:
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
     try:

@@ -1,0 +1,377 @@
+"""What is fuzzed: every parser of bytes that come from outside.
+
+The invariant of each: any bytes are taken, or end in one of our errors; nothing else, never a loop, and no memory beyond bounds.
+"""
+
+import io
+import json
+import re
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from bpscript.archive.bmap import BlockMap
+from bpscript.archive.dump import dump
+from bpscript.archive.filezip import pack_file, unpack_file
+from bpscript.archive.mtree import parse_mtree
+from bpscript.archive.opened import OpenArchive
+from bpscript.archive.positional import SeekingBytes
+from bpscript.archive.unpack import unpack
+from bpscript.base.clock import Clock
+from bpscript.base.errors import BpscriptError
+from bpscript.blocks.memory import MemoryDevice
+from bpscript.cases.reading import parse_cases
+from bpscript.crypto.signatures import new_private_key, parse_private_key, parse_public_key
+from bpscript.filesystems.cache import CacheVolume
+from bpscript.filesystems.detect import detect, open_volume, size_of
+from bpscript.filesystems.filesystem import FileKind, Filesystem, walk
+from bpscript.filesystems.ntfs import NtfsVolume
+from bpscript.filesystems.swap import SwapSpace
+from bpscript.interpreter.codepages import code_page_from_table
+from bpscript.network.carousel.talk import Invitation, Word
+from bpscript.network.dhcp.client import Client
+from bpscript.network.dhcp.message import Message
+from bpscript.network.dhcp.replies import read_reply
+from bpscript.network.dhcp.variables import variables_of
+from bpscript.network.gateway.core import Gateway
+from bpscript.network.gateway.protocol import CHECK, HELLO, Check, Hello, to_name
+from bpscript.network.http.conditions import FileState, wanted
+from bpscript.network.http.message import RefusedError as HttpRefused
+from bpscript.network.http.message import RequestReader
+from bpscript.network.tftp.packets import parse_error, parse_oack, parse_request
+from bpscript.partitions.table import cache_range, read_table
+from bpscript.screen.memory import ScriptedKeyboard
+from bpscript.server.hosts_format import read_hosts
+from tests.archive.damage import KINDS, sample
+from tests.archive.memory_tree import MemoryTree
+from tests.archive.partclone_images import by_hand, format_1
+from tests.fuzz.goldens import golden
+from tests.network.dhcp.simulation import ARRIVAL, START, server
+from tests.scripts import run_script
+
+DATA = Path(__file__).parents[1] / "data"
+EXAMPLES = Path(__file__).parents[1] / "spec" / "examples"
+_STEP = 1 << 16
+_MOST = 400         # files, chunks, entries that are looked at
+
+
+class Target(NamedTuple):
+    """A parser: its name, what does the work, and inputs to begin with. `expected` are errors beside ours that it may raise."""
+
+    name: str
+    run: Callable[[bytes], object]
+    seeds: Callable[[], Iterable[bytes]]
+    expected: tuple[type[Exception], ...] = ()
+
+    def check(self, data: bytes) -> None:
+        """Try one input; what is no answer comes out as an exception."""
+        try:
+            self.run(data)
+        except BpscriptError:
+            return
+        except Exception as error:
+            if not isinstance(error, self.expected):
+                raise
+
+
+# --- volumes and tables ----------------------------------------------------------------------------------------------
+
+
+def _read_all(volume: Filesystem) -> None:
+    """What reading can do, as long as the budget lasts."""
+    with closing(volume):
+        for number, (path, facts) in enumerate(walk(volume)):
+            if number >= _MOST:
+                return
+            if facts.kind is FileKind.FILE:
+                try:
+                    with closing(volume.open(path)) as reader:
+                        for _ in range(4):
+                            if not reader.read(_STEP):
+                                break
+                except BpscriptError:
+                    continue
+        volume.usage()
+        volume.check()
+        for number, _ in enumerate(volume.used_ranges()):
+            if number >= _MOST:
+                return
+
+
+def _volume(name: str, *, writes: bool = True) -> Callable[[bytes], object]:
+    def run(patches: bytes) -> None:
+        device = MemoryDevice(bytes(golden(name).damaged(patches)))
+        kind = detect(device)
+        if kind is not None:
+            size_of(device, kind)
+        _read_all(open_volume(device, clock=Clock(1)))
+        if writes:
+            with closing(open_volume(device, clock=Clock(1))) as volume:
+                volume.write_file("new", [b"x" * 5000])
+                volume.remove("new")
+
+    return run
+
+
+def _ntfs(patches: bytes) -> None:
+    device = MemoryDevice(bytes(golden("ntfs").damaged(patches)))
+    volume = NtfsVolume.read(device)
+    volume.label(device)
+    for number, _ in enumerate(volume.used_ranges(device)):
+        if number >= _MOST:
+            return
+
+
+def _table(name: str) -> Callable[[bytes], object]:
+    def run(patches: bytes) -> None:
+        device = MemoryDevice(bytes(golden(name).damaged(patches)))
+        table = read_table(device)
+        table.to_list()
+        cache_range(device, table)
+
+    return run
+
+
+def _cache(patches: bytes) -> None:
+    _read_all(CacheVolume.on(MemoryDevice(bytes(golden("cache").damaged(patches))), clock=Clock(1)))
+
+
+# --- archives and images ---------------------------------------------------------------------------------------------
+
+
+def _positional(data: bytes) -> SeekingBytes:
+    return SeekingBytes(io.BytesIO(data), "input")
+
+
+def _archive(data: bytes) -> None:
+    with OpenArchive(_positional(data)) as archive:
+        archive.info  # noqa: B018 - reads it
+        archive.check()
+        for _ in zip(range(_MOST), archive.entries(), strict=False):
+            pass
+
+
+def _image(data: bytes) -> None:
+    """Of a partition without a file system."""
+    with OpenArchive(_positional(data)) as archive:
+        archive.info  # noqa: B018 - reads it
+        archive.check()
+
+
+def _dump(data: bytes) -> None:
+    with OpenArchive(_positional(data)) as archive:
+        if archive._archive is not None:
+            for _ in zip(range(_MOST), dump(archive._archive, "HBSDF"), strict=False):
+                pass
+
+
+def _files(data: bytes) -> None:
+    unpack(_positional(data), "input", MemoryTree())
+
+
+def _archives() -> list[bytes]:
+    return [sample(kind).data for kind in KINDS if len(sample(kind).data) < 40_000]
+
+
+def _tars() -> list[bytes]:
+    from tests.archive.test_foreign_files import PACKERS, SMALL  # noqa: PLC0415 - it imports much
+
+    return [SMALL, *(pack(SMALL) for pack in PACKERS.values())]
+
+
+def _zips() -> list[bytes]:
+    import zipfile  # noqa: PLC0415 - as above
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("d/a", "text" * 300)
+        archive.writestr("b", "x")
+    return [buffer.getvalue()]
+
+
+def _partclones() -> list[bytes]:
+    return [make([True, False, True], [b"x" * 4096, b"y" * 4096]) for make in (by_hand, format_1)]
+
+
+def _qcow2s() -> list[bytes]:
+    # Version, no backing file, 4 KiB clusters, 64 KiB, one L1 entry: a header as qemu-img makes it, with one L2 table and one cluster.
+    head = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 3, 0, 0, 12, 65536, 0, 1, 8192, 4096, 1, 0, 0) + struct.pack(">QQQII", 0, 0, 0, 4, 104)
+    l1, l2 = struct.pack(">Q", 12288 | 1 << 63), struct.pack(">Q", 16384 | 1 << 63)
+    return [head.ljust(8192, b"\0") + l1.ljust(4096, b"\0") + l2.ljust(4096, b"\0") + b"x" * 4096]
+
+
+_BMAP = b"""<?xml version="1.0" ?><bmap version="2.0"><ImageSize> 8192 </ImageSize><BlockSize> 4096 </BlockSize><BlocksCount> 2 </BlocksCount>
+<MappedBlocksCount> 2 </MappedBlocksCount><ChecksumType> sha256 </ChecksumType><BmapFileChecksum> SUM </BmapFileChecksum>
+<BlockMap><Range chksum="SUM">0-1</Range></BlockMap></bmap>""".replace(b"SUM", b"0" * 64)
+_SUM = re.compile(rb"(<BmapFileChecksum>\s*)[0-9a-f]{64}(?=\s*<)")
+
+
+def _bmap(data: bytes) -> None:
+    """With the checksum of the file put right, so that what is behind it is reached."""
+    zeros = _SUM.sub(rb"\g<1>" + b"0" * 64, data)
+    BlockMap.parse(_SUM.sub(rb"\g<1>" + sha256(zeros).hexdigest().encode(), data))
+
+
+def _keys(data: bytes) -> None:
+    for parse in (parse_public_key, parse_private_key):
+        try:
+            parse(data)
+        except BpscriptError:
+            continue
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def _dhcp(packet: bytes) -> None:
+    message = Message.parse(packet)
+    variables_of(message)
+    message.build()
+
+
+def _dhcp_server(packets: bytes) -> None:
+    """Packets one after the other, each with its length before it, to one server."""
+    core, now, position = server(), START, 0
+    while position + 2 <= len(packets) and now < START + _MOST:
+        length = int.from_bytes(packets[position : position + 2], "big")
+        core.receive(packets[position + 2 : position + 2 + length], ARRIVAL, now)
+        position += 2 + length
+        now += 1
+
+
+def _dhcp_client(packets: bytes) -> None:
+    client = Client(b"\x02\0\0\0\0\1", Random(1))
+    now = 0.0
+    client.start(now)
+    position = 0
+    while position + 2 <= len(packets) and now < _MOST:
+        length = int.from_bytes(packets[position : position + 2], "big")
+        client.receive(packets[position + 2 : position + 2 + length], now)
+        position += 2 + length
+        now += 1
+
+
+def _dhcp_packets() -> list[bytes]:
+    from bpscript.network.dhcp.captures import bootp_payload, read_frames  # noqa: PLC0415 - for seeds alone
+
+    found = []
+    for path in sorted((DATA / "pcaps").glob("*.pcap")):
+        with path.open("rb") as file:
+            found += [payload for frame in read_frames(file) if (payload := bootp_payload(frame)) is not None]
+    return found
+
+
+def _dhcp_talks() -> list[bytes]:
+    packets = _dhcp_packets()
+    return [b"".join(len(each).to_bytes(2, "big") + each for each in packets[start : start + 4]) for start in range(0, len(packets), 4)]
+
+
+def _replies() -> list[bytes]:
+    return [path.read_bytes() for folder in ("pcaps", "leases") for path in sorted((DATA / folder).iterdir()) if path.suffix != ".md"] + [
+        json.dumps({"Host-Name": "pc7", "3": ["10.0.0.1", "10.0.0.2"], "BOOTP-Option-155": "x"}).encode()
+    ]
+
+
+def _tftp(packet: bytes) -> None:
+    for parse in (parse_request, parse_oack, parse_error):
+        try:
+            parse(packet)
+        except BpscriptError:
+            continue
+
+
+def _http(data: bytes) -> None:
+    """As it comes in two pieces, and once the conditions and ranges of a file have been looked at."""
+    reader = RequestReader()
+    for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
+        reader.feed(piece)
+        while (request := reader.take()) is not None:
+            wanted(request.method, request.fields, FileState(1_000, 1_700_000_000_000_000_000, 5), 1_800_000_000.0)
+
+
+_GATEWAY_KEY = new_private_key()
+
+
+def _gateway(data: bytes) -> None:
+    core = Gateway(_GATEWAY_KEY, bytes)
+    for number, line in enumerate(data.split(b"\n")[:_MOST]):
+        for start in (HELLO, CHECK):
+            core.read(start + line.decode("latin-1"), "10.0.0.5", 1000.0 + number)
+            core.read(start + to_name(line), "10.0.0.5", 1000.0 + number)
+    core.take()
+    for parse in (Hello.parse, Check.parse):
+        try:
+            parse(data)
+        except BpscriptError:
+            continue
+
+
+def _carousel(data: bytes) -> None:
+    for parse in (Word.parse, Invitation.parse):
+        try:
+            parse(data)
+        except (BpscriptError, ValueError):     # ValueError is what a Word promises
+            continue
+
+
+def _carousels() -> list[bytes]:
+    invitation = Invitation("0" * 16, "239.255.69.70", 1759, "10.0.0.1", 1 << 20, '"e"', 1400, 1_000_000, 5.0)
+    return [Word("/linux.imz", "01234567").build(), invitation.build()]
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _script(data: bytes) -> None:
+    """An included file of any bytes; loops end when they have taken enough."""
+    ran = run_script('include "x"', files={"x": data.replace(b"goto", b"g0to").replace(b"Goto", b"G0to")}, keyboard=ScriptedKeyboard("ab\r\033"))
+    assert ran.error is None or "\n" not in ran.error.message
+
+
+def _hosts(data: bytes) -> None:
+    read_hosts(data, "hosts.toml")
+
+
+def _hosts_files() -> list[bytes]:
+    manual = (Path(__file__).parents[2] / "docs" / "hosts.md").read_text(encoding="utf-8")
+    return [manual.split("```toml\n")[1].partition("```")[0].encode()]
+
+
+def _scripts() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(EXAMPLES.glob("**/*.bpb")) + sorted(EXAMPLES.glob("*.mrz"))]
+
+
+TARGETS = (
+    *(Target(name, _volume(name), lambda name=name: golden(name).seeds()) for name in ("fat12", "fat16", "fat32", "ext2", "ext4")),  # type: ignore[misc]
+    Target("ntfs", _ntfs, lambda: golden("ntfs").seeds()),
+    Target("swap", lambda patches: SwapSpace.parse(MemoryDevice(bytes(golden("swap").damaged(patches)))), lambda: golden("swap").seeds()),
+    Target("mbr", _table("mbr"), lambda: golden("mbr").seeds()),
+    Target("gpt", _table("gpt"), lambda: golden("gpt").seeds()),
+    Target("cache", _cache, lambda: golden("cache").seeds()),
+    Target("archive", _archive, _archives),
+    Target("dump", _dump, _archives),
+    Target("tar", _files, _tars),
+    Target("zip", _files, _zips),
+    Target("partclone", _image, _partclones),
+    Target("qcow2", _image, _qcow2s),
+    Target("bmap", _bmap, lambda: [_BMAP]),
+    Target("filezip", lambda data: sum(len(each) for each in unpack_file(io.BytesIO(data))), lambda: [b"".join(pack_file([b"text" * 500]))]),
+    Target("mtree", lambda data: parse_mtree(data.decode("utf-8", "surrogateescape"), "map"), lambda: [b"#mtree\n/set type=file uid=0 gid=0\n./a mode=0755 size=3\n  b type=dir\n..\n"]),
+    Target("keys", _keys, lambda: [_GATEWAY_KEY.public_pem(), _GATEWAY_KEY.to_pem()]),
+    Target("code-page", lambda data: code_page_from_table(data, "cp.bin"), lambda: [b"".join(number.to_bytes(2, "little") for number in range(256))]),
+    Target("dhcp", _dhcp, _dhcp_packets),
+    Target("dhcp-server", _dhcp_server, _dhcp_talks),
+    Target("dhcp-client", _dhcp_client, _dhcp_talks),
+    Target("bootp-reply", read_reply, _replies),
+    Target("tftp", _tftp, lambda: [b"\0\1linux.imz\0octet\0blksize\x001428\0windowsize\x0016\0tsize\x000\0", b"\0\6blksize\x001428\0", b"\0\5\0\1no such file\0"]),
+    Target("http", _http, lambda: [b"GET /a%20b?x=1 HTTP/1.1\r\nHost: h\r\nRange: bytes=0-5,10-\r\nIf-Range: \"x\"\r\n\r\n", b"POST /r HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"], (HttpRefused,)),
+    Target("gateway", _gateway, lambda: [bytes(40), b"0" * 64]),
+    Target("carousel", _carousel, _carousels),
+    Target("script", _script, _scripts),
+    Target("hosts", _hosts, _hosts_files),
+    Target("cases", lambda data: parse_cases(data, Path("cases.toml")), lambda: [(Path(__file__).parents[1] / "spec" / "cases" / "patch.toml").read_bytes()]),
+)
