@@ -20,6 +20,7 @@ from .reading import read_used
 
 _STEP = 1 << 20
 _ZERO_STEP = 256 << 10      # bytes of a run of zeros that are looked at together
+_ZEROS = bytes(_ZERO_STEP)
 
 
 class Comparer:
@@ -122,13 +123,13 @@ class Comparer:
                 device.readinto(a + distance, view[a - start : b - start])
 
     def _is_zero(self, device: BlockDevice, start: int, end: int) -> bool:
-        buffer, zeros = bytearray(_ZERO_STEP), bytes(_ZERO_STEP)      # small: runs of zeros are mostly holes, and nothing of them is read
+        buffer = bytearray(_ZERO_STEP)      # small: runs of zeros are mostly holes, and nothing of them is read
         for first, last, distance in self._placed.place(start, end):
             for low, high in data_ranges_of(device, first + distance, last - first):
-                for at in range(low, high, len(buffer)):
-                    length = min(len(buffer), high - at)
+                for at in range(low, high, _ZERO_STEP):
+                    length = min(_ZERO_STEP, high - at)
                     device.readinto(at, memoryview(buffer)[:length])
-                    if buffer[:length] != zeros[:length]:
+                    if not (buffer == _ZEROS if length == _ZERO_STEP else buffer.startswith(_ZEROS[:length])):      # without a copy
                         return False
         return True
 

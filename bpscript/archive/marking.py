@@ -30,7 +30,7 @@ class HeldDevice:
         length = min(HEAD, lower.size)
         self._head = bytearray(lower.read(0, length) if keep else length)
         self.former = lower.read(0, min(FORMER, lower.size))        # what was there, for those who must know what they replace
-        lower.zero(0, len(self._head))
+        lower.write(0, bytes(length))       # not `zero`: they are written again soon, a hole would be in the way
         lower.flush()
 
     @property

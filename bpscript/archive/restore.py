@@ -20,7 +20,7 @@ from ..blocks.device import BlockDevice
 from ..blocks.medium import drop_caches
 from ..filesystems.signatures import SIGNATURES, position, wipe_signatures
 from .compare import Comparer
-from .container import ChunkKind
+from .container import ChunkKind, ChunkRecord
 from .full import AnyChunk, PartitionImage
 from .marking import HEAD, HeldDevice
 from .placement import Place, Placement, blocks_fit, placement
@@ -129,7 +129,7 @@ class _BlockRestore:
         parts = self._used.within(record.offset, record.offset + record.length)
         length = sum(end - start for start, end in parts)
         equal = False
-        if self._chooser.compare and record.kind is not ChunkKind.UNUSED and self._comparer.is_equal(record, device):
+        if self._chooser.compare and record.kind is not ChunkKind.UNUSED and self._is_there(record, device):
             equal = True
         elif record.kind is not ChunkKind.DATA:
             chunk.check_zeros()
@@ -149,6 +149,9 @@ class _BlockRestore:
             else:
                 self._written += length
             self._chooser.note(equal)
+
+    def _is_there(self, record: ChunkRecord, device: HeldDevice) -> bool:
+        return record.offset in self._chooser.known_equal or self._comparer.is_equal(record, device)
 
     def _kept(self) -> list[tuple[int, int]]:
         """Where signatures belong to the contents: the head, and used bytes at the places where signatures stand."""
@@ -172,6 +175,7 @@ class _Chooser:
 
     def __init__(self, image: PartitionImage, comparer: Comparer, rewrite: str) -> None:
         self.compare = rewrite != "ALL"
+        self.known_equal: set[int] = set()      # offsets of chunks that were found equal before anything was written
         self._asked = self._equal = 0
         self._undecided = rewrite == "AUTO" and image.chunks.is_stream
         if rewrite == "AUTO" and not image.chunks.is_stream:
@@ -186,17 +190,17 @@ class _Chooser:
                 self._undecided = False
                 self.compare = self._equal * 4 >= _PROBES
 
-    @staticmethod
-    def _probe(image: PartitionImage, comparer: Comparer) -> bool:
+    def _probe(self, image: PartitionImage, comparer: Comparer) -> bool:
         archive = image.chunks
         step = max(1, len(archive) // _PROBES)
-        asked = equal = 0
+        asked = 0
         for index in range(step // 2, len(archive), step):
             record = archive.record(index)
             if record.kind is ChunkKind.DATA and record.offset >= HEAD:
                 asked += 1
-                equal += comparer.is_equal(record)
-        return equal * 4 >= asked > 0
+                if comparer.is_equal(record):
+                    self.known_equal.add(record.offset)
+        return len(self.known_equal) * 4 >= asked > 0
 
 
 def expect_equal(differences: list[tuple[int, int]]) -> None:

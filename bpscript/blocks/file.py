@@ -23,6 +23,8 @@ from .device import Buffer, check_range
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 _BLKSSZGET = 0x1268          # linux/fs.h
+_STAT_BLOCK = 512            # bytes of a block in st_blocks, whatever the file system (inode(7))
+_READ_SOONER = 256 << 20     # bytes; tmpfs looks at every page up to the end of the file to say that there is no hole in it
 _IOV_MAX = 1024              # limits.h: most buffers in one pwritev(2)
 _DISK_BLOCK = 4096           # bytes; the largest logical block of a disk
 _ZERO_STEP = 4 << 20         # bytes written at once where holes are not supported
@@ -171,6 +173,9 @@ class FileDevice:
         """What SEEK_DATA and SEEK_HOLE tell."""
         check_range(self._size, offset, length, str(self.path))
         end = offset + length
+        if 0 < length <= _READ_SOONER and os.fstat(self._fd).st_blocks * _STAT_BLOCK >= self._size:
+            yield offset, end       # a file without holes
+            return
         while offset < end:
             try:
                 start = os.lseek(self._fd, offset, os.SEEK_DATA)
