@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bpscript"
 # From the top to the ground floor; names on one line are strangers to each other.
 HOUSE = (
     {"cli"},
-    {"cases", "testing"},
+    {"cases", "testing", "trust"},
     {"api"},
     {"commands", "server"},
     {"interpreter"},

@@ -126,7 +126,7 @@ def if_(run: Run, test: IfTest, command: NestedCommand) -> NestedCommand | None:
         holds = compare(str(left).lower(), str(right).lower())
     else:
         holds = compare(left, right)
-    return command if holds is not negated else None
+    return command if run.machine.stage.decide(holds is not negated) else None
 
 
 @command("Delay", group=_GROUP)

@@ -74,7 +74,7 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
         stack.callback(close, data)
         with about_archive(archive):
             require_signature(run.machine.files, data, run.variables.get("Image-Key"))
-        volume, path = open_tree(run.machine, destpath, stack)
+        volume, path = open_tree(run.machine, destpath, stack, writes=True)
         unpack(data, f'"{archive}"', volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
 
 

@@ -205,12 +205,15 @@ class Run:
     def perform(self, statement: Statement, values: "Values") -> Any:  # noqa: ANN401 - one of the results
         """Run a statement of the line, telling those who listen."""
         self._statement = statement
-        if self.events is ignore:
+        stage = self.machine.stage
+        if self.events is ignore and not stage.watches:
             return statement.execute(self, values)
         facts: dict[str, Value] = {"name": statement.declaration.name, "file": self.frame.name, "line": self.line.number}
         self.events(Event(Kind.COMMAND_STARTED, facts))
         started = monotonic()
         try:
+            if stage.watches:
+                return stage.perform(statement.declaration.name, self.frame.name, self.line.number, lambda: statement.execute(self, values))
             return statement.execute(self, values)
         finally:
             self.events(Event(Kind.COMMAND_FINISHED, {**facts, "seconds": round(monotonic() - started, 6)}))

@@ -19,6 +19,7 @@ from ...base.clock import Clock
 from ...base.errors import NoSpaceError, StorageError
 from ...base.units import GIB, KIB, MIB, TIB
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
+from ...blocks.medium import medium_of
 from ..signatures import wipe_signatures
 from .programs import copy_new, sparse_file
 from .running import run_program
@@ -112,7 +113,7 @@ def _clear(device: BlockDevice) -> bool:
 
     On a real disk punching may mean writing, so only the first bytes are cleared, and mke2fs initialises lazily.
     """
-    place = host_file_of(device)
+    place = medium_of(device)
     if place is not None and not place[0].is_file():
         device.zero(0, min(_FIRST_BYTES, device.size))
         return False
