@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from .base.clock import Clock
 from .base.entropy import Entropy
 from .base.errors import FormatError, NotFoundError, ReadOnlyError, ScriptError, StorageError, UsageError
-from .base.events import Sink, ignore
+from .base.events import Event, Sink, ignore
 from .base.units import SECTOR
 from .blocks.device import BlockDevice
 from .blocks.file import FileDevice
@@ -442,17 +442,38 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, 
     from .screen.display import Display  # noqa: PLC0415
     from .screen.memory import ScriptedKeyboard  # noqa: PLC0415
 
+    settings = LateSettings()
+    screen = options.screen or Display(modes=())
+    options = options._replace(events=_shown_events(options.events, screen, settings))
     root = stage.source(_root(options, script), stack)
     clock = stage.clock(options.clock or Clock.from_environment())
-    settings = LateSettings()
     disks = Disks(_disks(options, settings, clock, stack, stage))
     stack.push(_closing(disks))
     files = Files(disks, root, stage.host(FolderSource(Path.cwd(), confined=False), stack), program, settings)
     keyboard = stage.keyboard(ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard(""))
     return Machine(
-        program=program, disks=disks, files=files, screen=options.screen or Display(has_graphics=False), keyboard=keyboard, settings=settings,
+        program=program, disks=disks, files=files, screen=screen, keyboard=keyboard, settings=settings,
         clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage,
     )
+
+
+def _shown_events(events: Sink, screen: "Screen", settings: LateSettings) -> Sink:
+    """The events of a run, with a window on the screen that shows the progress of long work."""
+    if not screen.modes:
+        return events
+    from .screen.progress import ProgressWindow  # noqa: PLC0415 - only with a screen
+
+    def place() -> tuple[int, int]:
+        x, y = settings.get("ProgressX"), settings.get("ProgressY")
+        return (int(x) if x.isdecimal() else 200), (int(y) if y.isdecimal() else 200)
+
+    window = ProgressWindow(screen, place)
+
+    def both(event: Event) -> None:
+        window(event)
+        events(event)
+
+    return both
 
 
 def _root(options: RunOptions, script: Path) -> "FileSource":

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink
-from ..screen.outputs import MODES, open_screen
+from ..screen.outputs import SCREENS, open_screen
 from ..screen.stdin import keyboard_of
 from .main import DONE, report
 from .places import parse_disk_option
@@ -38,7 +38,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     )
     parser.set_defaults(function=run_verb)
     add_run_options(parser)
-    parser.add_argument("--screen", metavar="MODE", default="none", help=f"what shows the screen: {MODES} (a numbered picture whenever the script waits)")
+    parser.add_argument("--screen", metavar="MODE", default="none", help=f"what shows the screen: {SCREENS} (a numbered picture whenever the script waits)")
     parser.add_argument("--log-file", metavar="F", help="write the log there too")
     parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
     parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")

@@ -165,10 +165,15 @@ class Run:
     ) -> str | None:
         """Characters up to Return, shown on the screen as typed or as `echo`; None when the keys run out before (language.md 8.3)."""
         typed: list[str] = []
-        show = show or self.machine.screen.write
+        screen = self.machine.screen
+        show = show or screen.write
         begun = False
         while True:
-            key = self.keys.take(within_line=begun)
+            screen.show_cursor(True)
+            try:
+                key = self.keys.take(within_line=begun)
+            finally:
+                screen.show_cursor(False)
             begun = True
             if key is None:
                 return None

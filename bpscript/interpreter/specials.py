@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from ..screen.screen import MODES
 from .variables import Special
 
 if TYPE_CHECKING:
     from .run import Run
-
-MODES = ("800x600", "640x480", "1024x768", "1280x1024")
 
 # What is simply a text.
 _TEXTS = {
@@ -24,10 +23,10 @@ def register_specials(run: "Run", basename: str) -> None:
     variables, machine = run.variables, run.machine
     for name, default in {**_TEXTS, **(_MRZIP_TEXTS if machine.program == "MrZip" else {})}.items():
         variables.register(Special(name, default))
-    has_graphics = machine.screen.has_graphics and machine.program != "MrZip"
+    has_graphics = machine.screen.modes and machine.program != "MrZip"
 
     def modes() -> str:
-        return " ".join(MODES) if variables.is_on("VESA") else ""
+        return " ".join(map(str, machine.screen.modes or MODES)) if variables.is_on("VESA") else ""
 
     for special in (
         Special("Program", machine.program),
