@@ -64,14 +64,14 @@ class Shelf:
             raise StorageError(f'"{name}" became shorter meanwhile')
         return view
 
-    def read_into(self, name: str, facts: tuple[int, ...], offset: int, payloads: list[memoryview]) -> int:
-        """As `read`, into these buffers one after the other."""
+    def read_into(self, name: str, facts: tuple[int, ...], offset: int, payloads: list[memoryview], length: int) -> int:
+        """As `read`, into these buffers of `length` bytes together, one after the other."""
         descriptor = self._descriptor(name, facts)
         try:
             got = os.preadv(descriptor, payloads, offset)
         except OSError as error:
             raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
-        if got < sum(map(len, payloads)) and offset + got < facts[0]:
+        if got < length and offset + got < facts[0]:
             raise StorageError(f'"{name}" became shorter meanwhile')
         return min(got, max(0, facts[0] - offset))      # it may have grown
 
@@ -134,7 +134,7 @@ class FileContent:
 
     def read_into(self, first: int, payloads: list[memoryview], block_size: int) -> int:
         """Blocks of the file into buffers."""
-        return self._shelf.read_into(self._name, self._facts, (first - 1) * block_size, payloads)
+        return self._shelf.read_into(self._name, self._facts, (first - 1) * block_size, payloads, len(payloads) * block_size)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -326,16 +326,14 @@ class TftpServer:
     def _send_window(self, transfer: _Transfer, first: int, count: int) -> None:
         work, peer = transfer.work, transfer.peer
         assert type(work) is Sending
-        burst = self._bursts.of(work.agreed.block_size)
         while count:
-            wanted = min(burst.most, count)
-            packets, sent = burst.fill(work.content, first, wanted)
+            burst, packets, sent = self._bursts.take(work.content, work.agreed.block_size, first, count)
             transfer.port.packets.send_run(packets, burst.step, sent, peer)
-            if len(packets) < wanted * burst.step:
+            if len(packets) < min(count, burst.most) * burst.step:
                 work.core.ends_at(first + sent - 1)
                 break
-            first += wanted
-            count -= wanted
+            first += sent
+            count -= sent
 
     def _deliver(self, transfer: _Transfer, action: Deliver) -> bool:
         assert isinstance(transfer.work, Receiving)
