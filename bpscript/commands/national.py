@@ -4,7 +4,7 @@ from ..base.errors import NotFoundError
 from ..interpreter.codepages import code_page_from_table, known_code_page
 from ..interpreter.run import Run
 from ..language.declare import command
-from .arguments import FileName
+from .arguments import FileName, PathName
 
 _GROUP = "national language"
 _MOST_FONT = 1 << 20        # bytes that are read of what should be a font
@@ -39,7 +39,7 @@ def remap_alt_keys(run: Run, wanted: str, to: str) -> None:
 
 
 @command("LoadCodePage", group=_GROUP)
-def load_code_page(run: Run, file: FileName) -> None:
+def load_code_page(run: Run, file: PathName) -> None:
     """Set the code page of octal escapes, of FAT names and of files that are not UTF-8.
 
     Args:

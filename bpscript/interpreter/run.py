@@ -38,8 +38,8 @@ from .variables import Variables
 
 if TYPE_CHECKING:
     from ..language.declare import CommandSet
+    from ..language.evaluate import Values
     from ..machine.machine import Machine
-    from .evaluate import Values
 
 __all__ = ["Ended", "Enter", "Jump", "Leave", "NestedCommand", "Outcome", "Run"]
 

@@ -14,10 +14,10 @@ from ..archive.positional import JoinedReader, Positional, open_from_source, ope
 from ..base.errors import FormatError, InTheWayError, NotFoundError, StorageError
 from ..filesystems.filesystem import Filesystem
 from ..filesystems.links import follow_links
+from ..filesystems.places import DiskPlace, HostPlace, parse_tree_place
 from ..network.folder import FolderSource
 from .files import Files, VolumeFile
 from .machine import Machine
-from .places import DiskPlace, HostPlace, parse_tree_place
 
 
 @contextmanager

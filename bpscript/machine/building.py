@@ -33,10 +33,10 @@ from ..blocks.file import FileDevice
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Facts, Filesystem
+from ..filesystems.places import DiskPlace, HostPlace
 from .archives import about_archive, archive_destination, open_archive_bytes, open_tree, temp_folder
 from .job import End, Form
 from .machine import Machine
-from .places import DiskPlace, HostPlace
 
 _KEPT_OF_BASE = 48      # decoded chunks: the inode tables and directories of a large volume are read all over it, again and again
 _KIND_WORDS = {

@@ -12,9 +12,9 @@ from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
 from ..filesystems.links import follow_links
+from ..filesystems.places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from ..partitions.partition import CACHE
 from .disks import Disks
-from .places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from .settings import Settings
 
 STEP = 1 << 20      # bytes read and written at a time
