@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .archive.report import Restored
     from .base.sources import FileSource, Reader
     from .crypto.signatures import PrivateKey
+    from .language.check.findings import Report
     from .machine.boot import Boot
     from .machine.capturing import Captured, CaptureOptions
     from .machine.disk import Disk
@@ -169,6 +170,55 @@ def _reporting(options: RunOptions, script: Path, variables: Mapping[str, str], 
             text = f"the reports did not arrive: {reporter.failure}"
             log(f"[warning] {text}\r\n")
             options.events(Event(Kind.WARNING, {"text": text}))
+
+
+class CheckOptions(NamedTuple):
+    """How to check a script; the fields are the options of `bpscript check` (see the manual).
+
+    `disks` are the sizes of the machine's disks in bytes; `variables` are set before the first line, to a text or, with None, to
+    something that is not known. `texts` are files as an editor has them, before they are saved.
+    """
+
+    root: PathLike | None = None
+    disks: Sequence[int] = ()
+    variables: Mapping[str, str | None] = MappingProxyType({})
+    program: str | None = None          # default: MrZip for *.mrz, else MrBatch
+    texts: Mapping[Path, bytes] = MappingProxyType({})
+
+
+def check(
+    script: PathLike, *, root: PathLike | None = None, disks: Sequence[int] = (), variables: Mapping[str, str | None] | None = None
+) -> "Report":
+    """Look for mistakes in a script and what it includes without running it, as `bpscript check` does.
+
+    Raises UsageError when the script or the root cannot be read; what is wrong with the script is in the report.
+    """
+    return check_with(script, CheckOptions(root, disks, variables or {}))
+
+
+def check_with(script: PathLike, options: CheckOptions) -> "Report":
+    """The same with all options."""
+    from .commands import COMMANDS  # noqa: PLC0415 - only who checks
+    from .language.check.checker import check_script  # noqa: PLC0415
+    from .language.check.premises import Premises  # noqa: PLC0415
+
+    path = Path(script)
+    if path not in options.texts:
+        path = find_script(path)
+    is_address = isinstance(options.root, str) and "://" in options.root
+    root = None if is_address else path.parent if options.root is None else Path(options.root)
+    if root is not None and not root.is_dir():
+        raise UsageError(f"{root}: no such directory for --root")
+    try:
+        data = options.texts[path] if path in options.texts else path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    premises = Premises(
+        root, tuple(options.disks), options.variables, options.texts, encrypted=is_address and str(options.root).startswith("https:"),
+        looks_at_host=options.root is not None,
+    )
+    program = options.program or ("MrZip" if path.suffix.lower() == ".mrz" else "MrBatch")
+    return check_script(str(path), data, COMMANDS, program, premises, path)
 
 
 @contextmanager
