@@ -4,12 +4,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..api import CheckOptions, check_with
 from ..base.units import parse_size
 from .main import DONE, FAILED
+
+if TYPE_CHECKING:
+    from ..language.check.findings import Finding
 
 _EXAMPLES = """examples:
   bpscript check deploy.bpb
@@ -41,7 +44,7 @@ def check_verb(options: argparse.Namespace) -> int:
     """Check all scripts and print what was found."""
     variables = {name: value if equals else None for name, equals, value in (each.partition("=") for each in options.set)}
     chosen = CheckOptions(root=options.root, disks=tuple(map(parse_size, options.disk)), variables=variables)
-    found = {}
+    found: dict[tuple[str, int, int, str], Finding] = {}
     for script in options.scripts:
         for finding in check_with(Path(script), chosen).findings:
             found.setdefault((finding.file, finding.line, finding.column, finding.code), finding)   # two scripts may include one file
@@ -50,7 +53,7 @@ def check_verb(options: argparse.Namespace) -> int:
     return FAILED if errors or (options.strict and found) else DONE
 
 
-def _print(findings: list[Any], options: argparse.Namespace) -> None:
+def _print(findings: "list[Finding]", options: argparse.Namespace) -> None:
     from ..language.check.findings import Report  # noqa: PLC0415 - `--help` does not need it
 
     report = Report(findings)

@@ -26,7 +26,7 @@ def _reader(commands: CommandSet, program: str) -> Reader:
 
 
 def _rules() -> Rules:
-    rules = Rules({"": []}, {})
+    rules = Rules()
     for module in (variables, secrets, captures, disks, files):
         module.add_to(rules)
     return rules

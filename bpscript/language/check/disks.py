@@ -16,7 +16,7 @@ from ..arguments import FileUse, RefusedArgument
 from ..places import PlacedError
 from ..syntax import NUMERIC, TEXTUAL, Absent, Node, Pair, Test, Text
 from .state import KnownTable
-from .walk import Rules, Step
+from .walk import Rules, Step, names_files
 
 _UNKNOWN_SIZE = "1"
 _COPIED_BY_FILE = frozenset({"FAT12", "FAT16", "FAT32", "EXT2", "EXT3", "EXT4"})     # fit where their files fit (language.md 8.7)
@@ -31,7 +31,7 @@ def add_to(rules: Rules) -> None:
         ("Blank", _check_number), ("HdBoot", _check_number), ("If", _check_valid), ("GetPartitions", _check_disk), ("GetBootPart", _check_disk),
     ):  # fmt: skip
         rules.checks.setdefault(name, []).append(check)
-    rules.checks.setdefault("", []).append(_check_paths)
+    rules.wide.append((names_files, _check_paths))
     rules.effects.setdefault("SetPartitions", []).append(_set_table)
 
 

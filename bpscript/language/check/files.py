@@ -8,7 +8,7 @@ from ...filesystems.places import DiskPlace, HostPlace, parse_place
 from ..arguments import FileUse
 from ..names import did_you_mean, fold
 from ..syntax import Node, Test
-from .walk import Rules, Step
+from .walk import Rules, Step, names_files
 
 _MOST_TEXT = 1 << 20        # bytes of a patched file that are looked at
 _HIDES = ("HideBootProm", "FloppyBoot", "LoadRamDisk", "LoadZRamDisk")
@@ -19,7 +19,7 @@ _SIZES = {"LoadFont": ((4096,), "a font of 256 characters has 4096 bytes")}
 
 def add_to(rules: Rules) -> None:
     """The rules of this module."""
-    rules.checks.setdefault("", []).append(_check_files)
+    rules.wide.append((names_files, _check_files))
     for name in _HIDES:
         rules.effects.setdefault(name, []).append(_hide)
     for name in _WANTS:

@@ -1,5 +1,6 @@
 """What the checker is told of the world the script will run in: the server's folder, the disks, variables that will be set."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,8 @@ from ...network.folder import FolderSource
 
 if TYPE_CHECKING:
     from ...archive.glance import Glance
+
+_MOST_NEIGHBOURS = 2000      # names looked at for a hint
 
 
 class Premises:
@@ -32,6 +35,7 @@ class Premises:
         self.looks_at_host = looks_at_host
         self._source: FolderSource | None = None
         self._archives: dict[str, Glance | None] = {}
+        self._folders: dict[str, list[str]] = {}
         self._stats: dict[str, SourceFacts | None] = {}
 
     @property
@@ -62,14 +66,16 @@ class Premises:
             return None
 
     def neighbours(self, name: str) -> list[str]:
-        """Names of the files in the folder where a file is missing, for a hint."""
+        """Names of what is in the folder where a file is missing, for a hint."""
         folder = name.replace("\\", "/").rpartition("/")[0]
-        try:
-            assert self.source is not None
-            found = self.source.entries(folder)
-        except StorageError:
-            return []
-        return [f"{folder}/{each}" if folder else each for each, facts in found[:2000] if not facts.is_directory]
+        if folder not in self._folders:
+            try:
+                path = self.path_of(folder or ".")
+                found = [] if path is None else os.listdir(path)
+            except (StorageError, OSError):
+                found = []
+            self._folders[folder] = [f"{folder}/{each}" if folder else each for each in found[:_MOST_NEIGHBOURS]]
+        return self._folders[folder]
 
     def archive(self, name: str) -> "Glance | None":
         """What an archive of the server says of itself; None when it is not there, or says nothing."""

@@ -132,7 +132,7 @@ class Reader:
         last: Problem | None = None
         for sample in _SAMPLES:
             try:
-                line = expand(text, 1, lambda name, sample=sample: sample, _upper_code)
+                line = expand(text, 1, _always(sample), _upper_code)
             except PlacedError:
                 continue
             if not line.text.strip(" \t\r\n"):
@@ -247,6 +247,10 @@ def constant(node: Node, text: Expanded) -> str | int | float | None:
         return None
     found = evaluator(node, text)
     return found.value if isinstance(found, Constant) else found(())
+
+
+def _always(sample: str) -> Callable[[str], str]:
+    return lambda name: sample
 
 
 def _upper_code(code: int) -> str:

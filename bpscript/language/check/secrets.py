@@ -4,7 +4,7 @@ import re
 
 from ..places import PlacedError
 from ..syntax import TEXTUAL, Node, Test, Text, Word
-from .walk import Rules, Step
+from .walk import Rules, Step, names_files
 
 # Names of variables that hold a password; a salt, a crypted password or an answer is none.
 _NAME = re.compile(r"(?:^|[-_+])(?:password|passwd|pass|pwd|secret|kennwort|motdepasse|mdp)\d*\Z", re.IGNORECASE)
@@ -24,7 +24,7 @@ def add_to(rules: Rules) -> None:
     rules.checks.setdefault("LinuxBoot", []).append(_check_command_line)
     for name in _SHOWN:
         rules.checks.setdefault(name, []).append(_check_shown)
-    rules.checks.setdefault("", []).append(_check_sent)
+    rules.wide.append((names_files, _check_sent))
 
 
 def _literal(node: Node | None, step: Step) -> str | None:

@@ -56,8 +56,10 @@ class State:
 
     def become(self, other: "State") -> None:
         """Take over all facts of another state."""
-        for name in State.__slots__:
-            setattr(self, name, getattr(other, name))
+        self.values, self.tables = other.values, other.tables
+        self.maybe, self.secret = other.maybe, other.secret
+        self.network_gone, self.capture = other.network_gone, other.capture
+        self.has_source, self.has_dest, self.has_filter = other.has_source, other.has_dest, other.has_filter
 
     def forget(self) -> None:
         """Something unknown happened."""

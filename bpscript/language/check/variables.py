@@ -7,7 +7,7 @@ from ..names import did_you_mean, fold, is_variable_name
 from ..places import PlacedError
 from ..specials import SPECIALS, reply_names, reply_variables, special
 from ..syntax import NUMERIC, TEXTUAL, Node, Test, Word
-from .walk import Rules, Step
+from .walk import Rules, Step, sets_variables
 
 _SWITCHES = frozenset(
     ["lba", "fda", "vesa", "trace", "autoshowlog", "pauselog", "cachealways", "cachenever", "cachereserve", "extmemory", "isolatin", "ext2-backup", "verify"]
@@ -38,7 +38,7 @@ def add_to(rules: Rules) -> None:
     """The rules of this module."""
     rules.checks.setdefault("$", []).append(_check_uses)
     rules.checks.setdefault("Set", []).append(_check_special)
-    rules.checks.setdefault("", []).append(_check_arguments)
+    rules.wide += ((sets_variables, _check_names), (lambda declaration: True, _check_values))
     rules.effects.setdefault("Set", []).append(_assign)
     rules.effects.setdefault("CheckUser", []).append(_checked)
 
@@ -51,7 +51,7 @@ def _assign(step: Step) -> None:
         found = step.value(value)
     except PlacedError:
         found = None
-    secret = any(step.state.secret & step.program.bits_of({used.names[step.program.choice(used)][0]}) for used in step.used_in(value))
+    secret = bool(step.state.secret) and any(step.state.secret & step.program.bits_of({used.names[step.program.choice(used)][0]}) for used in step.used_in(value))
     step.walk.assign(step, name, None if found is None else str(found), secret)
 
 
@@ -119,20 +119,25 @@ def _check_special(step: Step) -> None:
 _PLAIN = ArgumentType.convert
 
 
-def _check_arguments(step: Step) -> None:
-    """Names of variables that can be set; values that are known only here, through variables."""
+def _check_names(step: Step) -> None:
+    """Names of variables that can be set."""
+    for match in step.command.arguments:
+        node = match.nodes[0] if match.nodes else None
+        if match.parameter.type.sets_variable and isinstance(node, Word):
+            found = special(node.text) if is_variable_name(node.text) else None
+            if found is not None and found.read_only and not step.command.is_open(node):
+                step.report("BP107", node, f'"{found.name}" is a read-only variable')
+
+
+def _check_values(step: Step) -> None:
+    """Values that are known only here, through variables."""
+    if not step.used or step.sampled:
+        return
     for match in step.command.arguments:
         kind = match.parameter.type
         if not match.nodes or isinstance(kind, CommandArgument):
             continue
         node = match.nodes[0]
-        if kind.sets_variable and isinstance(node, Word):
-            found = special(node.text) if is_variable_name(node.text) else None
-            if found is not None and found.read_only and not step.command.is_open(node):
-                step.report("BP107", node, f'"{found.name}" is a read-only variable')
-            continue
-        if not step.used or step.sampled:
-            continue
         for each in _operands(node) if isinstance(node, Test) else match.nodes:
             _check_value(step, kind, each)
 

@@ -13,6 +13,7 @@ any more. Then it is walked once more, and this time the rules look at each comm
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..declare import Declaration
 from ..evaluate import evaluator
 from ..expand import FIRST_HOLE, HOLE
 from ..names import did_you_mean, fold
@@ -151,10 +152,35 @@ Rule = Callable[[Step], None]
 
 @dataclass(slots=True, eq=False)
 class Rules:
-    """What looks at commands, and what changes the state: by the name of the command, "" for every one."""
+    """What looks at commands, and what changes the state: by the name of the command ("$": the macros of a line).
+
+    `wide` are rules that look at every command whose declaration has what they are about.
+    """
 
     checks: dict[str, list[Rule]] = field(default_factory=dict)
     effects: dict[str, list[Rule]] = field(default_factory=dict)
+    wide: list[tuple[Callable[[Declaration], bool], Rule]] = field(default_factory=list)
+    _of: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+
+    def of(self, declaration: Declaration) -> tuple[Rule, ...]:
+        """All checks of a command."""
+        name = declaration.name
+        if name not in self._of:
+            wide = [rule for applies, rule in self.wide if applies(declaration)]
+            self._of[name] = (*self.checks.get(name, ()), *wide)
+        return self._of[name]
+
+
+def names_files(declaration: Declaration) -> bool:
+    """Whether an argument names a file, a place on a disk, or is a test (which may)."""
+    return any(
+        each.type.file_use is not None or each.type.shape == "test" or each.name in {"destpath", "command_line"} for each in declaration.parameters
+    )
+
+
+def sets_variables(declaration: Declaration) -> bool:
+    """Whether an argument names a variable that gets a value."""
+    return any(each.type.sets_variable for each in declaration.parameters)
 
 
 @dataclass(slots=True, eq=False)
@@ -310,14 +336,14 @@ class Walk:
         """Let the rules look at a command, then let it change the state."""
         name = step.command.name
         if self.reporting:
-            for rule in self._rules.checks.get(name, ()):
-                rule(step)
-            for rule in self._rules.checks[""]:
+            for rule in self._rules.of(step.command.declaration):
                 rule(step)
         for rule in self._rules.effects.get(name, ()):
             rule(step)
+        if name == "Set":
+            return
         for match in step.command.arguments:
-            if match.parameter.type.sets_variable and match.nodes and name != "Set":
+            if match.parameter.type.sets_variable and match.nodes:
                 self.assign(step, match.nodes[0], None, secret=name == "GetPasswd")
 
     def assign(self, step: Step, node: Node, value: str | None, secret: bool = False) -> None:
