@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "bpscript"
 # From the top to the ground floor; names on one line are strangers to each other.
 HOUSE = (
     {"cli"},
-    {"cases", "testing", "trust"},
-    {"api"},
-    {"commands", "server"},
+    {"cases", "testing", "workstation"},
+    {"api", "workstation"},
+    {"commands", "server", "initramfs"},
     {"interpreter"},
     {"machine", "language"},
     {"archive"},

@@ -65,12 +65,13 @@ class Namespace:
         self._stack = stack
         self._count = 0
 
-    def _command(self, command: Sequence[str]) -> list[str]:
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs a command in here."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
 
     def run(self, *command: str, timeout_s: float = 60.0, check: bool = True, **environment: str) -> str:
         done = subprocess.run(
-            self._command(command), capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT, env=os.environ | environment,
+            self.command(command), capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT, env=os.environ | environment,
             stdin=subprocess.DEVNULL,
         )
         output = done.stdout + done.stderr
@@ -82,7 +83,7 @@ class Namespace:
         log = self._folder / f"{Path(command[0]).name}-{self.pid}-{self._count}.log"
         with log.open("wb") as file:
             popen = subprocess.Popen(
-                self._command(command), stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT, env=os.environ | environment
+                self.command(command), stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT, env=os.environ | environment
             )
         process = Process(popen, log)
         self._stack.callback(process.stop)

@@ -77,12 +77,12 @@ def find_disks(root: Path = Path("/")) -> list[FoundDisk]:
         size = _number(link / "size") * _SECTOR
         if _NO_DISKS.match(link.name) or size == 0 or _text(link / "ro") == "1" or _is_virtual(place):
             continue
-        key = ("/usb" in str(place), _order(place))
+        key = ("/usb" in str(place), by_place(place))
         found.append((key, FoundDisk(root / "dev" / link.name, size, _model(link), _serial(link))))
     return [disk for _, disk in sorted(found, key=lambda each: each[0])]
 
 
-def _order(place: Path) -> list[tuple[int, str]]:
+def by_place(place: Path) -> list[tuple[int, str]]:
     """A key that orders places on the bus: addresses of PCI are hexadecimal, everything else counts in decimal."""
     return natural(_PCI_ADDRESS.sub(lambda found: ".".join(str(int(each, 16)) for each in found.groups()), str(place)))
 
@@ -164,7 +164,7 @@ def _hardware_address(root: Path, interface: str) -> str:
     if interface:
         return _text(folder / interface / "address").lower()
     cards = [card for card in _entries(folder) if (card / "device").exists()]
-    first = min(cards, key=lambda card: _order(card.resolve()), default=None)
+    first = min(cards, key=lambda card: by_place(card.resolve()), default=None)
     return "" if first is None else _text(first / "address").lower()
 
 

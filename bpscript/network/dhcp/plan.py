@@ -90,7 +90,8 @@ class BootPolicy:
 
         What the plan says is taken as it is. iPXE that knows HTTP gets a URL: what its script names then comes by HTTP too.
         """
-        firmware = client.firmware
+        # Our boot environment gets what iPXE got: from its URL it knows where the files are.
+        firmware = Firmware.IPXE if client.is_ours else client.firmware
         if firmware is None:
             return ""
         wanted = _PROGRAM_OF_HTTP.get(firmware, firmware)
@@ -98,7 +99,7 @@ class BootPolicy:
         if name is None:
             known = self.programs.get(firmware) or self.programs.get(wanted, ())
             name = next((each for each in known if self.has_file(each)), "")
-        by_http = firmware.is_http or (firmware is Firmware.IPXE and FEATURE_HTTP in client.ipxe_features)
+        by_http = firmware.is_http or client.is_ours or (firmware is Firmware.IPXE and FEATURE_HTTP in client.ipxe_features)
         if not name or "://" in name or not by_http:
             return name
         if self.http_port is None:

@@ -1,0 +1,1 @@
+"""What a workstation boots: the builder of kernel, initramfs and boot programs behind `bpscript boot build`."""

@@ -1,0 +1,54 @@
+"""What stands beside kernel and initramfs: boot programs for BIOS and UEFI, and the script they run.
+
+The names are those that `serve` looks for (network/dhcp/plan.py). Kernel and initramfs are named without folder: iPXE looks for them where the
+script came from, by the same protocol.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..base.errors import NotFoundError, UsageError
+
+KERNEL, INITRAMFS, SCRIPT = "vmlinuz", "initrd.img", "boot.ipxe"
+BIOS_PROGRAM, UEFI_PROGRAM = "undionly.kpxe", "ipxe.efi"
+_PACKAGE_FOLDER = Path("usr/lib/ipxe")
+# Both consoles; what the kernel says of itself would cost a slow serial line seconds.
+_ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet panic=60"
+
+# `:uristring` and not `:string`: a blank or a quote in a value must not end it (workstation/parameters.py reads it back).
+# netX is the interface that iPXE has used. initrd= is for UEFI, where the kernel itself looks for it by name.
+_SCRIPT = """#!ipxe
+# Made by bpscript boot build. A machine boots from here by itself; nbp.* are parameters of the boot environment (docs/boot.md).
+set base {arguments} {append}
+set seen BOOTIF=01-${{netX/mac:hexhyp}} nbp.ip=${{netX/ip}} nbp.netmask=${{netX/netmask}} nbp.router=${{netX/gateway}} nbp.server=${{next-server}} nbp.hostname=${{hostname:uristring}} nbp.script=${{155:uristring}}
+kernel {kernel} initrd={initramfs} ${{base}} ${{seen}} || goto failed
+initrd {initramfs} || goto failed
+boot || goto failed
+:failed
+echo The boot environment could not be loaded; trying again in 30 seconds.
+sleep 30
+chain --replace --autofree {script} || reboot
+"""
+
+
+def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str) -> None:
+    """The script, and iPXE from a folder or from Debian's package. Raises UsageError, NotFoundError."""
+    files[SCRIPT] = ipxe_script(append).encode()
+    for name in (BIOS_PROGRAM, UEFI_PROGRAM):
+        folder = ipxe if ipxe is not None else _PACKAGE_FOLDER_ON_HOST if (_PACKAGE_FOLDER_ON_HOST / name).is_file() else unpacked("ipxe") / _PACKAGE_FOLDER
+        try:
+            files[name] = (folder / name).read_bytes()
+        except FileNotFoundError as error:
+            if ipxe is not None:
+                raise UsageError(f"{ipxe}: no {name} in it") from error
+            raise NotFoundError(f"the package ipxe has no {name}", hint="give a folder with it: --ipxe DIR") from error
+
+
+_PACKAGE_FOLDER_ON_HOST = Path("/") / _PACKAGE_FOLDER
+
+
+def ipxe_script(append: str) -> str:
+    """The script; `append` goes to the kernel's command line. Raises UsageError."""
+    if "\n" in append or "${" in append:
+        raise UsageError(f"--append {append!r}: one line without ${{ is expected")
+    return _SCRIPT.format(arguments=_ARGUMENTS, append=append, kernel=KERNEL, initramfs=INITRAMFS, script=SCRIPT)

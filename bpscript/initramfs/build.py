@@ -1,0 +1,209 @@
+"""`bpscript boot build`: kernel, initramfs and boot programs in a folder that `bpscript serve` serves as it is.
+
+The initramfs is made of parts, each a cpio archive compressed by itself; the kernel unpacks one after the other. So the size of
+each part is a fact and not an estimate, parts are compressed side by side, and what did not change since the last time is not
+compressed again.
+
+    base            directories, /init, the console
+    libraries       the C library, what programs and extension modules need of others, Python's own
+    python          interpreter and standard library
+    packages        what we import
+    bpscript        ourselves
+    programs        e2fsprogs, busybox
+    modules         of the kernel
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ..base.errors import NotFoundError, UsageError
+from ..base.events import Event, Kind, Sink, ignore
+from .boot_files import INITRAMFS, KERNEL, add_boot_files
+from .cpio import Tree
+from .libraries import Libraries
+from .modules import Modules, add_modules
+from .packages import Packages
+from .programs import add_programs
+from .python import INTERPRETER, OWN_FOLDER, PACKAGES, PythonFiles
+
+LEVEL = 19          # of zstd; what the kernel unpacks takes no longer for it
+_WINDOW_LOG = 27    # bits; the most that the kernel's zstd takes
+_ALIGNMENT = 4      # of a part in the initramfs
+
+INIT = f"""#!/{INTERPRETER} -IS
+import sys
+sys.path.append("/{OWN_FOLDER}")
+from bpscript.workstation.start import main
+main()
+"""
+PROGRAM = f"""#!/{INTERPRETER} -IS
+import sys
+sys.path.append("/{OWN_FOLDER}")
+from bpscript.cli.main import main
+sys.exit(main())
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What to build; the fields are the options of `bpscript boot build` (see the manual)."""
+
+    out: Path
+    kernel: Path | None = None
+    modules: Path | None = None
+    ipxe: Path | None = None
+    append: str = ""
+    level: int = LEVEL
+    cache: Path | None = None       # default: bpscript/boot in the folder of XDG_CACHE_HOME, or in ~/.cache
+
+
+class Part(NamedTuple):
+    """A part of the initramfs: the number of its files and directories, and its bytes before and after compression."""
+
+    name: str
+    files: int
+    size: int
+    packed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was made."""
+
+    out: Path
+    kernel_version: str
+    parts: tuple[Part, ...]         # of the initramfs
+    files: tuple[tuple[str, int], ...]     # all files of the folder that were written, with their sizes
+
+    @property
+    def initramfs_size(self) -> int:
+        """Bytes of the initramfs."""
+        return dict(self.files)[INITRAMFS]
+
+
+def build(options: BuildOptions, events: Sink = ignore) -> Built:
+    """Build it. Raises UsageError, NotFoundError, StorageError, FormatError; files that are there are replaced at the very end."""
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"{options.out} is not a folder")
+    if (options.kernel is None) != (options.modules is None):
+        raise UsageError("--kernel and --modules go together: modules fit one kernel only")
+    cache = options.cache or _user_cache()
+    packages = Packages(cache / "packages", events)
+    with tempfile.TemporaryDirectory(prefix="bpscript-boot-") as name:
+        work = Path(name)
+        unpacked = _unpacker(packages, work)
+        files: dict[str, bytes] = {}
+        add_boot_files(files, options.ipxe, unpacked, options.append)
+        kernel, modules = _kernel(options, packages, work)
+        trees = _trees(modules, unpacked, events)
+        _note(events, "compressing")
+        pieces = _compressed(trees, options.level)
+        files |= {KERNEL: kernel.read_bytes(), INITRAMFS: b"".join(pieces.values())}
+    _write(options.out, files)
+    parts = tuple(Part(name, sum(1 for _ in trees[name]), trees[name].size, len(pieces[name])) for name in trees)
+    return Built(options.out, modules.version, parts, tuple((name, len(data)) for name, data in files.items()))
+
+
+def _kernel(options: BuildOptions, packages: Packages, work: Path) -> tuple[Path, Modules]:
+    """The kernel, and all of its modules."""
+    if options.kernel is not None and options.modules is not None:
+        if not options.kernel.is_file():
+            raise UsageError(f"{options.kernel}: no such kernel")
+        if not options.modules.is_dir():
+            raise UsageError(f"{options.modules}: no such folder of modules")
+        return options.kernel, Modules(options.modules)
+    folder = work / "kernel"
+    packages.unpack(packages.kernel(packages.architecture()), folder)
+    kernels = sorted((folder / "boot").glob("vmlinuz-*"))
+    if not kernels:
+        raise NotFoundError("the package of the kernel has no boot/vmlinuz-*", hint="give a kernel: --kernel FILE --modules DIR")
+    version = kernels[0].name.removeprefix("vmlinuz-")
+    for root in ("usr/lib/modules", "lib/modules"):
+        if (folder / root / version).is_dir():
+            return kernels[0], Modules(folder / root / version)
+    raise NotFoundError(f"the package of the kernel has no modules of {version}", hint="give them: --kernel FILE --modules DIR")
+
+
+def _trees(modules: Modules, unpacked: Callable[[str], Path], events: Sink) -> dict[str, Tree]:
+    """The parts, in the order of the initramfs."""
+    trees = {name: Tree() for name in ("base", "libraries", "python", "packages", "bpscript", "programs", "modules")}
+    libraries = Libraries(trees["libraries"])
+    _fill_base(trees["base"])
+    _note(events, "collecting Python and programs")
+    python = PythonFiles(libraries)
+    python.add_interpreter(trees["python"])
+    for package in PACKAGES:
+        python.add_package(trees["packages"], package)
+    python.add_ourselves(trees["bpscript"])
+    python.finish()
+    add_programs(trees["programs"], libraries, unpacked)
+    _note(events, f"collecting modules of kernel {modules.version}")
+    add_modules(trees["modules"], modules.chosen(), modules.version)
+    return trees
+
+
+def _fill_base(tree: Tree) -> None:
+    for folder in ("dev", "proc", "sys", "run", "tmp", "root", "mnt", "etc", "lib", "usr/bin", "usr/sbin"):
+        tree.add_folder(folder, 0o1777 if folder == "tmp" else 0o755)
+    tree.add_link("bin", "usr/bin")
+    tree.add_link("sbin", "usr/sbin")
+    tree.add_device("dev/console", 5, 1)
+    tree.add_device("dev/null", 1, 3)
+    tree.add_file("init", INIT.encode(), executable=True)
+    tree.add_file("usr/bin/bpscript", PROGRAM.encode(), executable=True)
+    tree.add_file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+    tree.add_file("etc/group", b"root:x:0:\n")
+    tree.add_file("etc/mtab", b"")
+
+
+def _compressed(trees: dict[str, Tree], level: int) -> dict[str, bytes]:
+    """The parts as they stand in the initramfs: padded to where the kernel looks for the next."""
+    import zstandard  # noqa: PLC0415 - not to read the help
+
+    def packed(tree: Tree) -> bytes:
+        parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=_WINDOW_LOG, write_checksum=False)
+        data = zstandard.ZstdCompressor(compression_params=parameters).compress(tree.to_cpio())
+        return data + bytes(-len(data) % _ALIGNMENT)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return dict(zip(trees, pool.map(packed, trees.values()), strict=True))
+
+
+def _unpacker(packages: Packages, work: Path) -> Callable[[str], Path]:
+    def unpacked(name: str) -> Path:
+        folder = work / name
+        if not folder.exists():
+            packages.unpack(packages.fetch(name), folder)
+        return folder
+
+    return unpacked
+
+
+def _write(out: Path, files: dict[str, bytes]) -> None:
+    """Each file whole or not at all: machines may be loading them."""
+    for name, data in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _user_cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(home) if home else Path.home() / ".cache") / "bpscript" / "boot"
+    except RuntimeError as error:
+        raise UsageError("there is no home folder to keep packages in", hint="set XDG_CACHE_HOME") from error
+
+
+def _note(events: Sink, text: str) -> None:
+    events(Event(Kind.NOTE, {"text": text}))
