@@ -5,6 +5,7 @@ The Python interface does what the verbs of the command line do; it returns obje
 
     result = bpscript.run("deploy.bat", disks=["disk.img"], variables={"BOOTP-Host-Name": "pc7"})
     with bpscript.open_disk("disk.img") as disk: ...
+    report = bpscript.check("deploy.bat", disks=[200 << 30])
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import capture, convert, open_archive, open_disk, restore, run, squash
+    from .api import capture, check, convert, open_archive, open_disk, restore, run, squash
 
-__all__ = ["__version__", "capture", "convert", "open_archive", "open_disk", "restore", "run", "squash"]
+__all__ = ["__version__", "capture", "check", "convert", "open_archive", "open_disk", "restore", "run", "squash"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attribute hook

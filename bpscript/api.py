@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from .base.clock import Clock
 from .base.entropy import Entropy
 from .base.errors import FormatError, NotFoundError, ReadOnlyError, ScriptError, StorageError, UsageError
-from .base.events import Sink, ignore
+from .base.events import Event, Sink, ignore
 from .base.units import SECTOR
 from .blocks.device import BlockDevice
 from .blocks.file import FileDevice
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from .archive.report import Restored
     from .base.sources import FileSource, Reader
     from .crypto.signatures import PrivateKey
+    from .language.check.findings import Report
     from .machine.boot import Boot
     from .machine.capturing import Captured, CaptureOptions
     from .machine.disk import Disk
     from .machine.machine import Machine
     from .machine.restoring import RestoreOptions
+    from .machine.stage import Stage
     from .screen.keyboard import Keyboard
     from .screen.screen import Screen
 
@@ -113,11 +115,13 @@ def run(
     return result
 
 
-def execute(options: RunOptions) -> Result:
-    """Run a script; a script error is part of the result. Raises UsageError for wrong options."""
+def execute(options: RunOptions, stage: "Stage | None" = None) -> Result:
+    """Run a script; a script error is part of the result. `stage` puts layers between the run and the world. Raises UsageError for wrong options."""
     from .commands import COMMANDS  # noqa: PLC0415 - not needed to open a disk
     from .interpreter.session import run_script  # noqa: PLC0415
+    from .machine.stage import Stage  # noqa: PLC0415
 
+    stage = stage or Stage()
     script = find_script(Path(options.script))
     program = options.program or ("MrZip" if script.suffix.lower() == ".mrz" else "MrBatch")
     variables = {**_bootp_variables(options), **options.variables}
@@ -125,8 +129,10 @@ def execute(options: RunOptions) -> Result:
     with ExitStack() as stack:
         log = options.log or pieces.append
         reporting = stack.enter_context(_reporting(options, script, variables, log))
-        machine = _machine(options._replace(events=reporting.events), program, script, stack)
+        machine = _machine(options._replace(events=stage.events(reporting.events)), program, script, stack, stage)
+        stage.ready(machine, script, variables)
         ended = run_script(machine, COMMANDS, script, variables, options.switches, log)
+        stage.ended(machine, ended.variables, ended.booted, ended.error)
         reporting.state = "failed" if ended.error is not None else "booted" if ended.booted is not None else "done"
     return Result("".join(pieces), ended.variables, ended.booted, ended.error)
 
@@ -168,13 +174,62 @@ def _reporting(options: RunOptions, script: Path, variables: Mapping[str, str], 
             options.events(Event(Kind.WARNING, {"text": text}))
 
 
+class CheckOptions(NamedTuple):
+    """How to check a script; the fields are the options of `bpscript check` (see the manual).
+
+    `disks` are the sizes of the machine's disks in bytes; `variables` are set before the first line, to a text or, with None, to
+    something that is not known. `texts` are files as an editor has them, before they are saved.
+    """
+
+    root: PathLike | None = None
+    disks: Sequence[int] = ()
+    variables: Mapping[str, str | None] = MappingProxyType({})
+    program: str | None = None          # default: MrZip for *.mrz, else MrBatch
+    texts: Mapping[Path, bytes] = MappingProxyType({})
+
+
+def check(
+    script: PathLike, *, root: PathLike | None = None, disks: Sequence[int] = (), variables: Mapping[str, str | None] | None = None
+) -> "Report":
+    """Look for mistakes in a script and what it includes without running it, as `bpscript check` does.
+
+    Raises UsageError when the script or the root cannot be read; what is wrong with the script is in the report.
+    """
+    return check_with(script, CheckOptions(root, disks, variables or {}))
+
+
+def check_with(script: PathLike, options: CheckOptions) -> "Report":
+    """The same with all options."""
+    from .commands import COMMANDS  # noqa: PLC0415 - only who checks
+    from .language.check.checker import check_script  # noqa: PLC0415
+    from .language.check.premises import Premises  # noqa: PLC0415
+
+    path = Path(script)
+    if path not in options.texts:
+        path = find_script(path)
+    is_address = isinstance(options.root, str) and "://" in options.root
+    root = None if is_address else path.parent if options.root is None else Path(options.root)
+    if root is not None and not root.is_dir():
+        raise UsageError(f"{root}: no such directory for --root")
+    try:
+        data = options.texts[path] if path in options.texts else path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    premises = Premises(
+        root, tuple(options.disks), options.variables, options.texts, encrypted=is_address and str(options.root).startswith("https:"),
+        looks_at_host=options.root is not None,
+    )
+    program = options.program or ("MrZip" if path.suffix.lower() == ".mrz" else "MrBatch")
+    return check_script(str(path), data, COMMANDS, program, premises, path)
+
+
 @contextmanager
 def open_disk(path: PathLike, *, writable: bool = False, write_real_disks: bool = False) -> Iterator["Disk"]:
     """A disk image or disk: its table, partitions and volumes. Raises UsageError when it cannot be opened."""
     from .machine.disk import Disk  # noqa: PLC0415 - a script without disks does not need it
 
     with ExitStack() as stack:
-        device = _open_device(path, stack, writable=writable, write_real_disks=write_real_disks)
+        device = open_device(path, stack, writable=writable, write_real_disks=write_real_disks)
         disk = Disk(0, device, os.fspath(path), NoSettings(), Clock.from_environment())
         try:
             yield disk
@@ -430,7 +485,7 @@ def _bootp_variables(options: RunOptions) -> dict[str, str]:
     return dict(read_reply(bootp, options.mac))
 
 
-def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) -> "Machine":
+def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, stage: "Stage") -> "Machine":
     """The machine of a run: disks, server folder, keyboard and clock from the options."""
     from .machine.boot import LoggedBoot  # noqa: PLC0415
     from .machine.files import Files  # noqa: PLC0415
@@ -439,17 +494,38 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack) 
     from .screen.display import Display  # noqa: PLC0415
     from .screen.memory import ScriptedKeyboard  # noqa: PLC0415
 
-    root = _root(options, script)
-    clock = options.clock or Clock.from_environment()
     settings = LateSettings()
-    disks = Disks(_disks(options, settings, clock, stack))
+    screen = options.screen or Display(modes=())
+    options = options._replace(events=_shown_events(options.events, screen, settings))
+    root = stage.source(_root(options, script), stack)
+    clock = stage.clock(options.clock or Clock.from_environment())
+    disks = Disks(_disks(options, settings, clock, stack, stage))
     stack.push(_closing(disks))
-    files = Files(disks, root, FolderSource(Path.cwd(), confined=False), program, settings)
-    keyboard = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
+    files = Files(disks, root, stage.host(FolderSource(Path.cwd(), confined=False), stack), program, settings)
+    keyboard = stage.keyboard(ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard(""))
     return Machine(
-        program=program, disks=disks, files=files, screen=options.screen or Display(has_graphics=False), keyboard=keyboard, settings=settings,
-        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(),
+        program=program, disks=disks, files=files, screen=screen, keyboard=keyboard, settings=settings,
+        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage,
     )
+
+
+def _shown_events(events: Sink, screen: "Screen", settings: LateSettings) -> Sink:
+    """The events of a run, with a window on the screen that shows the progress of long work."""
+    if not screen.modes:
+        return events
+    from .screen.progress import ProgressWindow  # noqa: PLC0415 - only with a screen
+
+    def place() -> tuple[int, int]:
+        x, y = settings.get("ProgressX"), settings.get("ProgressY")
+        return (int(x) if x.isdecimal() else 200), (int(y) if y.isdecimal() else 200)
+
+    window = ProgressWindow(screen, place)
+
+    def both(event: Event) -> None:
+        window(event)
+        events(event)
+
+    return both
 
 
 def _root(options: RunOptions, script: Path) -> "FileSource":
@@ -466,13 +542,18 @@ def _root(options: RunOptions, script: Path) -> "FileSource":
     return FolderSource(root)
 
 
-def _disks(options: RunOptions, settings: LateSettings, clock: Clock, stack: ExitStack) -> "list[Disk]":
+def _disks(options: RunOptions, settings: LateSettings, clock: Clock, stack: ExitStack, stage: "Stage") -> "list[Disk]":
     """The disks of a run, in order."""
     if not options.disks:
         return []
     from .machine.disk import Disk  # noqa: PLC0415
 
-    opened = [_open_any(disk, stack, write_real_disks=options.write_real_disks) for disk in options.disks]
+    def on_stage(number: int, disk: DiskLike) -> BlockDevice:
+        path = disk.path if isinstance(disk, NewDisk) else Path(disk) if isinstance(disk, str | os.PathLike) else None
+        size = disk.size if isinstance(disk, NewDisk) else None
+        return stage.disk(number, path, size, lambda: _open_any(disk, stack, write_real_disks=options.write_real_disks), stack)
+
+    opened = [on_stage(number, disk) for number, disk in enumerate(options.disks)]
     names = [_name_of(disk) for disk in options.disks]
     return [Disk(number, device, name, settings, clock) for number, (device, name) in enumerate(zip(opened, names, strict=True))]
 
@@ -481,13 +562,18 @@ def _open_any(disk: DiskLike, stack: ExitStack, *, write_real_disks: bool) -> Bl
     if isinstance(disk, NewDisk):
         if not disk.path.exists():
             return stack.enter_context(_create_or_complain(disk))
-        device = _open_device(disk.path, stack, writable=True, write_real_disks=write_real_disks)
-        if device.size != disk.size:
-            raise UsageError(f"{disk.path} exists and has {device.size} bytes, not {disk.size}", hint="leave the size out to use it as it is")
+        device = open_device(disk.path, stack, writable=True, write_real_disks=write_real_disks)
+        check_new_size(disk.path, device.size, disk.size)
         return device
     if isinstance(disk, str | os.PathLike):
-        return _open_device(disk, stack, writable=True, write_real_disks=write_real_disks)
+        return open_device(disk, stack, writable=True, write_real_disks=write_real_disks)
     return disk
+
+
+def check_new_size(path: Path, found: int, wanted: int) -> None:
+    """Raise UsageError when an image that is there has not the size that one was to be made with."""
+    if found != wanted:
+        raise UsageError(f"{path} exists and has {found} bytes, not {wanted}", hint="leave the size out to use it as it is")
 
 
 def _check_image_size(size: int) -> None:
@@ -503,7 +589,7 @@ def _create_or_complain(disk: NewDisk) -> FileDevice:
         raise UsageError(error.message, hint=error.hint) from error
 
 
-def _open_device(path: PathLike, stack: ExitStack, *, writable: bool, write_real_disks: bool) -> BlockDevice:
+def open_device(path: PathLike, stack: ExitStack, *, writable: bool, write_real_disks: bool) -> BlockDevice:
     """The device of a path; one that may not be written is opened for reading, and refuses writes with the reason."""
     name = os.fspath(path)
     try:

@@ -30,8 +30,8 @@ from .base.errors import StorageError
 from .base.units import MIB, parse_size
 from .filesystems.filesystem import Filesystem, make_dirs, walk
 from .filesystems.links import follow_links
+from .filesystems.places import DiskPlace, parse_place
 from .machine.disk import Disk
-from .machine.places import DiskPlace, parse_place
 
 __all__ = ["DiskImage", "RunScript", "Served", "disk", "run_script", "served"]
 

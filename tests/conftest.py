@@ -8,9 +8,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.golden import Golden
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.register_profile("soak", parent=settings.get_profile("default"), max_examples=2_000)
 settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew, from what the tests get")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compare with `golden/NAME` beside the test."""
+    return Golden(request.path.parent / "golden", update=request.config.getoption("--update-golden"))
 
 
 _THRESHOLD = gc.get_threshold()

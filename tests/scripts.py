@@ -53,9 +53,10 @@ def run_script(
     program: str = "MrBatch",
     prompt: bool = False,
     events: Sink = ignore,
+    graphics: bool = False,
 ) -> Ran:
     """Run a script (or what is typed at a prompt) and look at what it left."""
-    settings, clock, screen = LateSettings(), NoTime(), MemoryScreen()
+    settings, clock, screen = LateSettings(), NoTime(), MemoryScreen(has_graphics=graphics)
     disks, source = Disks([]), MemorySource(files or {})
     machine = Machine(
         program, disks, Files(disks, source, source, program, settings), screen, keyboard or ScriptedKeyboard(keys), settings, clock,

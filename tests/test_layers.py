@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "bpscript"
 # From the top to the ground floor; names on one line are strangers to each other.
 HOUSE = (
     {"cli"},
-    {"cases", "testing", "workstation"},
-    {"api", "workstation"},
+    {"cases", "testing", "trust", "workstation"},
+    {"api"},
     {"commands", "server", "initramfs"},
     {"interpreter"},
     {"machine", "language"},

@@ -4,15 +4,15 @@ Whether everything fits is found out on a volume in memory first, formatted like
 (`marking.py`) until the last file is there, so formatting and copying may be cut off anywhere.
 """
 
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from uuid import UUID
 
 from ..base.clock import Clock
-from ..base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageError
+from ..base.errors import FormatError, NoSpaceError, StorageError
 from ..base.events import Sink, ignore
 from ..base.units import format_size
-from ..blocks.device import BlockDevice, Buffer, check_range
+from ..blocks.blank import BlankDevice
+from ..blocks.device import BlockDevice
 from ..blocks.medium import drop_caches
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
@@ -36,40 +36,6 @@ _USUAL_INODE_RATIO = 16384
 _SMALLEST_INODE_RATIO = 1024
 
 _Listing = list[tuple[str, Facts, str | None]]
-
-
-class _Blank:
-    """A device of zeros that takes no room: what a trial is made on."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def read(self, offset: int, length: int) -> bytes:
-        check_range(self._size, offset, length, "blank device")
-        return bytes(length)
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        view = memoryview(buffer).cast("B")
-        view[:] = self.read(offset, len(view))
-
-    def write(self, offset: int, data: Buffer) -> None:
-        raise ReadOnlyError("a blank device cannot be written to")
-
-    def writev(self, offset: int, buffers: Iterable[Buffer]) -> None:
-        raise ReadOnlyError("a blank device cannot be written to")
-
-    def zero(self, offset: int, length: int) -> None:
-        check_range(self._size, offset, length, "blank device")
-
-    def flush(self) -> None:
-        pass
-
-    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
-        yield from ()
 
 
 def restore_files(
@@ -154,7 +120,7 @@ def _checked(
     source = open_volume(ArchiveDevice(image.chunks), clock=clock, code_page=code_page, writable=False)
     found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
     plan = [planned(path, facts, link) for path, facts, link in found]
-    trial = OverlayDevice(_Blank(size))
+    trial = OverlayDevice(BlankDevice(size))
     try:
         _format(image, source, trial, len(found), place, clock, code_page)
         TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)

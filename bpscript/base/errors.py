@@ -83,13 +83,18 @@ class ScriptError(BpscriptError):
 
     def explain(self) -> str:
         """The whole report: message, line, caret and hint."""
-        lines = [str(self)]
-        if self.source:
-            # A tab before the column is kept, so that the caret stands under the character whatever a tab is worth.
-            indent = "".join(c if c == "\t" else " " for c in self.source[: self.column - 1])
-            # One for one, so that the caret still fits; a terminal must not obey what stands in a script.
-            shown = "".join(c if c == "\t" or c.isprintable() else "\ufffd" for c in self.source)
-            lines += [f"  {shown}", f"  {indent}{'^' * max(1, self.width)}"]
+        lines = [str(self), *caret_lines(self.source, self.column, self.width)]
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)
+
+
+def caret_lines(source: str, column: int, width: int) -> list[str]:
+    """A line of a script, and a caret under `width` characters from `column` on; nothing for an empty line."""
+    if not source:
+        return []
+    # A tab before the column is kept, so that the caret stands under the character whatever a tab is worth.
+    indent = "".join(c if c == "\t" else " " for c in source[: column - 1])
+    # One for one, so that the caret still fits; a terminal must not obey what stands in a script.
+    shown = "".join(c if c == "\t" or c.isprintable() else "\ufffd" for c in source)
+    return [f"  {shown}", f"  {indent}{'^' * max(1, width)}"]

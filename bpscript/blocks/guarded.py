@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .device import BlockDevice, Buffer, data_ranges_of, host_file_of
+from .medium import medium_of
 
 
 class GuardedDevice:
@@ -58,6 +59,10 @@ class GuardedDevice:
         if found is not None:
             self._ask()
         return found
+
+    def medium(self) -> tuple[Path, int] | None:
+        """Where the lower device lies: for those who only ask what kind of medium it is, and read."""
+        return medium_of(self._lower)
 
     def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
         """Ranges that may hold data."""

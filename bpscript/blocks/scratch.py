@@ -3,9 +3,11 @@
     lower  |················································|
     upper         |####|        |##|                            pages written or zeroed since open, at their own offsets
 
-A page of 64 KiB is copied up the first time a part of it is written.
+A page of 64 KiB is copied up the first time a part of it is written. One lock is around all: which device has a page must not
+change while it is read.
 """
 
+import threading
 from collections.abc import Iterable, Iterator
 
 from .device import BlockDevice, Buffer, check_range, data_ranges_of
@@ -21,6 +23,7 @@ class ScratchOverlay:
         self._lower = lower
         self._upper = upper
         self._own = RangeSet()      # bytes that `upper` has, whole pages
+        self._lock = threading.Lock()
 
     @property
     def size(self) -> int:
@@ -39,21 +42,23 @@ class ScratchOverlay:
         view = memoryview(buffer).cast("B")
         check_range(self.size, offset, len(view), "overlay")
         position, end = offset, offset + len(view)
-        for start, stop in self._own.within(offset, end):
-            if position < start:
-                self._lower.readinto(position, view[position - offset : start - offset])
-            self._upper.readinto(start, view[start - offset : stop - offset])
-            position = stop
-        if position < end:
-            self._lower.readinto(position, view[position - offset :])
+        with self._lock:
+            for start, stop in self._own.within(offset, end):
+                if position < start:
+                    self._lower.readinto(position, view[position - offset : start - offset])
+                self._upper.readinto(start, view[start - offset : stop - offset])
+                position = stop
+            if position < end:
+                self._lower.readinto(position, view[position - offset :])
 
     def write(self, offset: int, data: Buffer) -> None:
         """Keep `data` in the upper device."""
         view = memoryview(data).cast("B")
         check_range(self.size, offset, len(view), "overlay")
         if view:
-            self._take(offset, offset + len(view))
-            self._upper.write(offset, view)
+            with self._lock:
+                self._take(offset, offset + len(view))
+                self._upper.write(offset, view)
 
     def writev(self, offset: int, buffers: Iterable[Buffer]) -> None:
         """Keep the buffers in the upper device."""
@@ -61,15 +66,17 @@ class ScratchOverlay:
         length = sum(map(len, views))
         check_range(self.size, offset, length, "overlay")
         if length:
-            self._take(offset, offset + length)
-            self._upper.writev(offset, views)
+            with self._lock:
+                self._take(offset, offset + length)
+                self._upper.writev(offset, views)
 
     def zero(self, offset: int, length: int) -> None:
         """Make the range read as zeros."""
         check_range(self.size, offset, length, "overlay")
         if length:
-            self._take(offset, offset + length)
-            self._upper.zero(offset, length)
+            with self._lock:
+                self._take(offset, offset + length)
+                self._upper.zero(offset, length)
 
     def flush(self) -> None:
         """Nothing reaches the lower device."""
@@ -82,12 +89,13 @@ class ScratchOverlay:
         """Ranges that may hold data: the lower device's where nothing was written, and the upper's where it was."""
         check_range(self.size, offset, length, "overlay")
         found = RangeSet()
-        for start, end in data_ranges_of(self._lower, offset, length):
-            found.add(start, end)
-        for start, end in self._own.within(offset, offset + length):
-            found.remove(start, end)
-            for first, last in data_ranges_of(self._upper, start, end - start):
-                found.add(first, last)
+        with self._lock:
+            for start, end in data_ranges_of(self._lower, offset, length):
+                found.add(start, end)
+            for start, end in self._own.within(offset, offset + length):
+                found.remove(start, end)
+                for first, last in data_ranges_of(self._upper, start, end - start):
+                    found.add(first, last)
         yield from found
 
     def _take(self, start: int, end: int) -> None:

@@ -11,8 +11,8 @@ from ..api import open_disk
 from ..base.errors import BpscriptError
 from ..base.units import MIB
 from ..filesystems.links import follow_links
+from ..filesystems.places import DiskPlace
 from ..machine.disk import Disk
-from ..machine.places import DiskPlace
 from .layout import STATUSES, Case, Expected, PartitionRow
 
 _OUR_LINES = re.compile(r"\[(?:note|warning|progress)\]")

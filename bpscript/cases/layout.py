@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..machine.places import DiskPlace
+from ..filesystems.places import DiskPlace
 
 STATUSES = ("ok", "error", "usage")     # exit status 0, 1 and 2
 

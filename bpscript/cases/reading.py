@@ -11,7 +11,7 @@ from typing import Any
 from ..base.errors import StorageError, UsageError
 from ..base.toml_places import places
 from ..base.units import MIB
-from ..machine.places import DiskPlace, parse_place
+from ..filesystems.places import DiskPlace, parse_place
 from .layout import STATUSES, Case, Expected, PartitionRow
 from .tables import Table
 

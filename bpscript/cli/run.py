@@ -5,16 +5,20 @@ import json
 import sys
 from contextlib import ExitStack
 from json.encoder import encode_basestring as quoted
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink
-from ..screen.outputs import MODES, open_screen
+from ..screen.outputs import SCREENS, open_screen
 from ..screen.stdin import keyboard_of
 from .main import DONE, report
 from .places import parse_disk_option
 from .progress import progress_sink
+
+if TYPE_CHECKING:
+    from ..machine.stage import Stage
 
 _EXAMPLES = """examples:
   bpscript run deploy.bpb --disk disk.img:2G --set BOOTP-Host-Name=pc7
@@ -33,6 +37,17 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
         "run", help=summary, description="Run a script.", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(function=run_verb)
+    add_run_options(parser)
+    parser.add_argument("--screen", metavar="MODE", default="none", help=f"what shows the screen: {SCREENS} (a numbered picture whenever the script waits)")
+    parser.add_argument("--log-file", metavar="F", help="write the log there too")
+    parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
+    parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
+    parser.add_argument("--report", metavar="URL", help="tell a server of ours what happens, for its status page: http://HOST[:PORT]/")
+    parser.add_argument("--plan", metavar="F", help="refuse unless disks, script and inputs are those of a plan that was saved")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What says how a script runs: for `plan` too."""
     parser.add_argument("script", metavar="SCRIPT", help="the script; .mrz scripts run as MrZip")
     parser.add_argument("--disk", metavar="IMG[:SIZE]", action="append", default=[], help="disk 0, 1, ... in this order; with a size, a sparse image is made")
     parser.add_argument("--root", metavar="DIR|URL", help="the folder that plays the server (default: the script's), or a server: tftp://, http://, https:// or carousel+http://HOST[:PORT][/DIR]")
@@ -40,11 +55,6 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--bootp", metavar="FILE", help="BOOTP/DHCP variables from a reply: packet, pcap, udhcpc, dhclient or JSON")
     parser.add_argument("--mac", metavar="MAC", help="with --bootp: whose reply in the capture")
     parser.add_argument("--keys", metavar="TEXT", help="key presses, literally (default: standard input)")
-    parser.add_argument("--screen", metavar="MODE", default="none", help=f"what shows the screen: {MODES} (a numbered picture whenever the script waits)")
-    parser.add_argument("--log-file", metavar="F", help="write the log there too")
-    parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
-    parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
-    parser.add_argument("--report", metavar="URL", help="tell a server of ours what happens, for its status page: http://HOST[:PORT]/")
     parser.add_argument("--seed", metavar="TEXT", help="make ids from this text: same script, same disk, same bytes")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     switches = parser.add_argument_group("switches of the original (language reference 1.3)")
@@ -79,29 +89,38 @@ def run_verb(options: argparse.Namespace) -> int:
             stack.callback(keyboard.close)
         screen = open_screen(options.screen)
         stack.callback(screen.close)
-        result = execute(
-            RunOptions(
-                script=options.script,
-                disks=[_disk(text) for text in options.disk],
-                root=options.root,
-                variables=dict(_assignment(text) for text in options.set),
-                bootp=options.bootp,
-                mac=options.mac,
-                keys=options.keys,
-                keyboard=keyboard,
-                screen=screen,
-                switches="".join(letter for letter in "xlbvi" if getattr(options, f"switch_{letter}")),
-                write_real_disks=options.switch_w,
-                seed=options.seed,
-                report=options.report,
-                log=log,
-                events=_tee(bar, events_file),
-            )
-        )
+        chosen = run_options(options, _tee(bar, events_file))._replace(keyboard=keyboard, screen=screen, report=options.report, log=log)
+        result = execute(chosen, _stage(options, chosen))
         if vars_file is not None:
             json.dump(result.variables, vars_file, ensure_ascii=False, indent=1, sort_keys=True)
             vars_file.write("\n")
         return DONE if result.error is None else report(result.error, options)
+
+
+def run_options(options: argparse.Namespace, events: Sink) -> RunOptions:
+    """What `add_run_options` declared."""
+    return RunOptions(
+        script=options.script,
+        disks=[_disk(text) for text in options.disk],
+        root=options.root,
+        variables=dict(_assignment(text) for text in options.set),
+        bootp=options.bootp,
+        mac=options.mac,
+        keys=options.keys,
+        switches="".join(letter for letter in "xlbvi" if getattr(options, f"switch_{letter}")),
+        write_real_disks=options.switch_w,
+        seed=options.seed,
+        events=events,
+    )
+
+
+def _stage(options: argparse.Namespace, chosen: RunOptions) -> "Stage | None":
+    """What stands between the run and the world."""
+    if options.plan is None:
+        return None
+    from ..trust.saved import PlannedRun  # noqa: PLC0415 - only with --plan
+
+    return PlannedRun(Path(options.plan), chosen)
 
 
 def _open_for_writing(stack: ExitStack, path: str | None, mode: str) -> IO[str] | None:

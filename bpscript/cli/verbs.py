@@ -17,6 +17,9 @@ class Verb(NamedTuple):
 
 VERBS = (
     Verb("run", "run", "run a script against disk images or disks"),
+    Verb("plan", "plan", "say what a script would change, without changing it"),
+    Verb("check", "check", "look for mistakes in scripts without running them"),
+    Verb("explain", "explain", "explain a rule of check"),
     Verb("disk", "disk", "make, look into and change disk images without a script"),
     Verb("image", "image", "make, restore, check and look into archives", actions=True),
     Verb("serve", "serve", "serve files, addresses and boot programs to a room of machines"),

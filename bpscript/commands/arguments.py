@@ -5,6 +5,7 @@ from typing import Annotated
 from ..language.arguments import (
     ArgumentType,
     Condition,
+    FileUse,
     NumberArgument,
     RefusedArgument,
     RestArgument,
@@ -29,6 +30,9 @@ class FileNameArgument(StringArgument):
     """A file as scripts name it (language.md 4); what it means is found out when it is used."""
 
     expected = "a string (a file name)"
+
+    def __init__(self, use: FileUse = FileUse.READS) -> None:
+        self.file_use = use
 
 
 class VariableArgument(WordArgument):
@@ -108,6 +112,11 @@ class ColorArgument(ArgumentType):
         if not 0 <= value <= self.highest:
             raise RefusedArgument(f"there is no colour {value}: expected 0 to {self.highest}")
         return value
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names."""
+        return COLORS
 
 
 class PositiveArgument(NumberArgument):
@@ -238,7 +247,9 @@ class FilterArgument(StringArgument):
         return isinstance(node, Signed)
 
 
-FileName = Annotated[str, FileNameArgument()]
+FileName = Annotated[str, FileNameArgument()]               # a file that is read
+NewFileName = Annotated[str, FileNameArgument(FileUse.WRITES)]
+PathName = Annotated[str, FileNameArgument(FileUse.OTHER)]
 VariableName = Annotated[str, VariableArgument()]
 AssignedName = Annotated[str, AssignedArgument()]
 Label = Annotated[str, LabelArgument()]

@@ -62,7 +62,7 @@ def load_packed_ram_disk(run: Run, file: FileName) -> None:
     run.machine.files.network_gone = True
 
 
-@command("TFTPBoot", group=_GROUP, untested="ends the script")
+@command("TFTPBoot", group=_GROUP, ends_script=True, untested="ends the script")
 def tftp_boot(run: Run, file: FileName) -> Ended:
     """Chain to another boot file.
 
@@ -75,7 +75,7 @@ def tftp_boot(run: Run, file: FileName) -> Ended:
     return Ended(f'tftpboot "{file}"', run.machine.boot.boot_file(run.machine.files, file))
 
 
-@command("FloppyBoot", group=_GROUP, untested="ends the script")
+@command("FloppyBoot", group=_GROUP, ends_script=True, untested="ends the script")
 def floppy_boot(run: Run) -> Ended:
     """Boot the floppy.
 
@@ -87,7 +87,7 @@ def floppy_boot(run: Run) -> Ended:
     return Ended("floppyboot", facts)
 
 
-@command("HdBoot", group=_GROUP, untested="ends the script", usage="[disk][:partition]")
+@command("HdBoot", group=_GROUP, ends_script=True, untested="ends the script", usage="[disk][:partition]")
 def hd_boot(run: Run, disk: PlaceNumber = 0, partition: PlaceNumber = 0) -> Ended:
     """Boot a disk or a partition.
 
@@ -109,7 +109,7 @@ def hd_boot(run: Run, disk: PlaceNumber = 0, partition: PlaceNumber = 0) -> Ende
     return Ended(f"hdboot {disk}:{partition}", facts)
 
 
-@command("LinuxBoot", group=_GROUP, untested="ends the script")
+@command("LinuxBoot", group=_GROUP, ends_script=True, untested="ends the script")
 def linux_boot(run: Run, kernel: FileName, command_line: str = "", ramdisk: FileName = "") -> Ended:
     """Start a Linux kernel.
 

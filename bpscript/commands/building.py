@@ -8,13 +8,13 @@ from ..interpreter.run import Run
 from ..language.declare import command
 from ..machine.building import ArchiveCopy
 from ..machine.job import End, Form
-from .arguments import FileName, FilterPattern
+from .arguments import FileName, FilterPattern, NewFileName, PathName
 
 _GROUP = "archive building"
 
 
 @command("Source", group=_GROUP, mrzip_only=True, usage=('archive "file"', 'iarchive "file"', 'path "path"'))
-def source(run: Run, form: Literal["archive", "iarchive", "path"], name: FileName) -> None:
+def source(run: Run, form: Literal["archive", "iarchive", "path"], name: PathName) -> None:
     """Say where CopyArchive reads from.
 
     Args:
@@ -28,7 +28,7 @@ def source(run: Run, form: Literal["archive", "iarchive", "path"], name: FileNam
 
 
 @command("Dest", group=_GROUP, mrzip_only=True, usage=('archive "file"', 'iarchive "file"', "dump", "idump", 'path "path"'))
-def dest(run: Run, form: Literal["archive", "iarchive", "dump", "idump", "path"], name: FileName = "") -> None:
+def dest(run: Run, form: Literal["archive", "iarchive", "dump", "idump", "path"], name: PathName = "") -> None:
     """Say where CopyArchive writes to.
 
     Args:
@@ -63,7 +63,7 @@ def copy_archive(run: Run) -> None:
 
 
 @command("FullZip", group=_GROUP, mrzip_only=True, writes_disk=True)
-def full_zip(run: Run, path: FileName, archive: FileName) -> None:
+def full_zip(run: Run, path: PathName, archive: NewFileName) -> None:
     """Make a full archive of a partition, or of a folder as a file system of its own: $Linux-FS, or $Zip-FS = FAT16 or FAT32.
 
     Before the archive gets its name it is read back and compared with its source; if they differ, it is not kept.
@@ -79,7 +79,7 @@ def full_zip(run: Run, path: FileName, archive: FileName) -> None:
 
 
 @command("IncrZip", group=_GROUP, mrzip_only=True, writes_disk=True)
-def incr_zip(run: Run, path: FileName, archive: FileName) -> None:
+def incr_zip(run: Run, path: PathName, archive: NewFileName) -> None:
     """Make an incremental archive of a directory; with $Base-Archive, of what differs from that archive.
 
     Before the archive gets its name it is read back and compared with the directory; if they differ, it is not kept.
@@ -121,7 +121,7 @@ def incr_dump(run: Run, archive: FileName) -> None:
 
 
 @command("XCopy", group=_GROUP, mrzip_only=True, writes_disk=True)
-def xcopy(run: Run, src: FileName, dst: FileName) -> None:
+def xcopy(run: Run, src: PathName, dst: PathName) -> None:
     """Copy a directory with everything below it that the filters let through.
 
     Args:
@@ -135,7 +135,7 @@ def xcopy(run: Run, src: FileName, dst: FileName) -> None:
 
 
 @command("FileZip", group=_GROUP, mrzip_only=True, writes_disk=True)
-def file_zip(run: Run, source: FileName, dest: FileName) -> None:
+def file_zip(run: Run, source: FileName, dest: NewFileName) -> None:
     """Pack one file, for FileUnzip and LoadZRamDisk.
 
     Args:

@@ -11,13 +11,13 @@ from ..language.declare import command
 from ..language.patterns import compile_pattern
 from ..machine.files import File, SourceFile, VolumeFile
 from ..network.foreign import parse_foreign
-from .arguments import FileName
+from .arguments import FileName, NewFileName, PathName
 
 NAME = "[A-Za-z_][A-Za-z0-9_+-]*"      # of a variable (language.md 2.4)
 
 
 @command("Copy", group="disks and files", writes_disk=True)
-def copy(run: Run, source: FileName, dest: FileName) -> None:
+def copy(run: Run, source: FileName, dest: NewFileName) -> None:
     """Copy a file byte for byte; a file of the destination's name is replaced.
 
     Args:
@@ -35,7 +35,7 @@ def copy(run: Run, source: FileName, dest: FileName) -> None:
 
 
 @command("Append", group="disks and files", writes_disk=True)
-def append(run: Run, src1: FileName, src2: FileName, dest: FileName) -> None:
+def append(run: Run, src1: FileName, src2: FileName, dest: NewFileName) -> None:
     """Write two files, one after the other, into a third.
 
     Args:
@@ -60,7 +60,7 @@ def append(run: Run, src1: FileName, src2: FileName, dest: FileName) -> None:
 
 
 @command("Patch", group="disks and files", writes_disk=True)
-def patch(run: Run, source: FileName, dest: FileName, prefix: str = "${", postfix: str = "}") -> None:
+def patch(run: Run, source: FileName, dest: NewFileName, prefix: str = "${", postfix: str = "}") -> None:
     r"""Copy a text file, replacing every `${name}` by the value of the variable.
 
     Args:
@@ -99,7 +99,7 @@ def patched(text: str, prefix: str, postfix: str, value: Callable[[str], str]) -
 
 
 @command("MkDir", group="disks and files", writes_disk=True)
-def mkdir(run: Run, path: FileName) -> None:
+def mkdir(run: Run, path: PathName) -> None:
     """Make a directory, and its parents where they are missing.
 
     Args:
@@ -112,7 +112,7 @@ def mkdir(run: Run, path: FileName) -> None:
 
 
 @command("Delete", "Del", group="disks and files", writes_disk=True)
-def delete(run: Run, file: FileName) -> None:
+def delete(run: Run, file: PathName) -> None:
     """Remove a file.
 
     Args:
@@ -125,7 +125,7 @@ def delete(run: Run, file: FileName) -> None:
 
 
 @command("DelTree", group="disks and files", writes_disk=True)
-def deltree(run: Run, path: FileName) -> None:
+def deltree(run: Run, path: PathName) -> None:
     """Remove a directory with all in it; the root directory is emptied. No error if it does not exist.
 
     Args:
@@ -152,7 +152,7 @@ def log_file(run: Run, filename: FileName) -> None:
 
 
 @command("LogDir", group="monitoring", usage='"path/pattern"')
-def log_dir(run: Run, path: FileName) -> None:
+def log_dir(run: Run, path: PathName) -> None:
     """Write a directory to the log: date and time, size or <DIR>, and name of each entry.
 
     Args:
@@ -181,7 +181,7 @@ def log_dir(run: Run, path: FileName) -> None:
 
 
 @command("LogTree", group="monitoring")
-def log_tree(run: Run, path: FileName) -> None:
+def log_tree(run: Run, path: PathName) -> None:
     """Write the tree below a directory to the log, two blanks a level.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..base.errors import NotFoundError, StorageError
 from ..base.resources import keyboard_layout
+from ..filesystems.places import ForeignPlace, HostPlace
 from ..interpreter.frames import FileFrame
 from ..interpreter.nested import NestedCommand
 from ..interpreter.results import Ended, Enter, Jump
@@ -14,7 +15,6 @@ from ..language.declare import command
 from ..language.numbers import words_of
 from ..language.patterns import compile_pattern
 from ..language.source import Source
-from ..machine.places import ForeignPlace, HostPlace
 from .arguments import Duration, FileName, IfTest, Label, VariableName
 
 _GROUP = "control"
@@ -126,7 +126,7 @@ def if_(run: Run, test: IfTest, command: NestedCommand) -> NestedCommand | None:
         holds = compare(str(left).lower(), str(right).lower())
     else:
         holds = compare(left, right)
-    return command if holds is not negated else None
+    return command if run.machine.stage.decide(holds is not negated) else None
 
 
 @command("Delay", group=_GROUP)
@@ -215,7 +215,7 @@ def set_date(run: Run, date: str) -> None:
         raise StorageError(f'"{date}" is no date: {error}') from error
 
 
-@command("PowerOff", group=_GROUP, since="3.13", untested="ends the script")
+@command("PowerOff", group=_GROUP, ends_script=True, since="3.13", untested="ends the script")
 def power_off(run: Run) -> Ended:
     """Turn the machine off; the script is over.
 

@@ -4,13 +4,14 @@ from typing import Literal
 
 from ..base.errors import StorageError
 from ..interpreter.run import Run
-from ..interpreter.specials import MODES
 from ..language.arguments import Skippable
 from ..language.declare import command
+from ..screen.screen import MODES, Box, Mode, Screen, Strategy, Window
 from .arguments import FileName, Palette, Point
 
 _GROUP = "graphics"
-Strategy = Literal["Best-Colors", "Spare-Colors", "Share-Colors", "Reuse-Colors"]
+_MOST_GIF = 16 << 20        # bytes: several times what the largest mode takes without any compression
+StrategyName = Literal["Best-Colors", "Spare-Colors", "Share-Colors", "Reuse-Colors"]
 
 
 @command("InitGraph", group=_GROUP, no_effect_in_mrzip=True, since="3.0, mode 3.15")
@@ -23,11 +24,14 @@ def init_graph(run: Run, mode: str | None = None) -> None:
     Examples:
         > InitGraph "800x600"
     """
-    if mode is None:
-        return
-    found = run.variables.get("VESA-Modes").split() if run.variables.is_on("VESA") else MODES
-    if mode.lower() not in MODES or mode.lower() not in found:
-        raise StorageError(f'there is no graphics mode "{mode}"', hint=f"modes are {', '.join(found)}")
+    is_on = run.variables.is_on("VESA")
+    if mode is not None:
+        wanted = mode.lower()
+        found = run.variables.get("VESA-Modes").lower().split() if is_on else [str(each) for each in MODES]
+        if wanted not in {str(each) for each in MODES} or wanted not in found:
+            raise StorageError(f'there is no graphics mode "{mode}"', hint=f"modes are {', '.join(found)}" if found else None)
+    if is_on and run.machine.screen.modes:
+        run.machine.screen.set_mode(_default_mode(run) if mode is None else Mode.parse(mode))
 
 
 @command("CloseGraph", group=_GROUP, no_effect_in_mrzip=True)
@@ -37,6 +41,8 @@ def close_graph(run: Run) -> None:
     Examples:
         > CloseGraph
     """
+    if run.machine.screen.mode is not None:
+        run.machine.screen.set_mode(None)
 
 
 @command("DrawBar", group=_GROUP, no_effect_in_mrzip=True)
@@ -55,6 +61,9 @@ def draw_bar(  # noqa: PLR0917 - the language has as many
     Examples:
         > DrawBar 10 10 200 20 Blue
     """
+    screen = _graphic_screen(run)
+    if screen is not None:
+        screen.draw_bar(Box(x, y, width, height), col)
 
 
 @command("DrawWindow", group=_GROUP, no_effect_in_mrzip=True, since="3.0, title 3.14")
@@ -84,6 +93,9 @@ def draw_window(  # noqa: PLR0917 - the language has as many
     Examples:
         > DrawWindow 150 200 400 160 "Identity check"
     """
+    screen = _graphic_screen(run)
+    if screen is not None:
+        screen.draw_window(Window(Box(x, y, width, height), bg, bar, title, title_col))
 
 
 @command("DrawText", group=_GROUP, no_effect_in_mrzip=True)
@@ -99,10 +111,13 @@ def draw_text(run: Run, x: int, y: int, text: str, col: Palette | None = None) -
     Examples:
         > DrawText 220 240 "Name:" Black
     """
+    screen = _graphic_screen(run)
+    if screen is not None:
+        screen.draw_text(x, y, text, screen.attribute.foreground if col is None else col)
 
 
 @command("DrawGif", group=_GROUP, no_effect_in_mrzip=True)
-def draw_gif(run: Run, file: FileName, point: Point = (0, 0), strategy: Strategy = "Best-Colors") -> None:
+def draw_gif(run: Run, file: FileName, point: Point = (0, 0), strategy: StrategyName = "Best-Colors") -> None:
     """Draw a GIF picture.
 
     Args:
@@ -113,3 +128,30 @@ def draw_gif(run: Run, file: FileName, point: Point = (0, 0), strategy: Strategy
     Examples:
         > DrawGif "logo.gif" 100 50
     """
+    screen = _graphic_screen(run)
+    if screen is not None:
+        from ..screen.gif import read_gif  # noqa: PLC0415 - few scripts draw pictures
+
+        assert screen.mode is not None
+        picture = read_gif(run.machine.files.read(file, _MOST_GIF), file, screen.mode)
+        x, y = point
+        screen.draw_picture(picture, x, y, Strategy(strategy))
+
+
+def _graphic_screen(run: Run) -> Screen | None:
+    """The screen in a graphic mode, which is turned on when none is; None without a display or with `$VESA` off."""
+    screen = run.machine.screen
+    if not screen.modes or not run.variables.is_on("VESA"):
+        return None
+    if screen.mode is None:
+        screen.set_mode(_default_mode(run))
+    return screen
+
+
+def _default_mode(run: Run) -> Mode:
+    """The first of `$VESA-Modes`."""
+    first = run.variables.get("VESA-Modes").lower().partition(" ")[0]
+    known = {str(mode): mode for mode in MODES}
+    if first not in known:
+        raise StorageError(f'"{first}", the first of $VESA-Modes, is no graphics mode', hint=f"modes are {', '.join(known)}")
+    return known[first]

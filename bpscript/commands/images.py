@@ -6,11 +6,11 @@ from ..archive.filezip import PackedFile
 from ..archive.positional import close
 from ..archive.unpack import unpack
 from ..base.errors import StorageError
+from ..filesystems.places import DiskPlace
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..machine.archives import about_archive, open_archive_bytes, open_tree, require_signature, temp_folder
-from ..machine.places import DiskPlace
-from .arguments import FileName, TreePlace
+from .arguments import FileName, NewFileName, TreePlace
 
 
 @command("FullUnzip", group="disks and files", writes_disk=True, since="3.0, without cache 3.19")
@@ -74,12 +74,12 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
         stack.callback(close, data)
         with about_archive(archive):
             require_signature(run.machine.files, data, run.variables.get("Image-Key"))
-        volume, path = open_tree(run.machine, destpath, stack)
+        volume, path = open_tree(run.machine, destpath, stack, writes=True)
         unpack(data, f'"{archive}"', volume, path, events=run.machine.events, verify=run.variables.is_on("Verify"))
 
 
 @command("FileUnzip", group="disks and files", writes_disk=True)
-def file_unzip(run: Run, source: FileName, dest: FileName) -> None:
+def file_unzip(run: Run, source: FileName, dest: NewFileName) -> None:
     """Unpack a file made by FileZip, checked by its CRC-32.
 
     Args:

@@ -9,7 +9,7 @@ from ..interpreter.run import Run
 from ..language.arguments import ArgumentType
 from ..language.declare import command
 from ..language.syntax import TEXTUAL, Node, Word
-from .arguments import FileName
+from .arguments import NewFileName
 
 _GROUP = "monitoring"
 
@@ -74,7 +74,7 @@ def capture_log(run: Run) -> None:
 
 
 @command("EndCapture", group=_GROUP, writes_disk=True, untested="needs a capture")
-def end_capture(run: Run, filename: FileName = "") -> None:
+def end_capture(run: Run, filename: NewFileName = "") -> None:
     """End the record that CaptureLog began, and write it to a file; without one, drop it.
 
     Args:

@@ -1,13 +1,13 @@
 """National languages (language.md 8.8): keyboard layout, code page, font."""
 
-from ..base.errors import NotFoundError, StorageError
+from ..base.errors import NotFoundError
 from ..interpreter.codepages import code_page_from_table, known_code_page
 from ..interpreter.run import Run
 from ..language.declare import command
-from .arguments import FileName
+from .arguments import FileName, PathName
 
 _GROUP = "national language"
-_FONT_SIZE = 256 * 16       # bytes
+_MOST_FONT = 1 << 20        # bytes that are read of what should be a font
 
 
 @command("RemapKeys", group=_GROUP, usage='"from" "to"')
@@ -39,7 +39,7 @@ def remap_alt_keys(run: Run, wanted: str, to: str) -> None:
 
 
 @command("LoadCodePage", group=_GROUP)
-def load_code_page(run: Run, file: FileName) -> None:
+def load_code_page(run: Run, file: PathName) -> None:
     """Set the code page of octal escapes, of FAT names and of files that are not UTF-8.
 
     Args:
@@ -71,9 +71,11 @@ def load_font(run: Run, file: FileName) -> None:
     Examples:
         > LoadFont "cp850.fnt"
     """
-    size = len(run.machine.files.read(file))
-    if size != _FONT_SIZE:
-        raise StorageError(f'"{file}" is no font: it has {size} bytes, expected {_FONT_SIZE}')
+    from ..screen.font import Font, built_in_font  # noqa: PLC0415 - few scripts load one
+
+    characters = "".join(bytes([code]).decode(run.code_page, "ignore") or "\0" for code in range(256))
+    font = Font.from_codes(run.machine.files.read(file, _MOST_FONT), characters, file, built_in_font())
+    run.machine.screen.load_font(font)
 
 
 def _pairs(run: Run, wanted: str, to: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ from ..language.expand import HOLE, fill
 from ..language.places import Expanded, PlacedError
 
 if TYPE_CHECKING:
+    from ..language.evaluate import Values
     from ..language.source import Line
-    from .evaluate import Values
     from .prepare import Statement
     from .run import Run
 

@@ -5,7 +5,6 @@
 A statement is made once for a line and run with the values of the line's macros.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,21 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import BpscriptError, ScriptError
 from ..language.arguments import CommandArgument, Condition, RefusedArgument, SignedText
-from ..language.automaton import skip_blanks
+from ..language.binding import NAME, Match, find_command, match_arguments, read_nodes
 from ..language.declare import Declaration, Parameter
-from ..language.expand import parts_of, unescape
-from ..language.names import did_you_mean
-from ..language.parser import About, found_at, one_line, parse, unclosed_error, unclosed_quote, unexpected
+from ..language.evaluate import Constant, Values, evaluator
+from ..language.expand import parts_of
 from ..language.places import Expanded, Place, PlacedError
-from ..language.syntax import NUMERIC, TEXTUAL, Absent, Comma, Node, Pair, Rest, Signed, Tenths, Test, Word
+from ..language.syntax import NUMERIC, TEXTUAL, Absent, Node, Pair, Rest, Signed, Tenths, Test, Word
 from .culprit import find_culprit
-from .evaluate import Constant, Values, evaluator
 from .nested import NestedCommand, NestedSource
 
 if TYPE_CHECKING:
     from .run import Run
-
-_NAME = re.compile(r'(?:\\.|[^ \t\r\n"(\\])+', re.DOTALL)
 
 Raw = Callable[["Run", Values], Any]
 
@@ -114,7 +109,7 @@ class Statement:
     @property
     def place(self) -> Place:
         """Where the name stands."""
-        match = _NAME.match(self.text.text, self.start)
+        match = NAME.match(self.text.text, self.start)
         return Place(self.text, self.start, match.end() if match else self.start + 1)
 
     def _placed(self, message: str, hint: str | None, run: "Run", values: Values) -> PlacedError:
@@ -127,109 +122,27 @@ class Statement:
 
 def prepare(text: Expanded, start: int, run: "Run") -> Statement:
     """The statement of the command that begins at `start`. Raises PlacedError."""
-    match = _NAME.match(text.text, start)
-    if match is None:
-        place = Place(text, start, start + 1)
-        raise PlacedError.at(place, f"expected a command, found {found_at(text.text, start)}")
-    name, place = unescape(match[0]), Place(text, start, match.end())
-    declaration = run.commands.get(name)
-    if declaration is None:
-        raise PlacedError.at(place, f'unknown command "{one_line(name)}"', hint=did_you_mean(name, run.commands.names()))
-    if declaration.interactive_only and not run.at_prompt:
-        hint = "to leave a script, Goto a label on its last line"
-        raise PlacedError.at(place, f"{declaration.name} is available only in interactive mode", hint=hint)
-    if declaration.mrzip_only and run.machine.program != "MrZip":
-        raise PlacedError.at(place, f"{declaration.name} is only available in MrZip", hint="scripts that end in .mrz run as MrZip")
-    nodes = _read(text, skip_blanks(text.text, match.end()), declaration)
+    head = find_command(text, start, run.commands, run.machine.program, at_prompt=run.at_prompt)
+    declaration = head.declaration
+    matches = match_arguments(declaration, read_nodes(text, head.arguments, declaration), text, head.place)
     skipped = declaration.no_effect_in_mrzip and run.machine.program == "MrZip"
-    return Statement(declaration, list(_bind(declaration, nodes, text, place, run)), text, start, skipped=skipped)
+    return Statement(declaration, [_bound(each, text, run) for each in matches], text, start, skipped=skipped)
 
 
-def _read(text: Expanded, start: int, declaration: Declaration) -> tuple[Node, ...]:
-    """The nodes of the arguments, the rest of the line last."""
-    nodes: tuple[Node, ...] = ()
-    end = start
-    if declaration.shape is not None and start < len(text.text):
-        shape = parse(text, start, declaration.shape, About(declaration.name, declaration.usage, declaration.most))
-        nodes, end = shape.nodes, shape.end
-    rest = skip_blanks(text.text, end)
-    if not declaration.takes_rest:
-        if rest < len(text.text):
-            if not nodes and declaration.parameters and unclosed_error(text, rest) is None:
-                expected = declaration.parameters[0].type.expected
-                found = found_at(text.text, rest)
-                raise PlacedError.at(Place(text, rest, rest + 1), f"expected {expected}, found {found}", hint=f"usage: {declaration.usage}")
-            raise unexpected(text, rest)
-        return nodes
-    is_command = isinstance(declaration.parameters[-1].type, CommandArgument)
-    if is_command and text.unclosed is not None and text.unclosed >= rest:
-        raise unclosed_quote(text)
-    if rest < len(text.text):
-        if rest == end and nodes and not isinstance(nodes[-1], Absent):
-            raise PlacedError.at(Place(text, rest, rest + 1), f"a blank is missing before {found_at(text.text, rest)}")
-        return (*nodes, Rest(rest, len(text.text)))
-    if not is_command and any(segment.width and segment.offset >= start for segment in text.segments):
-        return (*nodes, Rest(rest, rest))       # an empty value is a text too
-    return nodes
-
-
-def _bind(declaration: Declaration, nodes: tuple[Node, ...], text: Expanded, place: Place, run: "Run") -> list[Bound]:
-    """Each parameter with its argument or default. Raises PlacedError."""
-    found: list[Bound] = []
-    rest = list(nodes)
-    for parameter in declaration.parameters:
-        kind = parameter.type
-        while kind.count > 1 and rest and isinstance(rest[0], Comma):
-            rest.pop(0)
-        node = rest[0] if rest else None
-        if node is not None and kind.accepts(node):
-            if kind.count > 1:
-                found.append(_several(declaration, parameter, rest, text, place))
-            else:
-                found.append(_argument(parameter, rest.pop(0), text, run))
-        elif isinstance(node, Absent):
-            rest.pop(0)
-            found.append(_default(parameter))
-        elif node is None or (parameter.optional and (parameter.skippable or isinstance(node, Rest))):
-            if not parameter.optional:
-                hint = f"usage: {declaration.usage}"
-                raise PlacedError.at(place, f"{declaration.name} needs more: {parameter.display} is missing", hint=hint)
-            found.append(_default(parameter))
-        elif isinstance(node, Comma):
-            raise unexpected(text, node.start)
-        else:
-            message = f"expected {kind.expected} ({parameter.display}), found {found_at(text.text, node.start)}"
-            hint = f"usage: {declaration.usage}"
-            raise PlacedError.at(Place(text, node.start, node.end), message, hint=hint)
-    if rest:
-        raise unexpected(text, rest[0].start)
-    return found
-
-
-def _several(declaration: Declaration, parameter: Parameter, rest: list[Node], text: Expanded, place: Place) -> Bound:
-    """An argument of several numbers, with or without commas between them."""
-    nodes: list[Node] = []
-    while len(nodes) < parameter.type.count:
-        if nodes and rest and isinstance(rest[0], Comma):
-            rest.pop(0)
-        if not rest:
-            hint = f"usage: {declaration.usage}"
-            raise PlacedError.at(place, f"{declaration.name} needs more: {parameter.display} is {parameter.type.count} numbers", hint=hint)
-        if not parameter.type.accepts(rest[0]):
-            found = found_at(text.text, rest[0].start)
-            raise PlacedError.at(Place(text, rest[0].start, rest[0].end), f"expected a number, found {found}")
-        nodes.append(rest.pop(0))
-    evaluators = [evaluator(node, text) for node in nodes if isinstance(node, NUMERIC)]
-    where = Place(text, nodes[0].start, nodes[-1].end)
+def _bound(match: Match, text: Expanded, run: "Run") -> Bound:
+    """A parameter with its argument or default. Raises PlacedError."""
+    parameter = match.parameter
+    if not match.nodes:
+        return Bound(parameter, None, lambda run, values: parameter.default, constant=True, value=parameter.default)
+    if parameter.type.count == 1:
+        return _argument(parameter, match.nodes[0], text, run)
+    evaluators = [evaluator(node, text) for node in match.nodes if isinstance(node, NUMERIC)]
+    where = Place(text, match.nodes[0].start, match.nodes[-1].end)
 
     def raw(run: "Run", values: Values) -> object:
         return tuple(each.value if isinstance(each, Constant) else each(values) for each in evaluators)
 
     return Bound(parameter, where, raw, constant=False, value=None)
-
-
-def _default(parameter: Parameter) -> Bound:
-    return Bound(parameter, None, lambda run, values: parameter.default, constant=True, value=parameter.default)
 
 
 def _argument(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> Bound:

@@ -38,8 +38,8 @@ from .variables import Variables
 
 if TYPE_CHECKING:
     from ..language.declare import CommandSet
+    from ..language.evaluate import Values
     from ..machine.machine import Machine
-    from .evaluate import Values
 
 __all__ = ["Ended", "Enter", "Jump", "Leave", "NestedCommand", "Outcome", "Run"]
 
@@ -165,10 +165,15 @@ class Run:
     ) -> str | None:
         """Characters up to Return, shown on the screen as typed or as `echo`; None when the keys run out before (language.md 8.3)."""
         typed: list[str] = []
-        show = show or self.machine.screen.write
+        screen = self.machine.screen
+        show = show or screen.write
         begun = False
         while True:
-            key = self.keys.take(within_line=begun)
+            screen.show_cursor(True)
+            try:
+                key = self.keys.take(within_line=begun)
+            finally:
+                screen.show_cursor(False)
             begun = True
             if key is None:
                 return None
@@ -205,12 +210,15 @@ class Run:
     def perform(self, statement: Statement, values: "Values") -> Any:  # noqa: ANN401 - one of the results
         """Run a statement of the line, telling those who listen."""
         self._statement = statement
-        if self.events is ignore:
+        stage = self.machine.stage
+        if self.events is ignore and not stage.watches:
             return statement.execute(self, values)
         facts: dict[str, Value] = {"name": statement.declaration.name, "file": self.frame.name, "line": self.line.number}
         self.events(Event(Kind.COMMAND_STARTED, facts))
         started = monotonic()
         try:
+            if stage.watches:
+                return stage.perform(statement.declaration.name, self.frame.name, self.line.number, lambda: statement.execute(self, values))
             return statement.execute(self, values)
         finally:
             self.events(Event(Kind.COMMAND_FINISHED, {**facts, "seconds": round(monotonic() - started, 6)}))

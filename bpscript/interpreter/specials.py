@@ -2,32 +2,25 @@
 
 from typing import TYPE_CHECKING
 
+from ..language.specials import SPECIALS
+from ..screen.screen import MODES
 from .variables import Special
 
 if TYPE_CHECKING:
     from .run import Run
 
-MODES = ("800x600", "640x480", "1024x768", "1280x1024")
-
-# What is simply a text.
-_TEXTS = {
-    "LBA": "ON", "FDA": "ON", "Trace": "OFF", "AutoShowLog": "ON", "PauseLog": "ON", "CacheAlways": "OFF", "CacheNever": "OFF",
-    "CacheReserve": "ON", "IsoLatin": "ON", "ProgressX": "200", "ProgressY": "200", "EXT2-Backup": "OFF", "Security-Check": "FAILED",
-    "ErrorMode": "STOP", "Rewrite": "AUTO", "CacheSize": "0", "Verify": "OFF",
-    "CacheDisk": "", "LastError": "", "Image-Key": "",
-}  # fmt: skip
-_MRZIP_TEXTS = {"DumpFormat": "hbD", "FragmentSize": "87 MB", "TempPath": "", "Base-Archive": "", "Zip-FS": "", "Zip-Size": ""}
 
 
 def register_specials(run: "Run", basename: str) -> None:
     """Make the special variables known; `basename` is the script's name without directory and last extension."""
     variables, machine = run.variables, run.machine
-    for name, default in {**_TEXTS, **(_MRZIP_TEXTS if machine.program == "MrZip" else {})}.items():
-        variables.register(Special(name, default))
-    has_graphics = machine.screen.has_graphics and machine.program != "MrZip"
+    for each in SPECIALS:
+        if each.default is not None and (machine.program == "MrZip" or not each.mrzip_only):
+            variables.register(Special(each.name, each.default))
+    has_graphics = machine.screen.modes and machine.program != "MrZip"
 
     def modes() -> str:
-        return " ".join(MODES) if variables.is_on("VESA") else ""
+        return " ".join(map(str, machine.screen.modes or MODES)) if variables.is_on("VESA") else ""
 
     for special in (
         Special("Program", machine.program),

@@ -7,6 +7,7 @@ A command says the type of a parameter by an annotation: `str`, `int`, `str | in
 """
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
 from .syntax import NUMERIC, TEXTUAL, Node, Rest, Word
@@ -41,6 +42,14 @@ class RefusedArgument(Exception):  # noqa: N818 - it is a verdict; the interpret
         self.hint = hint
 
 
+class FileUse(Enum):
+    """What a command does with a file that an argument names."""
+
+    READS = "reads"         # it must exist
+    WRITES = "writes"       # it is made or replaced
+    OTHER = "other"         # a directory, or a file that may be missing
+
+
 class ArgumentType:
     """Base of all argument types: a number or string that is passed on as it is."""
 
@@ -48,6 +57,7 @@ class ArgumentType:
     shape: ClassVar[str | None] = None      # start rule of grammar/bpbatch.lark, where the line is no plain list of values
     count: ClassVar[int] = 1                # values that it takes; `convert` then gets a tuple
     sets_variable: ClassVar[bool] = False   # the argument names a variable that gets a value
+    file_use: FileUse | None = None         # the argument names a file
 
     def accepts(self, node: Node) -> bool:
         """Whether an argument of this shape can be one."""
@@ -60,6 +70,11 @@ class ArgumentType:
     def usage(self, name: str) -> str:
         """How a usage text shows a parameter of this name."""
         return name
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that mean something here, as they are written: for completion, and for one spelling."""
+        return ()
 
 
 class StringArgument(ArgumentType):
@@ -110,15 +125,21 @@ class KeywordArgument(WordArgument):
     """One of a few words, in any case."""
 
     def __init__(self, words: Mapping[str, object]) -> None:
-        self.words = {word.lower(): value for word, value in words.items()}
+        self._values = {word.lower(): value for word, value in words.items()}
+        self._words = tuple(words)
         self.choices = ", ".join(words)
         self.expected = f"one of {self.choices}"    # type: ignore[misc]  # differs from instance to instance
 
     def convert(self, value: Value) -> object:
         """The value that the word stands for."""
-        if str(value).lower() not in self.words:
+        if str(value).lower() not in self._values:
             raise RefusedArgument(f'"{value}" is not one of {self.choices}')
-        return self.words[str(value).lower()]
+        return self._values[str(value).lower()]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The choices."""
+        return self._words
 
 
 class CommandArgument(ArgumentType):

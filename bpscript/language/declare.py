@@ -89,6 +89,7 @@ class Declaration:
     mrzip_only: bool
     no_effect_in_mrzip: bool
     interactive_only: bool
+    ends_script: bool
     programs_note: str
     untested: str | None
     written_usage: tuple[str, ...]
@@ -177,13 +178,14 @@ def command(
     mrzip_only: bool = False,
     no_effect_in_mrzip: bool = False,
     interactive_only: bool = False,
+    ends_script: bool = False,
     programs_note: str = "",
     untested: str | None = None,
     usage: str | tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Declare a function as a command; see the note above.
 
-    `since` is the version of the original that has it; `untested` says why its examples cannot run; `usage` gives the forms of
+    `ends_script` says that the script is over behind it; `since` is the version of the original that has it; `untested` says why its examples cannot run; `usage` gives the forms of
     the arguments where the signature cannot show them.
     """
 
@@ -199,7 +201,7 @@ def command(
         if missing or unknown:
             raise TypeError(f"the command {name}: Args lines missing for {missing}, for no parameter: {unknown}")
         declaration = Declaration(
-            name, function, aliases, group, since, writes_disk, mrzip_only, no_effect_in_mrzip, interactive_only, programs_note,
+            name, function, aliases, group, since, writes_disk, mrzip_only, no_effect_in_mrzip, interactive_only, ends_script, programs_note,
             untested, (usage,) if isinstance(usage, str) else usage, summary, description, arguments, examples, signature,
         )
         function.declaration = declaration  # type: ignore[attr-defined]  # found again by CommandSet

@@ -14,10 +14,10 @@ from ..archive.positional import JoinedReader, Positional, open_from_source, ope
 from ..base.errors import FormatError, InTheWayError, NotFoundError, StorageError
 from ..filesystems.filesystem import Filesystem
 from ..filesystems.links import follow_links
+from ..filesystems.places import DiskPlace, HostPlace, parse_tree_place
 from ..network.folder import FolderSource
 from .files import Files, VolumeFile
 from .machine import Machine
-from .places import DiskPlace, HostPlace, parse_tree_place
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def archive_destination(files: Files, name: str, fragment_size: int | None, temp
     if isinstance(file, VolumeFile):
         file.need_parent()
         return StagedDestination(to_volume(file.volume, file.resolved()), fragment_size, temp_folder)
-    if isinstance(file.source, FolderSource):
+    if isinstance(file.source, FolderSource) and file.source.in_place:
         path = file.source.host_path(file.path)
         if not path.parent.is_dir():
             raise NotFoundError(f'no directory for "{name}"', hint="make it first; only the archive itself is created")
@@ -85,7 +85,7 @@ def archive_destination(files: Files, name: str, fragment_size: int | None, temp
     return StagedDestination(to_source(file.source, file.path), fragment_size, temp_folder)
 
 
-def open_tree(machine: Machine, name: str, stack: ExitStack) -> tuple[Filesystem, str]:
+def open_tree(machine: Machine, name: str, stack: ExitStack, *, writes: bool) -> tuple[Filesystem, str]:
     """The volume and the path of a directory (or file) that an archive operation reads or writes.
 
     What was opened for this alone is closed by `stack`. Besides file names, a partition alone is understood: `1`, `0:1`. Raises StorageError for a file of a server.
@@ -102,7 +102,7 @@ def open_tree(machine: Machine, name: str, stack: ExitStack) -> tuple[Filesystem
         raise StorageError(f'"{name}" is on the server: only single files can be read there')
     from ..filesystems.folder import FolderVolume  # noqa: PLC0415 - disks are what trees are mostly on
 
-    host = source.host_path(path)
+    host = source.tree_path(path) if writes else source.host_path(path)
     if host.is_dir():
         folder = FolderVolume(host)
         stack.callback(folder.close)

@@ -33,10 +33,10 @@ from ..blocks.file import FileDevice
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Facts, Filesystem
+from ..filesystems.places import DiskPlace, HostPlace
 from .archives import about_archive, archive_destination, open_archive_bytes, open_tree, temp_folder
 from .job import End, Form
 from .machine import Machine
-from .places import DiskPlace, HostPlace
 
 _KEPT_OF_BASE = 48      # decoded chunks: the inode tables and directories of a large volume are read all over it, again and again
 _KIND_WORDS = {
@@ -64,10 +64,10 @@ class ArchiveCopy:
             case Form.PATH, Form.ARCHIVE:
                 self._capture(source.name, dest.name)
             case Form.PATH, Form.IARCHIVE:
-                volume, path = open_tree(self._machine, source.name, stack)
+                volume, path = open_tree(self._machine, source.name, stack, writes=False)
                 self._pack(volume, path, source.name, dest.name)
             case Form.PATH, Form.PATH:
-                volume, path = open_tree(self._machine, source.name, stack)
+                volume, path = open_tree(self._machine, source.name, stack, writes=False)
                 self._copy(volume, path, dest.name)
             case Form.ARCHIVE, Form.ARCHIVE:
                 self._copy_full(source.name, dest.name)
@@ -81,7 +81,7 @@ class ArchiveCopy:
                     self._copy(volume, "", dest.name)
             case Form.IARCHIVE, Form.PATH:
                 data = self._positional(source.name, stack)
-                volume, path = open_tree(self._machine, dest.name, stack)
+                volume, path = open_tree(self._machine, dest.name, stack, writes=True)
                 unpack(data, f'"{source.name}"', volume, path, filters=self._filters, events=self._machine.events)
             case (Form.ARCHIVE | Form.IARCHIVE), (Form.DUMP | Form.IDUMP):
                 self._dump(source)
@@ -186,7 +186,7 @@ class ArchiveCopy:
     def _copy(self, volume: Filesystem, path: str, dest: str) -> None:
         """`XCopy`: file by file."""
         with ExitStack() as stack:
-            target, target_path = open_tree(self._machine, dest, stack)
+            target, target_path = open_tree(self._machine, dest, stack, writes=True)
             copy_tree(
                 volume, path, target, target_path, filters=self._filters, sink=self._machine.events,
                 on_file=self._log_file if self._trace else None,

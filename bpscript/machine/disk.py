@@ -4,13 +4,14 @@ A volume stays open until something changes beneath it (a new table, a format, a
 volume calls `forget` first. Every command ends with `flush`, so that between two commands the disk is whole.
 """
 
+from ..archive.belonging import belongs_on
 from ..base.clock import Clock
 from ..base.errors import BpscriptError, FormatError, NotFoundError, StorageError
 from ..blocks.device import BlockDevice
 from ..blocks.guarded import GuardedDevice
 from ..blocks.slice import SliceDevice
-from ..filesystems.detect import detect, family_of, open_volume, size_of
-from ..filesystems.filesystem import Family, Filesystem
+from ..filesystems.detect import detect, open_volume, size_of
+from ..filesystems.filesystem import Filesystem
 from ..partitions.mbr import DISK_SIGNATURE
 from ..partitions.partition import CACHE, MBR
 from ..partitions.table import Partition, Table, cache_range, open_partition, read_table
@@ -196,14 +197,3 @@ class Disk:
     def _what_there_is(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self.table().partitions)
         return f"the table of {self.name} has: {numbers}" if numbers else f"the partition table of {self.name} is empty: SetPartitions makes one"
-
-
-def belongs_on(kind: str, entry: Partition) -> bool:
-    """Whether a file system may stand on a partition of this type (language.md 9.6)."""
-    families = entry.families
-    if family_of(kind) not in families:
-        return False
-    # Types 1, 4, 6, 14 want FAT12 or FAT16, types 11 and 12 want FAT32; GPT basic data takes any.
-    if family_of(kind) is Family.FAT and entry.fat_widths is not None:
-        return kind in entry.fat_widths
-    return True

@@ -12,9 +12,9 @@ from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
 from ..filesystems.links import follow_links
+from ..filesystems.places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from ..partitions.partition import CACHE
 from .disks import Disks
-from .places import DiskPlace, ForeignPlace, HostPlace, Place, parse_place
 from .settings import Settings
 
 STEP = 1 << 20      # bytes read and written at a time
@@ -208,10 +208,17 @@ class Files:
         """The contents of a file."""
         return self.at(name).open()
 
-    def read(self, name: str) -> bytes:
-        """The whole contents of a file: for scripts, texts and fonts."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The whole contents of a file: for scripts, texts and fonts. Raises StorageError when it has more than `most` bytes."""
+        pieces, left = [], most
         with closing(self.open(name)) as reader:
-            return b"".join(iter(lambda: reader.read(STEP), b""))
+            while piece := reader.read(STEP):
+                pieces.append(piece)
+                if left is not None:
+                    left -= len(piece)
+                    if left < 0:
+                        raise StorageError(f'"{name}" is too large: it has more than {most} bytes')
+        return b"".join(pieces)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The contents in pieces of at most STEP bytes."""

@@ -13,6 +13,7 @@ from .disks import Disks
 from .files import Files
 from .job import Job
 from .settings import LateSettings
+from .stage import Stage
 
 PROGRAMS = ("BpBatch", "MrBatch", "MrZip")
 
@@ -37,6 +38,7 @@ class Machine:
     temp_folder: Path = field(default_factory=Path.cwd)
     boot: Boot = field(default_factory=LoggedBoot)
     job: Job = field(default_factory=Job)
+    stage: Stage = field(default_factory=Stage)
 
     def is_valid(self, disk: int, partition: int) -> bool:
         """What `If valid` tests; False when there is no such disk."""

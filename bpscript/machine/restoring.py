@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..archive.adapters import Rejoined
+from ..archive.belonging import belongs_on
 from ..archive.compare import read_some
 from ..archive.container import Archive, ArchiveKind
 from ..archive.full import FullImage, PartitionImage
@@ -29,7 +30,7 @@ from ..blocks.medium import discard
 from ..filesystems.filesystem import Filesystem
 from ..partitions.geometry import Geometry
 from ..partitions.table import open_partition, read_table
-from .disk import Disk, belongs_on
+from .disk import Disk
 from .formatting import geometry_of, hidden_sectors
 from .image_places import DiskImagePlace
 

@@ -104,6 +104,15 @@ class FolderSource:
         """Where a name leads on this host; there may be nothing yet. Raises ReadOnlyError, or StorageError when it leads out."""
         return self._for_change(path)
 
+    def tree_path(self, path: str) -> Path:
+        """The same for whoever writes a tree there."""
+        return self.host_path(path)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether files may be written at their `host_path` by others."""
+        return True
+
     def make_dir(self, path: str) -> None:
         """Make a directory and its parents."""
         target = self._for_change(path)

@@ -13,6 +13,7 @@ Changes are kept as one span of cells for each line, which costs next to nothing
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from .screen import CELL_HEIGHT, CELL_WIDTH, TRANSPARENT, Area, Attribute, Box, 
 Cell = tuple[str, Attribute] | None
 
 _TAB = 8            # columns
+_CURSOR_HEIGHT = 2  # pixels, above the lowest one
 _EMPTY = Attribute()
 _CONTROL = re.compile(r"([\a\b\t\n\v\r])")
 _MOST_GLYPHS = 4_096    # characters in their colours that are kept ready
@@ -56,12 +58,14 @@ class Canvas:
         self.palette = Palette()
         self.attribute = _EMPTY
         self.cursor = (0, 0)
+        self.cursor_visible = False
         self.bands = -(-self.height // CELL_HEIGHT)
         self._font = font
         self._cells: list[list[Cell]] = [[(" ", _EMPTY)] * columns for _ in range(self.bands)]
         self._pixels = None if mode is None else bytearray(self.width * self.height)
         self._glyphs: dict[tuple[str, Attribute], list[bytes]] = {}
         self._masks: dict[str, bytes] = {}
+        self._under_cursor: list[bytes] = []
         self._left = [0] * self.bands           # of what changed in each line
         self._right = [columns] * self.bands
 
@@ -77,6 +81,8 @@ class Canvas:
             self._pixels = bytearray(self.width * self.height)
             for line in range(self.bands):
                 self._paint(line, 0, self.columns)
+            if self.cursor_visible:
+                self._draw_cursor()
         return self._pixels
 
     def take_changes(self) -> list[Span]:
@@ -108,6 +114,16 @@ class Canvas:
     def move(self, line: int, column: int) -> None:
         """Put the cursor somewhere on the screen."""
         self.cursor = min(max(line, 0), self.lines - 1), min(max(column, 0), self.columns - 1)
+
+    def show_cursor(self, visible: bool) -> None:
+        """Show where typed text will appear; it must be hidden again before anything is drawn."""
+        if visible != self.cursor_visible:
+            self.cursor_visible = visible
+            if self._pixels is not None:
+                self._draw_cursor() if visible else self._take_cursor_away()
+            line, column = self.cursor
+            column = min(column, self.columns - 1)
+            self._mark(line, line + 1, column, column + 1)
 
     def write(self, text: str) -> None:
         """Write at the cursor; the screen scrolls when its last line is full."""
@@ -225,7 +241,7 @@ class Canvas:
             self._glyphs.clear()
             self.change_all()
 
-    def used_colors(self, without: Box) -> dict[int, int]:
+    def used_colors(self, without: Box) -> Counter[int]:
         """How many pixels have each colour, apart from those in a box."""
         left, top, right, bottom = self._clip(without)
         pixels, width = self.pixels(), self.width
@@ -236,7 +252,7 @@ class Canvas:
                 for start, length in ((y * width, left), (y * width + right, width - right))
             ]
             pixels = pixels[: top * width] + b"".join(sides) + pixels[bottom * width :]
-        return {number: pixels.count(number) for number in set(pixels)}
+        return Counter(pixels)
 
     def save(self, area: Area) -> Saved:
         """Remember an area."""
@@ -257,6 +273,24 @@ class Canvas:
             for line in range(area.top, area.bottom):
                 self._paint(line, area.left, area.right)
         self._mark(area.top, area.bottom, area.left, area.right)
+
+    def _draw_cursor(self) -> None:
+        pixels = self.pixels()
+        for start, end in self._cursor_rows():
+            self._under_cursor.append(bytes(pixels[start:end]))
+            pixels[start:end] = bytes([self.attribute.foreground]) * CELL_WIDTH
+
+    def _take_cursor_away(self) -> None:
+        pixels = self.pixels()
+        for (start, end), row in zip(self._cursor_rows(), self._under_cursor, strict=True):
+            pixels[start:end] = row
+        self._under_cursor.clear()
+
+    def _cursor_rows(self) -> list[tuple[int, int]]:
+        """Where the rows of pixels of the cursor begin and end: it lies under a character."""
+        line, column = self.cursor
+        column = min(column, self.columns - 1)
+        return list(self._rows_of(Area(line, column, line + 1, column + 1)))[-_CURSOR_HEIGHT - 1 : -1]
 
     # Inside ------------------------------------------------------------------------------------------------------------
 

@@ -8,14 +8,16 @@ An output is asked to paint only what changed, and not more often than somebody 
 repaints a few times. `refresh` and `wait` paint at once.
 """
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from .canvas import Canvas, Span
-from .screen import Area, Attribute, Box, Glyphs, Mode, Picture, Strategy, Window
+from .screen import MODES, Area, Attribute, Box, Glyphs, Mode, Picture, Progress, Strategy, Window
 
 if TYPE_CHECKING:
     from .log_view import LogView
+    from .progress import Overlay
 
 _FRAME_S = 0.04     # between two paintings of a script that draws without waiting
 
@@ -59,14 +61,15 @@ class NoOutput:
 class Display:
     """A Screen on a canvas."""
 
-    def __init__(self, output: Output | None = None, *, has_graphics: bool = True, lines: int = 25, columns: int = 80) -> None:
-        self.has_graphics = has_graphics
+    def __init__(self, output: Output | None = None, *, modes: Sequence[Mode] = MODES, lines: int = 25, columns: int = 80) -> None:
+        self.modes = modes
         self.canvas = Canvas(lines, columns)
         self.log_visible = False
         self._text_size = lines, columns
         self._output = output or NoOutput()
         self._font: Glyphs | None = None
         self._log: LogView | None = None
+        self._overlay: Overlay | None = None
         self._next_frame = 0.0
 
     @property
@@ -115,6 +118,10 @@ class Display:
         """Write at the cursor."""
         self.canvas.write(text)
         self._drawn()
+
+    def show_cursor(self, visible: bool) -> None:
+        """Show or hide the cursor of what is visible."""
+        self.visible.show_cursor(visible)
 
     def fill(self, area: Area, character: str, attribute: Attribute) -> None:
         """Fill cells."""
@@ -165,6 +172,19 @@ class Display:
                 self._log_view().close()
             self.visible.change_all()
             self.refresh()
+
+    def show_progress(self, progress: Progress | None) -> None:
+        """Show a window over the canvas, or take it away."""
+        from .progress import Overlay  # noqa: PLC0415 - only during long work
+
+        if self._overlay is not None and (progress is None or self._overlay.canvas is not self.canvas):
+            self._overlay.close()
+            self._overlay = None
+        if progress is not None:
+            if self._overlay is None:
+                self._overlay = Overlay.open(self.canvas, progress)
+            self._overlay.update(progress)
+        self.refresh()
 
     def beep(self) -> None:
         """Make a sound."""

@@ -14,11 +14,12 @@ HEIGHT = 16
 FONT_SIZE = 256 * HEIGHT        # bytes of a font file (language.md 8.8)
 UNKNOWN = "?"              # stands for characters that a font does not have
 
-# What a PC shows for codes that are no text: 1 to 31 and 127.
+# What a PC shows for codes that are no text: 1 to 31 and 127; a blank and a hyphen that are not to break, or only there.
 CONTROL_CHARACTERS = {
     **dict(enumerate("☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼", 1)),
     127: "⌂",
     160: " ",
+    173: "-",
 }
 
 
@@ -35,8 +36,9 @@ class Font:
         """The 16 rows of a character, the highest bit leftmost; of "?" when the font does not have it."""
         return self._glyphs.get(character) or self._glyphs[UNKNOWN]
 
-    def with_codes(self, data: bytes, characters: str, name: str) -> "Font":
-        """Other glyphs for the 256 characters of a code page (NUL where it has none). Raises FormatError for a wrong size."""
+    @classmethod
+    def from_codes(cls, data: bytes, characters: str, name: str, rest: "Font") -> "Font":
+        """Glyphs for the 256 characters of a code page (NUL where it has none), and those of `rest`. Raises FormatError for a wrong size."""
         if len(data) != FONT_SIZE:
             raise FormatError(f'"{name}" is no font: it has {len(data)} bytes, expected {FONT_SIZE}')
         loaded = {
@@ -44,7 +46,7 @@ class Font:
             for code, character in enumerate(characters)
             if character != "\0"
         }
-        return Font({**self._glyphs, **loaded})
+        return cls({**rest._glyphs, **loaded})
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from .display import Display
 from .keyboard import Key
-from .screen import Attribute
+from .screen import MODES, Attribute
 
 
 class ScriptedKeyboard:
@@ -34,7 +34,7 @@ class MemoryScreen(Display):
     """A screen that nobody sees; it prints itself as text."""
 
     def __init__(self, lines: int = 25, columns: int = 80, *, has_graphics: bool = False) -> None:
-        super().__init__(has_graphics=has_graphics, lines=lines, columns=columns)
+        super().__init__(modes=MODES if has_graphics else (), lines=lines, columns=columns)
 
     def attribute_at(self, line: int, column: int) -> Attribute:
         """The colours of a cell with a character."""

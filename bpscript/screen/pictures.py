@@ -1,13 +1,17 @@
 """A picture on a canvas: its colours get numbers of the palette, then its pixels are put there."""
 
+from collections import Counter
+
 from .canvas import Canvas
 from .screen import Box, Picture, Strategy
 
 
 def draw_picture(canvas: Canvas, picture: Picture, x: int, y: int, strategy: Strategy) -> None:
     """Draw with the upper left corner at x, y; what is outside the screen is cut off."""
+    x, y = x + picture.left, y + picture.top
     box = Box(x, y, picture.width, picture.height)
-    weights = [picture.pixels.count(index) for index in range(len(picture.colors))]
+    counts = Counter(picture.pixels)
+    weights = [counts[index] for index in range(len(picture.colors))]
     if picture.transparent is not None and picture.transparent < len(weights):
         weights[picture.transparent] = 0
     covered = box if picture.transparent is None else Box(x, y, 0, 0)       # behind holes older pixels stay

@@ -6,6 +6,7 @@
 Nobody above knows what is underneath. `Display` is the one Screen there is; outputs differ (see `display.py`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -55,9 +56,15 @@ class Mode(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Mode":
-        """From "800x600"."""
+        """From "800x600". Raises ValueError."""
         width, _, height = text.lower().partition("x")
         return cls(int(width), int(height))
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+MODES = (Mode(800, 600), Mode(640, 480), Mode(1024, 768), Mode(1280, 1024))     # the first is used by default
 
 
 class Strategy(StrEnum):
@@ -70,13 +77,18 @@ class Strategy(StrEnum):
 
 
 class Picture(NamedTuple):
-    """A picture with at most 256 colours: a byte a pixel, line by line; `transparent` is the colour that is not drawn."""
+    """A picture with at most 256 colours: a byte a pixel, line by line; `transparent` is the colour that is not drawn.
+
+    It is drawn `left` and `top` pixels away from where its place is said to be.
+    """
 
     width: int
     height: int
     pixels: bytes
     colors: tuple[tuple[int, int, int], ...]
     transparent: int | None = None
+    left: int = 0
+    top: int = 0
 
 
 class Window(NamedTuple):
@@ -87,6 +99,17 @@ class Window(NamedTuple):
     bar: int = 1
     title: str = ""
     title_color: int = 15
+
+
+class Progress(NamedTuple):
+    """How far long work is: bytes, `total` 0 when nobody knows; and where its window is to be."""
+
+    task: str
+    done: int
+    total: int
+    elapsed_s: float
+    x: int
+    y: int
 
 
 class Glyphs(Protocol):
@@ -105,8 +128,8 @@ class Screen(Protocol):
     """What a script shows. Positions count from 0; what is outside the screen is clipped to its edge."""
 
     @property
-    def has_graphics(self) -> bool:
-        """Whether pictures can be drawn."""
+    def modes(self) -> Sequence[Mode]:
+        """The graphic modes that can be shown, the preferred one first; none when pictures cannot be drawn."""
         ...
 
     @property
@@ -147,6 +170,10 @@ class Screen(Protocol):
         """Write at the cursor and move it; CR and LF move it to the left edge and one line down, BS one to the left."""
         ...
 
+    def show_cursor(self, visible: bool) -> None:
+        """Show or hide the cursor: it is shown while the script waits for text, and hidden before anything else is drawn."""
+        ...
+
     def fill(self, area: Area, character: str, attribute: Attribute) -> None:
         """Fill cells, and put the cursor in their upper left corner."""
         ...
@@ -181,6 +208,10 @@ class Screen(Protocol):
 
     def show_log(self, visible: bool) -> None:
         """Show the log instead of the screen, or the screen again."""
+        ...
+
+    def show_progress(self, progress: Progress | None) -> None:
+        """Show how far work is in a window over the screen; None takes it away, and nothing else is drawn before that."""
         ...
 
     def beep(self) -> None:

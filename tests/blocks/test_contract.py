@@ -25,6 +25,7 @@ from bpscript.blocks.overlay import PAGE, OverlayDevice
 from bpscript.blocks.readonly import ReadOnlyDevice
 from bpscript.blocks.scratch import ScratchOverlay
 from bpscript.blocks.slice import SliceDevice
+from bpscript.blocks.tally import ReadsDevice, TallyDevice
 from tests.oracles import run_tool
 
 SIZE = 5 * PAGE + 1234      # not a whole number of anything
@@ -61,6 +62,11 @@ WRITABLE: dict[str, Callable[[Make, bytes], BlockDevice]] = {
     "scratch overlay of files": lambda image, content: ScratchOverlay(ReadOnlyDevice(image(content)), image(bytes(len(content)))),
     "faulty": lambda image, content: FaultyDevice(MemoryDevice(content)),
     "journal": lambda image, content: JournalDevice(MemoryDevice(content)),
+    "tally": lambda image, content: TallyDevice(MemoryDevice(content)),
+    "reads": lambda image, content: ReadsDevice(MemoryDevice(content)),
+    "tally of a scratch overlay of reads": lambda image, content: TallyDevice(
+        ScratchOverlay(ReadsDevice(image(content)), image(bytes(len(content))))
+    ),
     "guarded": lambda image, content: GuardedDevice(image(content), lambda: None),
     "overlay of a read-only file": lambda image, content: OverlayDevice(ReadOnlyDevice(image(content))),
     "slice of an overlay of a file": lambda image, content: sliced(OverlayDevice(image(bytes(len(content) + 3000))), content),

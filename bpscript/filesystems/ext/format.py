@@ -19,8 +19,8 @@ from ...base.clock import Clock
 from ...base.errors import NoSpaceError, StorageError
 from ...base.units import GIB, KIB, MIB, TIB
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
+from ...blocks.medium import medium_of
 from ..signatures import wipe_signatures
-from .programs import copy_new, sparse_file
 from .running import run_program
 
 _BASE = ("sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr")
@@ -64,8 +64,9 @@ def format_ext(
     if len(label.encode()) > _MAX_LABEL:
         raise StorageError(f'label "{label}" has {len(label.encode())} bytes; ext holds at most {_MAX_LABEL}')
     size = device.size
-    wipe_signatures(device)
     zeroed = _clear(device)
+    if not zeroed:
+        wipe_signatures(device)
     chosen = block_size or (KIB if size < _SMALL else 4 * KIB)
     extended = [
         f"hash_seed={hash_seed or uuid4()}", "nodiscard", "root_owner=0:0",
@@ -89,6 +90,8 @@ def format_ext(
                 raise NoSpaceError(f"{size} bytes are too small for {kind}: {words}")
             raise StorageError(f"mke2fs cannot make {kind} on {size} bytes: {words}")
         if descriptor is not None:
+            from .programs import copy_new  # noqa: PLC0415 - an image file needs no copy
+
             copy_new(descriptor, device, _FIRST_BYTES, size)
             device.flush()
             device.write(0, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
@@ -103,6 +106,8 @@ def _place_for(device: BlockDevice) -> Iterator[tuple[Path, int, int | None]]:
         device.write(0, bytes(min(512, device.size)))       # one that is open for reading only says so here
         yield place[0].absolute(), place[1], None
         return
+    from .programs import sparse_file  # noqa: PLC0415 - as above
+
     with sparse_file(device.size, in_memory=True) as (descriptor, path):
         yield path, 0, descriptor
 
@@ -112,7 +117,7 @@ def _clear(device: BlockDevice) -> bool:
 
     On a real disk punching may mean writing, so only the first bytes are cleared, and mke2fs initialises lazily.
     """
-    place = host_file_of(device)
+    place = medium_of(device)
     if place is not None and not place[0].is_file():
         device.zero(0, min(_FIRST_BYTES, device.size))
         return False

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ...base.clock import Clock
 from ...base.errors import FormatError, NoSpaceError, StorageError
-from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
+from ...blocks.device import BlockDevice, data_ranges_of
 from ...blocks.file import FileDevice
+from ...blocks.medium import medium_of
 from .programs import copy_back, copy_out, copy_range, sparse_file, written_ranges
 from .running import run_program
 from .superblock import Compatible, Incompatible, Superblock, read_groups
@@ -112,7 +113,7 @@ def _metadata(device: BlockDevice, superblock: Superblock) -> Iterator[tuple[int
 
 def _zeroed(device: BlockDevice, start: int, end: int) -> bool:
     """Make the new room read as zeros; False when that would not be cheap."""
-    place = host_file_of(device)
+    place = medium_of(device)
     if place is not None and not place[0].is_file():
         return False
     for low, high in list(data_ranges_of(device, start, end - start)):

@@ -22,12 +22,12 @@ from itertools import chain
 
 from ...base.errors import NotFoundError, StorageError
 from ...filesystems.filesystem import Filesystem
+from ...filesystems.places import ForeignPlace
 from ...network.foreign import parse_foreign
 from ...partitions.types import EFI_SYSTEM
 from ..boot import Facts
 from ..disk import Disk
 from ..files import STEP, Files
-from ..places import ForeignPlace
 from .kernels import HEAD, check_kernel
 from .system_calls import Calls, Restart
 from .systems.find import find_system

@@ -1,15 +1,24 @@
 """Many blocks as one run of packets, laid out so that the file is read straight between the heads.
 
     |0 3 nn nn|payload of block_size bytes|0 3 nn nn|payload|...|0 3 nn nn|shorter at the end of the file|
+
+The last few are kept: a room that fetches one file together asks for the same windows one client after the other.
 """
+
+from collections import OrderedDict
 
 from ..sockets import MAX_DATAGRAM, MAX_SEGMENTS
 from .content import Content
 from .packets import Opcode
 
 HEAD = 4                    # bytes before the payload of DATA
-LAYOUTS = 8                 # buffers kept, for block sizes that are in use
+BURSTS = 8                  # kept, of 64 KB: few enough to stay in the processor's cache
 _LOW = bytes(range(256)) * 2    # the low bytes of block numbers that follow each other: at most MAX_SEGMENTS of them are taken
+
+
+def most_of(block_size: int) -> int:
+    """How many blocks of that size go into a burst."""
+    return min(MAX_SEGMENTS, max(1, MAX_DATAGRAM // (block_size + HEAD)))
 
 
 class Burst:
@@ -18,7 +27,7 @@ class Burst:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.step = block_size + HEAD
-        self.most = min(MAX_SEGMENTS, max(1, MAX_DATAGRAM // self.step))
+        self.most = most_of(block_size)
         self._buffer = bytearray(self.most * self.step)
         self._buffer[1 :: self.step] = bytes([Opcode.DATA]) * self.most
         self._view = memoryview(self._buffer)
@@ -39,16 +48,29 @@ class Burst:
 
 
 class Bursts:
-    """The buffers of a server."""
+    """The buffers of a server; the oldest of a block size is filled anew."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, Burst] = {}
+        self._kept: OrderedDict[tuple[object, int, int, int], tuple[Burst, memoryview, int]] = OrderedDict()
 
-    def of(self, block_size: int) -> Burst:
-        """The buffer for a block size; the one that was made first makes room for a new one."""
-        found = self._kept.get(block_size)
-        if found is None:
-            if len(self._kept) >= LAYOUTS:
-                del self._kept[next(iter(self._kept))]
-            found = self._kept[block_size] = Burst(block_size)
+    def take(self, content: Content, block_size: int, first: int, count: int) -> tuple[Burst, memoryview, int]:
+        """Packets of `count` blocks from `first` on, valid until the next call, and how many: less when more do not fit, or at the end of the content.
+
+        Raises StorageError.
+        """
+        count = min(count, most_of(block_size))
+        key = content.identity, block_size, first, count
+        found = self._kept.get(key)
+        if found is None or content.size is None:       # netascii is read in order, by each of its readers
+            burst = self._free(block_size)
+            found = self._kept[key] = (burst, *burst.fill(content, first, count))
         return found
+
+    def _free(self, block_size: int) -> Burst:
+        if len(self._kept) < BURSTS:
+            return Burst(block_size)
+        oldest = next((key for key in self._kept if key[1] == block_size), None)
+        if oldest is not None:
+            return self._kept.pop(oldest)[0]
+        self._kept.popitem(last=False)
+        return Burst(block_size)

@@ -16,7 +16,6 @@ from .packets import Buffer
 
 DESCRIPTORS = 128           # files open at a time
 BURST = 1 << 16             # bytes that are read at a time, at most
-PIECES = 64                 # of BURST bytes, read ahead for clients that take block by block; those of one file share them
 
 
 class Content(Protocol):
@@ -39,17 +38,13 @@ class Content(Protocol):
 
 
 class Shelf:
-    """Files below a root, opened and opened again. The buffer that `read` answers with is one for all.
-
-    `read_block` is for single small blocks: it reads ahead, and one of 45 blocks costs a system call.
-    """
+    """Files below a root, opened and opened again. The buffer that `read` answers with is one for all."""
 
     def __init__(self, source: FolderSource, limit: int = DESCRIPTORS) -> None:
         self._source = source
         self._limit = limit
         self._open: OrderedDict[str, tuple[FolderReader, tuple[int, ...], int]] = OrderedDict()
         self._buffer = memoryview(bytearray(BURST))
-        self._pieces: OrderedDict[tuple[tuple[int, ...], int], bytes] = OrderedDict()     # by file and number; the oldest first
         self._last: tuple[FolderReader, tuple[int, ...], int] | None = None     # what was read last needs not be moved to the end
 
     def take(self, name: str) -> "FileContent":
@@ -69,29 +64,16 @@ class Shelf:
             raise StorageError(f'"{name}" became shorter meanwhile')
         return view
 
-    def read_into(self, name: str, facts: tuple[int, ...], offset: int, payloads: list[memoryview]) -> int:
-        """As `read`, into these buffers one after the other."""
+    def read_into(self, name: str, facts: tuple[int, ...], offset: int, payloads: list[memoryview], length: int) -> int:
+        """As `read`, into these buffers of `length` bytes together, one after the other."""
         descriptor = self._descriptor(name, facts)
         try:
             got = os.preadv(descriptor, payloads, offset)
         except OSError as error:
             raise StorageError(f'"{name}" cannot be read: {error.strerror}') from error
-        if got < sum(map(len, payloads)) and offset + got < facts[0]:
+        if got < length and offset + got < facts[0]:
             raise StorageError(f'"{name}" became shorter meanwhile')
         return min(got, max(0, facts[0] - offset))      # it may have grown
-
-    def read_block(self, name: str, facts: tuple[int, ...], offset: int, length: int) -> Buffer:
-        """As `read`."""
-        piece, at = divmod(offset, BURST)
-        if at + length > BURST:
-            return self.read(name, facts, offset, length)
-        kept = self._pieces.get((facts, piece))
-        if kept is None:
-            start = piece * BURST
-            kept = self._pieces[facts, piece] = bytes(self.read(name, facts, start, min(BURST, facts[0] - start)))
-            while len(self._pieces) > PIECES:
-                self._pieces.popitem(last=False)
-        return kept[at : at + length]
 
     def close(self) -> None:
         """Close all files."""
@@ -148,13 +130,11 @@ class FileContent:
         length = count * block_size
         if offset + length > self._length:
             length = max(0, self._length - offset)
-        if count == 1:
-            return self._shelf.read_block(self._name, self._facts, offset, length)
         return self._shelf.read(self._name, self._facts, offset, length)
 
     def read_into(self, first: int, payloads: list[memoryview], block_size: int) -> int:
         """Blocks of the file into buffers."""
-        return self._shelf.read_into(self._name, self._facts, (first - 1) * block_size, payloads)
+        return self._shelf.read_into(self._name, self._facts, (first - 1) * block_size, payloads, len(payloads) * block_size)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -86,6 +86,25 @@ class Sender:
             return self._finish(Finished())
         return self._send_window(now)
 
+    def advance(self, number: int, now: float) -> int:
+        """As `acknowledge`, for what happens most: ACK of all that was sent, and more follows. The block after it, the first of the `sent - acked`
+        to be sent; 0, and nothing has changed, when it is anything else.
+        """
+        sent = self.sent
+        if number != sent & 0xFFFF or self._opening is not None or self.over or sent == self.last_block:
+            return 0
+        self.heard = True
+        self._still_asks = False
+        timing = self.timing
+        timing.answered(now - self._sent_at)
+        self.acked = sent
+        ahead = sent + self.window
+        last = self.last_block
+        self.sent = ahead if last is None or ahead < last else last
+        self._sent_at = now
+        self.deadline = now + timing.wait_s
+        return sent + 1
+
     def ends_at(self, last_block: int) -> None:
         """The content turned out to end with this block, which was among those asked for last."""
         self.last_block = last_block

@@ -16,6 +16,7 @@ from ...base.errors import FormatError, StorageError
 from ...base.events import Event, Kind, Sink, ignore
 from ..sockets import MAX_DATAGRAM, Address, Datagrams, Waiter
 from .actions import Action, Deliver, Failed, Finished, Send, SendBlocks
+from .ahead import NOTHING, Ahead
 from .bursts import Bursts
 from .limits import Limits
 from .multicast import ForMember, Member
@@ -36,13 +37,12 @@ from .serving import Lookup, Receiving, RefusedError, Sending, Service
 _LINGER_S = 5.0         # a finished upload answers its repeated last block that long
 _PACKETS = 64           # taken from a socket before the others have their turn
 MULTICAST_ADDRESS = "239.255.69.69"     # RFC 2365: of the local scope
-_HEADER = 4             # bytes before the payload of DATA
 
 
 class _Transfer:
     """A transfer under way: where it goes, what it asked for, and when it is looked at next."""
 
-    __slots__ = ("closes", "core", "heap_time", "peer", "port", "request", "started", "target", "work")
+    __slots__ = ("closes", "core", "heap_time", "peer", "port", "request", "run", "started", "target", "work")
 
     def __init__(self, port: "_Port", peer: Address, request: Request, work: Sending | Receiving, started: float) -> None:
         self.port = port
@@ -52,6 +52,7 @@ class _Transfer:
         self.request = request
         self.work = work
         self.core = work.core
+        self.run = NOTHING      # with the block that was sent last
         self.started = started
         self.closes = math.inf          # when a finished upload is forgotten
         self.heap_time = math.inf       # of its earliest entry among the timers
@@ -97,6 +98,7 @@ class TftpServer:
         self._service = Service(root, writable=writable, lookup=lookup, limits=self.limits, multicast=multicast)
         self._events = events
         self._waiter = Waiter()
+        self._ahead = Ahead()
         self._bursts = Bursts()
         self._buffer = bytearray(MAX_DATAGRAM + 1)
         self._view = memoryview(self._buffer)
@@ -242,28 +244,26 @@ class TftpServer:
 
     def _packets(self, port: _Port) -> None:
         # Where one packet came, the answer to what it is answered with is near: waiting for it here saves a system call for each block.
-        receive, transfers, buffer, view = port.packets.receive_soon, port.transfers, self._buffer, self._view
+        receive, transfers, buffer, view, unpack = port.packets.receive_soon, port.transfers, self._buffer, self._view, HEAD.unpack_from
         for _ in range(_PACKETS):
             got = receive(buffer)
             if got is None:
                 return
             length, sender = got
             transfer = transfers.get(sender)
-            if transfer is not None:
-                core = transfer.core
-                if type(core) is Member:
-                    self._act(transfer, core.receive_member(view[:length], monotonic()))
+            if transfer is None:
+                if length >= HEAD.size and buffer[1] in {Opcode.DATA, Opcode.OACK}:
+                    port.packets.send_quietly(error_packet(Code.UNKNOWN_TRANSFER, "no such transfer"), sender)
+                continue
+            core, now = transfer.core, monotonic()
+            if type(core) is Sender and length == HEAD.size:
+                opcode, number = unpack(buffer)
+                first = core.advance(number, now) if opcode == 4 else 0     # Opcode.ACK, without looking it up for every block
+                if first:
+                    if self._send_blocks(transfer, first, core.sent - core.acked) and core.deadline < transfer.heap_time:
+                        self._set_timer(transfer, core.deadline)
                     continue
-                actions = core.receive(view[:length], monotonic())
-                if not actions:
-                    continue
-                first = actions[0]
-                if type(first) is SendBlocks and first.count == 1 and core.deadline >= transfer.heap_time:
-                    self._send_block(transfer, first)   # what `_act` would do, for what happens most
-                else:
-                    self._act(transfer, actions)
-            elif length >= _HEADER and buffer[1] in {Opcode.DATA, Opcode.OACK}:
-                port.packets.send_quietly(error_packet(Code.UNKNOWN_TRANSFER, "no such transfer"), sender)
+            self._act(transfer, core.receive_member(view[:length], now) if type(core) is Member else core.receive(view[:length], now))
 
     def _act(self, transfer: _Transfer, actions: tuple[Action | ForMember, ...]) -> None:
         for number, action in enumerate(actions):
@@ -274,7 +274,7 @@ class TftpServer:
                     if other is not None:
                         self._act(other, (action.action,))
                 case SendBlocks():
-                    if not (self._send_block(transfer, action) if action.count == 1 else self._send_blocks(transfer, action)):
+                    if not self._send_blocks(transfer, action.first, action.count):
                         return
                 case Send():
                     transfer.port.packets.send_quietly(action.packet, transfer.peer)
@@ -294,40 +294,46 @@ class TftpServer:
         if transfer.core.deadline < transfer.heap_time:
             self._set_timer(transfer, transfer.core.deadline)
 
-    def _send_block(self, transfer: _Transfer, action: SendBlocks) -> bool:
-        """As `_send_blocks`, for what clients without windows ask for all the time."""
-        work = transfer.work
-        assert type(work) is Sending
+    def _send_blocks(self, transfer: _Transfer, first: int, count: int) -> bool:
+        """False when the transfer is over."""
         try:
-            data = work.content.read(action.first, 1, work.agreed.block_size)
+            if count == 1:
+                self._send_block(transfer, first)
+            else:
+                self._send_window(transfer, first, count)
         except StorageError as error:
             self._fail(transfer, Code.NOT_DEFINED, error.message)
             return False
-        transfer.port.packets.send_quietly(HEAD.pack(Opcode.DATA, action.first & 0xFFFF) + data, transfer.target)
-        if len(data) < work.agreed.block_size:
-            work.core.ends_at(action.first)
         return True
 
-    def _send_blocks(self, transfer: _Transfer, action: SendBlocks) -> bool:
-        """False when the transfer is over."""
-        assert isinstance(transfer.work, Sending)
+    def _send_block(self, transfer: _Transfer, number: int) -> None:
+        run = transfer.run
+        at = number - run.first
+        if not 0 <= at < len(run.packets):
+            work = transfer.work
+            assert type(work) is Sending
+            size = work.agreed.block_size
+            if work.content.size is None:       # netascii: it cannot be read ahead of what is acknowledged
+                data = work.content.read(number, 1, size)
+                transfer.port.packets.send_quietly(HEAD.pack(Opcode.DATA, number & 0xFFFF) + data, transfer.target)
+                if len(data) < size:
+                    work.core.ends_at(number)
+                return
+            run = transfer.run = self._ahead.run(work.content, number, size, work.content.size // size + 1)
+            at = number - run.first
+        transfer.port.packets.send_quietly(run.packets[at], transfer.target)
+
+    def _send_window(self, transfer: _Transfer, first: int, count: int) -> None:
         work, peer = transfer.work, transfer.peer
-        burst = self._bursts.of(work.agreed.block_size)
-        first, left = action.first, action.count
-        try:
-            while left:
-                wanted = min(burst.most, left)
-                packets, count = burst.fill(work.content, first, wanted)
-                transfer.port.packets.send_run(packets, burst.step, count, peer)
-                if len(packets) < wanted * burst.step:
-                    work.core.ends_at(first + count - 1)
-                    break
-                first += wanted
-                left -= wanted
-        except StorageError as error:
-            self._fail(transfer, Code.NOT_DEFINED, error.message)
-            return False
-        return True
+        assert type(work) is Sending
+        while count:
+            burst, packets, sent = self._bursts.take(work.content, work.agreed.block_size, first, count)
+            transfer.port.packets.send_run(packets, burst.step, sent, peer)
+            if len(packets) < min(count, burst.most) * burst.step:
+                work.core.ends_at(first + sent - 1)
+                break
+            first += sent
+            count -= sent
 
     def _deliver(self, transfer: _Transfer, action: Deliver) -> bool:
         assert isinstance(transfer.work, Receiving)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bpscript.base.errors import FormatError
 from bpscript.network.fake import FakeNetwork, Fate
 from bpscript.network.tftp.actions import Action, Deliver, Failed, Finished, Send, SendBlocks
-from bpscript.network.tftp.bursts import Burst
+from bpscript.network.tftp.ahead import RUNS, Ahead
+from bpscript.network.tftp.bursts import BURSTS, Burst, Bursts
 from bpscript.network.tftp.content import BytesContent
 from bpscript.network.tftp.fetching import Fetch
 from bpscript.network.tftp.options import negotiate
@@ -77,7 +78,9 @@ class Room:
             )
             self.server_does(self.sender.start(now))
         elif self.sender is not None:
-            self.server_does(self.sender.receive(packet, now))
+            first = self.sender.advance(int.from_bytes(packet[2:], "big"), now) if packet[1] == Opcode.ACK else 0
+            actions = (SendBlocks(first, self.sender.sent - self.sender.acked),) if first else self.sender.receive(packet, now)
+            self.server_does(actions)
 
     def client_does(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
@@ -317,6 +320,60 @@ def test_any_packets_leave_a_core_in_order(packets: list[tuple[bytes, float]], w
                         assert action.first >= 1
                         assert action.first + action.count - 1 <= 9
                         assert action.count <= window
+
+
+@given(st.lists(st.tuples(st.integers(-2, 5), st.floats(0, 0.2)), max_size=30), st.sampled_from([1, 3]), st.booleans(), st.sampled_from([5, 9, None]))
+def test_the_short_way_of_an_acknowledgement_leads_where_the_long_one_does(
+    steps: list[tuple[int, float]], window: int, opened: bool, last: int | None
+) -> None:
+    def sender() -> Sender:
+        made = Sender(window=window, timing=Timing(), last_block=last, opening=oack_packet({"tsize": "1"}) if opened else None)
+        made.acked = made.sent = 65_533
+        made.last_block = None if last is None else 65_533 + last
+        made.start(0)
+        return made
+
+    def facts(one: Sender) -> dict[str, object]:
+        return {name: value for name, value in vars(one).items() if name != "timing"} | {"timing": str(one.timing)}
+
+    short, long = sender(), sender()
+    now = 0.0
+    for ahead, later in steps:
+        now += later
+        number = long.acked + ahead & 0xFFFF
+        before = facts(short)
+        first = short.advance(number, now)
+        assert first or facts(short) == before
+        expected = long.receive(ack_packet(number), now)
+        assert ((SendBlocks(first, short.sent - short.acked),) if first else short.receive(ack_packet(number), now)) == expected
+        assert facts(short) == facts(long)
+
+
+@pytest.mark.parametrize("block_size", [8, 512, 1428, 8192, 65_464])
+@pytest.mark.parametrize("rest", [0, 1, 7])
+def test_packets_made_ahead_are_those_of_the_file(block_size: int, rest: int) -> None:
+    data = content(3 * block_size * 64 // (block_size // 512 + 1) // block_size * block_size + rest)
+    held, ahead, last = BytesContent(data), Ahead(), len(data) // block_size + 1
+    for number in (*range(1, last + 1), 1, last):
+        run = ahead.run(held, number, block_size, last)
+        assert run.packets[number - run.first] == data_packet(number, data[block_size * (number - 1) : block_size * number])
+    assert ahead.run(BytesContent(data), 1, block_size, last) is ahead.run(held, 1, block_size, last)
+    assert ahead.run(BytesContent(bytes(len(data))), 1, block_size, last).packets[0] == data_packet(1, bytes(min(block_size, len(data))))
+    assert len(ahead._runs) <= RUNS
+
+
+def test_bursts_of_a_room_are_made_once_and_never_mixed_up() -> None:
+    bursts, made = Bursts(), [BytesContent(content(5_000, seed)) for seed in (1, 2)]
+    schedule = [(each, size, first, count) for first in range(1, 60, 4) for size in (8, 64) for each in made for count in (2, 4)]
+    for each, size, first, count in schedule:
+        expected = b"".join(data_packet(number, each._data[size * (number - 1) : size * number]) for number in range(first, first + count))
+        views = []
+        for _ in range(2):
+            _, packets, sent = bursts.take(each, size, first, count)
+            assert (packets.tobytes(), sent) == (expected, count)
+            views.append(packets)
+        assert views[0] is views[1]
+        assert len(bursts._kept) <= BURSTS
 
 
 def test_a_request_is_read_back() -> None:

@@ -2,6 +2,8 @@
 
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, closing
@@ -128,6 +130,32 @@ def test_random_packets_to_a_transfer_do_not_change_what_arrives(tmp_path: Path)
                     client.send(ack_packet(number + randomness.randrange(1, 60_000)))
                 block = client.ask(ack_packet(number)) if number < 40 else b""
         assert got == content(20_000)
+
+
+FLOOD = """
+import socket, sys
+from bpscript.network.tftp.packets import Request
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.sendto(Request("file", "octet", {"tsize": "0"}).build(), ("127.0.0.1", int(sys.argv[1])))
+target = client.recvfrom(65536)[1]
+print("flooding", flush=True)
+while True:
+    client.sendto(bytes([0, 4, 0, 9]), target)
+"""
+
+
+def test_a_client_that_never_stops_asking_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content(50_000))
+    with serving(tmp_path) as served:
+        flood = subprocess.Popen([sys.executable, "-c", FLOOD, str(served.server.port)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+        try:
+            assert flood.stdout is not None
+            flood.stdout.readline()
+            for options in ({"window": 1}, {"window": 16}):
+                assert read(served.server.port, "file", **options) == content(50_000)
+        finally:
+            flood.kill()
+            flood.communicate()
 
 
 def test_a_request_that_comes_twice_is_one_transfer(tmp_path: Path) -> None:

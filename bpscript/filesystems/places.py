@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ..base.errors import StorageError
-from ..filesystems.filesystem import clean_path
+from .filesystem import clean_path
 
 _PLACE = re.compile(r"\{([^}]*)\}(.*)\Z", re.DOTALL)
 _NUMBERS = re.compile(r"(\d*):(-?\d+)\Z")

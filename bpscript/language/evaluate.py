@@ -7,9 +7,9 @@ computed once, when the line is prepared.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..language.numbers import HIGHEST, LOWEST, NumberRangeError, number_of, words_of
-from ..language.places import Expanded, Place, PlacedError
-from ..language.syntax import (
+from .numbers import HIGHEST, LOWEST, NumberRangeError, number_of, words_of
+from .places import Expanded, Place, PlacedError
+from .syntax import (
     Measure,
     Number,
     NumberHole,

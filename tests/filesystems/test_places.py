@@ -1,7 +1,7 @@
 import pytest
 
 from bpscript.base.errors import StorageError
-from bpscript.machine.places import DiskPlace, ForeignPlace, HostPlace, parse_place, parse_tree_place
+from bpscript.filesystems.places import DiskPlace, ForeignPlace, HostPlace, parse_place, parse_tree_place
 
 
 @pytest.mark.parametrize(

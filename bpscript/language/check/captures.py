@@ -1,0 +1,69 @@
+"""Commands that belong together: CaptureLog and EndCapture, Source and Dest and CopyArchive, filters and their exceptions."""
+
+from ..syntax import Signed
+from .state import Capture
+from .walk import Rules, Step
+
+_SHORTCUTS = ("FullZip", "IncrZip", "FullDump", "IncrDump", "XCopy")
+
+
+def add_to(rules: Rules) -> None:
+    """The rules of this module."""
+    rules.checks.setdefault("EndCapture", []).append(_check_end)
+    rules.checks.setdefault("CaptureLog", []).append(_check_begin)
+    rules.effects.setdefault("CaptureLog", []).append(_begin)
+    rules.effects.setdefault("EndCapture", []).append(_end)
+    rules.checks.setdefault("CopyArchive", []).append(_check_copy)
+    rules.checks.setdefault("Filter", []).append(_check_filter)
+    rules.effects.setdefault("Filter", []).append(_filter)
+    rules.effects.setdefault("Source", []).append(_source)
+    rules.effects.setdefault("Dest", []).append(_dest)
+    for name in _SHORTCUTS:
+        rules.effects.setdefault(name, []).extend((_source, _dest))
+
+
+def _begin(step: Step) -> None:
+    step.state.capture = Capture.ON
+
+
+def _end(step: Step) -> None:
+    step.state.capture = Capture.OFF
+
+
+def _check_begin(step: Step) -> None:
+    if step.state.capture is Capture.ON:
+        step.report("BP207", None, "a capture is active already", "EndCapture ends it")
+
+
+def _check_end(step: Step) -> None:
+    if step.state.capture is Capture.OFF:
+        step.report("BP207", None, "there is no capture to end in this file", "CaptureLog begins one")
+
+
+def _source(step: Step) -> None:
+    step.state.has_source = True
+
+
+def _dest(step: Step) -> None:
+    step.state.has_dest = True
+
+
+def _check_copy(step: Step) -> None:
+    if not step.state.has_source:
+        step.report("BP208", None, "CopyArchive has no source", 'write Source path "..." or Source archive "..." before it')
+    elif not step.state.has_dest:
+        step.report("BP208", None, "CopyArchive has no destination", 'write Dest archive "..." before it')
+
+
+def _filter(step: Step) -> None:
+    node = step.command.argument("pattern")
+    if node is None:
+        step.state.has_filter = False
+    elif isinstance(node, Signed) and node.sign == "-":
+        step.state.has_filter = True
+
+
+def _check_filter(step: Step) -> None:
+    node = step.command.argument("pattern")
+    if isinstance(node, Signed) and node.sign == "+" and not step.state.has_filter:
+        step.report("BP208", node, "a + filter is an exception to the - filter before it, and there is none")
