@@ -15,6 +15,7 @@ from uuid import UUID
 from bpscript.base.clock import Clock
 from bpscript.base.entropy import Entropy
 from bpscript.blocks.memory import MemoryDevice
+from bpscript.blocks.overlay import OverlayDevice
 from bpscript.filesystems.cache import CacheVolume, format_cache
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.ext import format_ext
@@ -31,15 +32,15 @@ _PATCH = struct.Struct(">HB")
 
 
 class Golden:
-    """A good image, as the places that hold something; `damaged` applies an input to a copy."""
+    """A good image, as the places that hold something; `damaged` applies an input to a copy on write."""
 
     def __init__(self, image: bytes) -> None:
-        self._image = image
+        self._device = MemoryDevice(image)
         empty = bytes(_BLOCK)
         self._blocks = [start for start in range(0, len(image), _BLOCK) if image[start : start + _BLOCK] != empty[: len(image) - start]]
 
-    def damaged(self, patches: bytes) -> bytearray:
-        image = bytearray(self._image)
+    def damaged(self, patches: bytes) -> OverlayDevice:
+        device = OverlayDevice(self._device)
         room = len(self._blocks) * _BLOCK
         position = 0
         while position + _PATCH.size < len(patches):
@@ -48,9 +49,8 @@ class Golden:
             position += _PATCH.size + length
             block, rest = divmod(offset % room, _BLOCK)
             start = self._blocks[block] + rest
-            piece = piece[: len(image) - start]
-            image[start : start + len(piece)] = piece
-        return image
+            device.write(start, piece[: device.size - start])
+        return device
 
     def seeds(self) -> list[bytes]:
         """Inputs to begin with: single fields of the first blocks, set to numbers that often do harm."""

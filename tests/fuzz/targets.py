@@ -23,7 +23,6 @@ from bpscript.archive.positional import SeekingBytes
 from bpscript.archive.unpack import unpack
 from bpscript.base.clock import Clock
 from bpscript.base.errors import BpscriptError
-from bpscript.blocks.memory import MemoryDevice
 from bpscript.cases.reading import parse_cases
 from bpscript.crypto.signatures import new_private_key, parse_private_key, parse_public_key
 from bpscript.filesystems.cache import CacheVolume
@@ -104,7 +103,7 @@ def _read_all(volume: Filesystem) -> None:
 
 def _volume(name: str, *, writes: bool = True) -> Callable[[bytes], object]:
     def run(patches: bytes) -> None:
-        device = MemoryDevice(bytes(golden(name).damaged(patches)))
+        device = golden(name).damaged(patches)
         kind = detect(device)
         if kind is not None:
             size_of(device, kind)
@@ -118,7 +117,7 @@ def _volume(name: str, *, writes: bool = True) -> Callable[[bytes], object]:
 
 
 def _ntfs(patches: bytes) -> None:
-    device = MemoryDevice(bytes(golden("ntfs").damaged(patches)))
+    device = golden("ntfs").damaged(patches)
     volume = NtfsVolume.read(device)
     volume.label(device)
     for number, _ in enumerate(volume.used_ranges(device)):
@@ -128,7 +127,7 @@ def _ntfs(patches: bytes) -> None:
 
 def _table(name: str) -> Callable[[bytes], object]:
     def run(patches: bytes) -> None:
-        device = MemoryDevice(bytes(golden(name).damaged(patches)))
+        device = golden(name).damaged(patches)
         table = read_table(device)
         table.to_list()
         cache_range(device, table)
@@ -137,7 +136,7 @@ def _table(name: str) -> Callable[[bytes], object]:
 
 
 def _cache(patches: bytes) -> None:
-    _read_all(CacheVolume.on(MemoryDevice(bytes(golden("cache").damaged(patches))), clock=Clock(1)))
+    _read_all(CacheVolume.on(golden("cache").damaged(patches), clock=Clock(1)))
 
 
 # --- archives and images ---------------------------------------------------------------------------------------------
@@ -348,7 +347,7 @@ def _scripts() -> list[bytes]:
 TARGETS = (
     *(Target(name, _volume(name), lambda name=name: golden(name).seeds()) for name in ("fat12", "fat16", "fat32", "ext2", "ext4")),  # type: ignore[misc]
     Target("ntfs", _ntfs, lambda: golden("ntfs").seeds()),
-    Target("swap", lambda patches: SwapSpace.parse(MemoryDevice(bytes(golden("swap").damaged(patches)))), lambda: golden("swap").seeds()),
+    Target("swap", lambda patches: SwapSpace.parse(golden("swap").damaged(patches)), lambda: golden("swap").seeds()),
     Target("mbr", _table("mbr"), lambda: golden("mbr").seeds()),
     Target("gpt", _table("gpt"), lambda: golden("gpt").seeds()),
     Target("cache", _cache, lambda: golden("cache").seeds()),
