@@ -3,13 +3,14 @@
 # make test-net only the tests with foreign servers and clients in network namespaces, as root
 # make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
 # make fuzz     the parsers of bytes from outside, guided by coverage (FUZZ_SECONDS=120 each)
+# make docs     the manual as a web site: build/docs/index.html
 # make setup    only the virtual environment and the system packages
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-net bench soak fuzz setup packages clean
+.PHONY: demo test test-net bench soak fuzz setup packages docs clean
 
 demo: setup
 	$(BIN)/python -m tests.demo
@@ -43,5 +44,10 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+# The manual as a web site: build/docs/index.html.
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
 clean:
-	rm -rf $(VENV) build dist demo bench *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist docs/generated demo bench *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..api import create_disk, open_disk
-from ..base.errors import InTheWayError, NotFoundError, UsageError
+from ..base.errors import FormatError, InTheWayError, NotFoundError, UsageError
 from ..base.units import format_size, parse_size
+from ..blocks.device import BlockDevice
 from ..filesystems.filesystem import FileKind, clean_path, make_dirs, remove_tree
 from ..filesystems.links import follow_links
 from ..filesystems.swap import SwapSpace
@@ -152,6 +153,8 @@ def describe(disk: Disk) -> dict[str, Any]:
                 label, ident, used = volume.label, volume.ident, usage.total - usage.free
             elif system == "SWAP" and (space := SwapSpace.parse(disk.partition(entry.number))) is not None:
                 label, ident = space.label, str(space.uuid)
+            elif system == "NTFS":
+                label, ident, used = _ntfs_facts(disk.partition(entry.number))
         rows.append(
             {
                 "number": entry.number, "type": entry.word(system), "boot": entry.boot, "start": entry.start, "size": entry.size,
@@ -163,6 +166,17 @@ def describe(disk: Disk) -> dict[str, Any]:
         "image": disk.name, "size": disk.device.size, "scheme": table.scheme, "id": disk.ident or None, "partitions": rows,
         "cache": None if area is None else {"start": area.start, "size": area.size}, "warnings": list(table.warnings),
     }
+
+
+def _ntfs_facts(device: BlockDevice) -> tuple[str | None, str | None, int | None]:
+    """Label, serial number and bytes in use of an NTFS volume; None for what cannot be read."""
+    from ..filesystems.ntfs import NtfsVolume  # noqa: PLC0415 - few disks have one
+
+    try:
+        volume = NtfsVolume.read(device)
+        return volume.label(device), volume.serial, sum(end - start for start, end in volume.used_ranges(device))
+    except FormatError:
+        return None, None, None
 
 
 def list_place(options: argparse.Namespace) -> int:

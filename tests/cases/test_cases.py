@@ -17,7 +17,6 @@ from bpscript.cases.reading import read_cases
 from bpscript.cases.running import run_case
 from bpscript.cli.main import main
 
-DOCS = Path(__file__).parents[2] / "docs" / "testing.md"
 SPEC = sorted((Path(__file__).parents[1] / "spec" / "cases").glob("*.toml"))
 
 
@@ -27,26 +26,6 @@ def failures(folder: Path, text: str) -> list[str]:
     file.write_text(text)
     (case,) = read_cases(file)
     return list(run_case(case).problems)
-
-
-def blocks(language: str) -> list[str]:
-    return [part.partition("\n```")[0] for part in DOCS.read_text().split(f"```{language}\n")[1:]]
-
-
-def test_the_cases_of_the_manual_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "deploy.toml"
-    file.write_text(blocks("toml")[0])
-    assert main(["test", str(file)]) == 0
-    assert capsys.readouterr().out.startswith("3 passed, 0 failed in ")
-
-
-def test_the_pytest_example_of_the_manual_passes(tmp_path: Path) -> None:
-    conftest, tests = blocks("python")
-    (tmp_path / "conftest.py").write_text(conftest)
-    (tmp_path / "test_deploy.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path), str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_sample_cases_of_the_reference_pass_too(capsys: pytest.CaptureFixture[str]) -> None:

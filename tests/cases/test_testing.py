@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -83,8 +82,3 @@ def test_a_test_of_a_project_passes(report: str, name: str) -> None:
 def test_a_damaged_file_system_fails_a_test_of_a_project(report: str) -> None:
     assert "test_deploy.py::test_damage_fails_the_test FAILED" in report, report
     assert "is not consistent" in report
-
-
-def test_the_plugin_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
-    assert 'pytest_plugins = ["bpscript.testing"]' in text

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bpscript.cli.main import main
+from tests.oracles import run_tool
 
 
 @pytest.fixture
@@ -120,3 +121,19 @@ def test_a_damaged_volume_is_reported(image: str, capsys: pytest.CaptureFixture[
         file.write(b"\xff\xff\xff\x0f")
     assert main(["disk", "check", f"{image}:1"]) == 1
     assert capsys.readouterr().out != ""
+
+
+def test_an_ntfs_volume_is_shown_with_label_serial_number_and_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, part = tmp_path / "d.img", tmp_path / "part"
+    assert main(["disk", "create", str(image), "40M", "--partitions", "NTFS:30"]) == 0
+    with part.open("wb") as file:
+        file.truncate(30 << 20)
+    run_tool(["mkntfs", "-F", "-Q", "-q", "-p", "2048", "-H", "255", "-S", "63", "-L", "Windows", part])
+    with image.open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(part.read_bytes())
+    assert main(["disk", "show", str(image), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["partitions"]
+    assert (row["filesystem"], row["label"]) == ("NTFS", "Windows")
+    assert row["id"] == part.read_bytes()[0x48:0x50][::-1].hex().upper()
+    assert 0 < row["used"] < 30 << 20

@@ -1,0 +1,18 @@
+"""The manual as a web site: every page is in it, and every link leads somewhere (a warning of Sphinx is an error)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bpscript.commands import COMMANDS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(tmp_path / "trees"), str(DOCS), str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all((tmp_path / "site" / f"{path.relative_to(DOCS).with_suffix('')}.html").exists() for path in DOCS.rglob("*.md"))
+    commands = (tmp_path / "site" / "generated" / "commands.html").read_text()
+    assert [command.name for command in COMMANDS if command.name not in commands] == []
