@@ -1,9 +1,10 @@
 """The entry point: finds the verb, and turns errors into one sentence and an exit status.
 
-Exit status: 0 done, 1 it failed, 2 wrong usage, 130 and 143 after SIGINT and SIGTERM (see the manual).
+Exit status: 0 done, 1 it failed, 2 wrong usage, 130 and 143 after SIGINT and SIGTERM, 129 after SIGHUP (see the manual).
 Imports of everything slow happen inside the verbs, so that `bpscript --version` stays near bare Python.
 """
 
+import errno
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 
     from ..base.errors import BpscriptError
 
-DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, USAGE, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
 
 class Terminated(BaseException):
     """SIGTERM arrived; unwinds the stack so that everything is put in order."""
+
+
+class HungUp(Terminated):
+    """SIGHUP arrived: the terminal was closed."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,11 +38,21 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bpscript: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except HungUp:
+        # Nobody is there to tell.
+        _close_output()
+        return HUNG_UP
     except Terminated:
         print("bpscript: terminated", file=sys.stderr)
         return TERMINATED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); nobody is left to tell.
+        _close_output()
+        return FAILED
+    except OSError as error:
+        # The terminal that a message was for has gone.
+        if error.errno != errno.EIO:
+            raise
         _close_output()
         return FAILED
 
@@ -59,6 +74,8 @@ def _main(arguments: list[str]) -> int:
         return USAGE
     gc.freeze()
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:       # not with nohup
+        signal.signal(signal.SIGHUP, _hang_up)
     try:
         return int(options.function(options))
     except BpscriptError as error:
@@ -120,6 +137,10 @@ def _parser(arguments: list[str]) -> "ArgumentParser":
 
 def _terminate(number: int, frame: object) -> NoReturn:
     raise Terminated
+
+
+def _hang_up(number: int, frame: object) -> NoReturn:
+    raise HungUp
 
 
 def _close_output() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from contextlib import ExitStack
 from json.encoder import encode_basestring as quoted
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
-from ..base.events import Event, Kind, Sink
-from ..screen.outputs import SCREENS, open_screen
-from ..screen.stdin import keyboard_of
+from ..base.events import Event, Kind, Sink, ignore
+from ..screen.outputs import SCREENS
+from .asks import asks_for_keys
+from .console import is_usable, open_console
 from .main import DONE, report
 from .places import parse_disk_option
 from .progress import progress_sink
@@ -26,6 +26,7 @@ _EXAMPLES = """examples:
   bpscript run deploy.bpb --disk disk.img --root tftp://10.0.0.1/images
   bpscript run deploy.bpb --disk disk.img --root http://10.0.0.1/images --report http://10.0.0.1/
   bpscript run capture.mrz --disk disk.img
+  bpscript run menu.bpb --screen terminal
   bpscript run menu.bpb --keys 2 --screen png:pictures
   bpscript run deploy.bpb -w --disk /dev/sdb
 """
@@ -38,7 +39,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     )
     parser.set_defaults(function=run_verb)
     add_run_options(parser)
-    parser.add_argument("--screen", metavar="MODE", default="none", help=f"what shows the screen: {SCREENS} (a numbered picture whenever the script waits)")
+    parser.add_argument("--screen", metavar="MODE", help=f"what shows the screen: {SCREENS} (default: none; terminal when a script asks for keys on one)")
     parser.add_argument("--log-file", metavar="F", help="write the log there too")
     parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
     parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
@@ -75,22 +76,19 @@ def run_verb(options: argparse.Namespace) -> int:
         log_file = _open_for_writing(stack, options.log_file, "w")
         events_file = _open_for_writing(stack, options.events, "w")
         vars_file = _open_for_writing(stack, options.dump_vars, "w")
-        bar = progress_sink()
+        mode = options.screen or _usual_mode(options)
+        with open_console(mode, options.keys) as console:
 
-        def log(text: str) -> None:
-            sys.stdout.write(text.replace("\r\n", "\n").replace("\r", ""))
-            sys.stdout.flush()
-            if log_file is not None:
-                log_file.write(text)
-                log_file.flush()
+            def log(text: str) -> None:
+                console.log(text)
+                if log_file is not None:
+                    log_file.write(text)
+                    log_file.flush()
 
-        keyboard = keyboard_of(0) if options.keys is None else None
-        if keyboard is not None:
-            stack.callback(keyboard.close)
-        screen = open_screen(options.screen)
-        stack.callback(screen.close)
-        chosen = run_options(options, _tee(bar, events_file))._replace(keyboard=keyboard, screen=screen, report=options.report, log=log)
-        result = execute(chosen, _stage(options, chosen))
+            bar = ignore if console.owns_terminal else progress_sink()
+            chosen = run_options(options, _tee(bar, events_file))
+            chosen = chosen._replace(keyboard=console.keyboard, screen=console.screen, report=options.report, log=log)
+            result = execute(chosen, _stage(options, chosen))
         if vars_file is not None:
             json.dump(result.variables, vars_file, ensure_ascii=False, indent=1, sort_keys=True)
             vars_file.write("\n")
@@ -121,6 +119,12 @@ def _stage(options: argparse.Namespace, chosen: RunOptions) -> "Stage | None":
     from ..trust.saved import PlannedRun  # noqa: PLC0415 - only with --plan
 
     return PlannedRun(Path(options.plan), chosen)
+
+
+def _usual_mode(options: argparse.Namespace) -> str:
+    """The screen when nobody said which: the terminal, for a script that asks the one who sits there."""
+    asks = options.keys is None and is_usable() and (options.switch_i or asks_for_keys(Path(options.script), options.root))
+    return "terminal" if asks else "none"
 
 
 def _open_for_writing(stack: ExitStack, path: str | None, mode: str) -> IO[str] | None:

@@ -141,7 +141,7 @@ def delay(run: Run, dur: Duration) -> NestedCommand | None:
     """
     if run.keys.live:
         started = run.machine.clock.now_ns()
-        key = run.keys.wait(dur)
+        key = run.wait_for_key(dur)
         if key is None:
             return None
         if run.frame.handler_for(key) is None:

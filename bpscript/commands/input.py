@@ -38,7 +38,7 @@ def wait_for_key(run: Run, dur: Duration, command: NestedCommand | None = None) 
     Examples:
         > WaitForKey 0 Echo "no key"
     """
-    return command if run.keys.wait(dur) is None else run.key_handler()
+    return command if run.wait_for_key(dur) is None else run.key_handler()
 
 
 @command("Input", group=_GROUP, untested="waits for keys")

@@ -188,6 +188,15 @@ class Run:
                 typed.append(key)
                 show(echo or key)
 
+    def wait_for_key(self, seconds: float) -> str | None:
+        """The next key that is the script's own, if it comes within that time; it stays there (language.md 8.3)."""
+        end = monotonic() + seconds
+        while True:
+            key = self.keys.wait(seconds)
+            if key is None or self.frame.handler_for(key) is not None or not self._escape_pressed(key):
+                return key
+            seconds = max(0.0, end - monotonic())
+
     def key_handler(self) -> NestedCommand | None:
         """The handler of the next key, which is then taken; None when there is no key or nobody handles it."""
         key = self.keys.peek()
@@ -323,10 +332,17 @@ class Run:
             return False
         if frame.handler_for(key) is not None:
             return True
-        if key == _ESCAPE and self.variables.is_on("AutoShowLog"):
-            self.keys.drop()
-            self.machine.screen.show_log(True)
+        self._escape_pressed(key)
         return False
+
+    def _escape_pressed(self, key: str) -> bool:
+        """Escape on a terminal shows the log, and the screen again; it is no key of the script then."""
+        if key != _ESCAPE or not self.keys.live or not self.variables.is_on("AutoShowLog"):
+            return False
+        self.keys.drop()
+        screen = self.machine.screen
+        screen.show_log(not screen.log_visible)
+        return True
 
     # Errors ------------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from ..base.errors import UsageError
 from .display import Display
 from .screen import Screen
 
-SCREENS = "none|png:DIR|framebuffer[:DEVICE]"      # as the help shows them
+SCREENS = "none|terminal|png:DIR|framebuffer[:DEVICE]"      # as the help shows them
 
 
 def open_screen(mode: str) -> Screen:

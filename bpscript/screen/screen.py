@@ -206,6 +206,11 @@ class Screen(Protocol):
         """Add to the log view, whether it is visible or not."""
         ...
 
+    @property
+    def log_visible(self) -> bool:
+        """Whether the log is shown instead of the screen."""
+        ...
+
     def show_log(self, visible: bool) -> None:
         """Show the log instead of the screen, or the screen again."""
         ...

@@ -29,6 +29,7 @@ class TerminalKeyboard:
         self._saved: list[Any] | None = None
         self._console: LinuxConsole | None = None
         self._ended = False
+        self.waiting = False            # for a key, right now: signal handlers may draw
         self._poll = select.poll()      # unlike select(2), whatever the number of the descriptor
         self._poll.register(descriptor, select.POLLIN)
 
@@ -95,7 +96,11 @@ class TerminalKeyboard:
             self._ended = True      # gone, and its state with it
 
     def _has_input(self, timeout_s: float | None) -> bool:
-        return bool(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
+        self.waiting = True
+        try:
+            return bool(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
+        finally:
+            self.waiting = False
 
     def _read(self) -> None:
         try:
