@@ -41,11 +41,10 @@ class Font:
         """Glyphs for the 256 characters of a code page (NUL where it has none), and those of `rest`. Raises FormatError for a wrong size."""
         if len(data) != FONT_SIZE:
             raise FormatError(f'"{name}" is no font: it has {len(data)} bytes, expected {FONT_SIZE}')
-        loaded = {
-            CONTROL_CHARACTERS.get(ord(character), character): data[code * HEIGHT : (code + 1) * HEIGHT]
-            for code, character in enumerate(characters)
-            if character != "\0"
-        }
+        loaded: dict[str, bytes] = {}
+        for code, character in enumerate(characters):
+            if character != "\0":
+                loaded.setdefault(CONTROL_CHARACTERS.get(ord(character), character), data[code * HEIGHT : (code + 1) * HEIGHT])
         return cls({**rest._glyphs, **loaded})
 
 

@@ -5,7 +5,8 @@ of the screen has it, apart from those that the new picture will cover; 0 to 15 
 new picture that is there exactly is shared; the others, those of most pixels first:
 
     Best-Colors     a free number; when there is none, one that older pictures use least: their pixels get the nearest colour
-    Spare-Colors    near a colour in use: both become their mean, weighted by pixels; else a free number; else the mean again
+    Spare-Colors    near a colour in use: both become their mean, weighted by pixels; else a free number; else the two colours that are
+                    nearest to each other become their mean, whether they are old or new, and make room
     Share-Colors    near a colour in use: that one as it is; else a free number; else the nearest colour in use
     Reuse-Colors    the nearest of all 256 as they are
 """
@@ -78,16 +79,20 @@ class _Allocator:
         self._wanted = wanted
         self._weights = weights
         self._strategy = strategy
+        self._used = used
         self._in_use = dict.fromkeys(range(FIXED), 0) | dict(used)      # number -> pixels
         self._free = [number for number in range(FIXED, 256) if number not in self._in_use]     # taken from the end
         self._older = sorted((number for number in used if number >= FIXED), key=lambda number: -used[number])    # as well
         self._mine: set[int] = set()
         self._lost: dict[int, Rgb] = {}     # what older pixels looked like whose number was taken away
+        self._numbers = [0] * len(wanted)
+        self._moved: dict[int, int] = {}    # numbers of older pixels whose colour became one with another
+        self._neighbours: dict[int, tuple[int, int]] = {}       # number -> distance and number of the nearest other one
         self._changed = False
 
     def run(self) -> Allocation:
         """Find a number for each colour, those of most pixels first."""
-        numbers = [0] * len(self._wanted)
+        numbers = self._numbers
         order = sorted((index for index, weight in enumerate(self._weights) if weight), key=lambda index: -self._weights[index])
         if self._strategy is Strategy.REUSE:
             for index in order:
@@ -104,7 +109,8 @@ class _Allocator:
                 numbers[index] = self._take(number, index)
         for index in rest:
             numbers[index] = self._take(self._choose(index), index)
-        moved = {number: self._palette.nearest(color, self._in_use) for number, color in self._lost.items()}
+        lost = {number: self._palette.nearest(color, self._in_use) for number, color in self._lost.items()}
+        moved = self._moved | lost
         return Allocation(numbers, moved, self._changed or bool(moved))
 
     def _take(self, number: int, index: int) -> int:
@@ -120,9 +126,12 @@ class _Allocator:
         if self._strategy is Strategy.BEST:
             return self._set(self._free[-1], color) if self._free else self._take_away(color)
         near = self._palette.nearest(color, self._in_use)
-        if distance(self._colors[near], color) > _NEAR and self._free:
+        far = distance(self._colors[near], color)
+        if far > _NEAR and self._free:
             return self._set(self._free[-1], color)
-        return near if self._strategy is Strategy.SHARE else self._blend(near, index)
+        if self._strategy is Strategy.SHARE or (near < FIXED and far <= _NEAR):
+            return near
+        return self._blend(near, index) if far <= _NEAR else self._make_room(near, far, index)
 
     def _set(self, number: int, color: Rgb) -> int:
         self._colors[number] = color
@@ -139,16 +148,37 @@ class _Allocator:
         return self._palette.nearest(color, self._in_use)
 
     def _blend(self, near: int, index: int) -> int:
-        """Change a colour in use, so that old and new pixels are equally far from what they should be."""
-        color = self._wanted[index]
-        if near < FIXED:
-            if distance(self._colors[near], color) <= _NEAR:
-                return near
-            changeable = [number for number in self._in_use if number >= FIXED]
-            if not changeable:
-                return near
-            near = self._palette.nearest(color, changeable)
-        old, new = self._in_use[near], self._weights[index]
-        red, green, blue = ((old * was + new * wanted) // (old + new) for was, wanted in zip(self._colors[near], color, strict=True))
-        self._changed = self._changed or (red, green, blue) != self._colors[near]
-        return self._set(near, (red, green, blue))
+        """Change a colour in use, so that old and new pixels share the difference."""
+        self._mean(near, self._in_use[near], self._wanted[index], self._weights[index])
+        return near
+
+    def _mean(self, number: int, weight: int, color: Rgb, other: int) -> None:
+        old = self._colors[number]
+        red, green, blue = ((was * weight + level * other) // max(1, weight + other) for was, level in zip(old, color, strict=True))
+        self._colors[number] = (red, green, blue)
+        self._changed = self._changed or self._colors[number] != old
+        self._neighbours.pop(number, None)
+
+    def _make_room(self, near: int, far: int, index: int) -> int:
+        """No number is free: of all colours that may change, and the new one, those two become one that are nearest to each other."""
+        changeable = [number for number in self._in_use if number >= FIXED]
+        # What changed has no neighbour now, and is not to be anybody's; where it is near others, it finds them itself.
+        known = self._neighbours
+        stale = [number for number in changeable if number not in known or known[number][1] not in known]
+        self._neighbours |= {number: self._neighbour(number, changeable) for number in stale}
+        kept = min(changeable, key=lambda number: self._neighbours[number])
+        apart, given = self._neighbours[kept]
+        if far <= apart:
+            return near if near < FIXED else self._blend(near, index)
+        self._mean(kept, self._in_use[kept], self._colors[given], self._in_use[given])
+        self._in_use[kept] += self._in_use.pop(given)
+        self._numbers[:] = [kept if number == given else number for number in self._numbers]
+        self._moved = {old: kept if new == given else new for old, new in self._moved.items()}
+        if given in self._used:
+            self._moved.setdefault(given, kept)
+        self._neighbours.pop(given)
+        return self._set(given, self._wanted[index])
+
+    def _neighbour(self, number: int, among: Sequence[int]) -> tuple[int, int]:
+        color = self._colors[number]
+        return min(((distance(self._colors[other], color), other) for other in among if other != number), default=(1 << 30, number))
