@@ -26,7 +26,8 @@ Cell = tuple[str, Attribute] | None
 _TAB = 8            # columns
 _CURSOR_HEIGHT = 2  # pixels, above the lowest one
 _EMPTY = Attribute()
-_CONTROL = re.compile(r"([\a\b\t\n\v\r])")
+_ACTING = "\a\b\t\n\v\r"      # are no characters here: the bell and the vertical tab do nothing
+_CONTROL = re.compile(f"([{_ACTING}])")
 _MOST_GLYPHS = 4_096    # characters in their colours that are kept ready
 
 
@@ -129,14 +130,14 @@ class Canvas:
         """Write at the cursor; the screen scrolls when its last line is full."""
         line, column = self.cursor
         for piece in _CONTROL.split(text):
-            if piece in {"\r", "\n", "\b", "\t"}:
+            if piece in _ACTING:
                 if piece == "\r":
                     column = 0
                 elif piece == "\n":
                     line += 1
                 elif piece == "\b":
                     column = max(0, column - 1)
-                else:
+                elif piece == "\t":
                     column = min((column // _TAB + 1) * _TAB, self.columns - 1)
                 line = self._scrolled(line)
                 continue

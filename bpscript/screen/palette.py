@@ -1,6 +1,7 @@
 """The 256 colours of a graphic mode, and how pictures share them (language.md 8.5, `DrawGif`).
 
-At the start they are those that terminals have, too: 16 of text, a cube of 6 x 6 x 6 and 24 greys. A number is *free* when no pixel
+At the start they are those that terminals have, too: 16 of text, a cube of 6 x 6 x 6 and 24 greys. Pictures take numbers of the cube
+from 231 downwards, then the greys. A number is *free* when no pixel
 of the screen has it, apart from those that the new picture will cover; 0 to 15 never change and are never free. Each colour of a
 new picture that is there exactly is shared; the others, those of most pixels first:
 
@@ -26,6 +27,8 @@ TEXT_COLORS: tuple[Rgb, ...] = (
     (0xFF, 0x55, 0x55), (0xFF, 0x55, 0xFF), (0xFF, 0xFF, 0x55), (0xFF, 0xFF, 0xFF),
 )  # fmt: skip
 FIXED = len(TEXT_COLORS)
+# In which order pictures take free numbers, the last first: a script that uses greys and dark colours finds them for long.
+_FREE_ORDER = (*range(232, 256), *range(FIXED, 232))
 _LEVELS = (0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF)
 _NEAR = 9 * 16 * 16     # of `distance`: 16 steps of 256 in each of red, green and blue
 
@@ -81,7 +84,7 @@ class _Allocator:
         self._strategy = strategy
         self._used = used
         self._in_use = dict.fromkeys(range(FIXED), 0) | dict(used)      # number -> pixels
-        self._free = [number for number in range(FIXED, 256) if number not in self._in_use]     # taken from the end
+        self._free = [number for number in _FREE_ORDER if number not in self._in_use]     # taken from the end
         self._older = sorted((number for number in used if number >= FIXED), key=lambda number: -used[number])    # as well
         self._mine: set[int] = set()
         self._lost: dict[int, Rgb] = {}     # what older pixels looked like whose number was taken away

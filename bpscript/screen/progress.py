@@ -120,6 +120,8 @@ def _cells_of(box: Box) -> Area:
 
 
 def _title(task: str) -> str:
+    """A task may have the name of a file in it, which may have anything in it."""
+    task = "".join(character if character.isprintable() else "?" for character in task)
     return task[:1].upper() + task[1:]
 
 

@@ -23,6 +23,7 @@ from bpscript.archive.positional import SeekingBytes
 from bpscript.archive.unpack import unpack
 from bpscript.base.clock import Clock
 from bpscript.base.errors import BpscriptError
+from bpscript.base.resources import image_bytes
 from bpscript.cases.reading import parse_cases
 from bpscript.crypto.signatures import new_private_key, parse_private_key, parse_public_key
 from bpscript.filesystems.cache import CacheVolume
@@ -43,7 +44,10 @@ from bpscript.network.http.message import RefusedError as HttpRefused
 from bpscript.network.http.message import RequestReader
 from bpscript.network.tftp.packets import parse_error, parse_oack, parse_request
 from bpscript.partitions.table import cache_range, read_table
+from bpscript.screen.font import Font, built_in_font
+from bpscript.screen.gif import read_gif
 from bpscript.screen.memory import ScriptedKeyboard
+from bpscript.screen.screen import Mode
 from bpscript.server.hosts_format import read_hosts
 from tests.archive.damage import KINDS, sample
 from tests.archive.memory_tree import MemoryTree
@@ -275,6 +279,10 @@ def _replies() -> list[bytes]:
     ]
 
 
+def _gifs() -> list[bytes]:
+    return [image_bytes(f"gallery/{name}.gif") for name in ("linux", "disk")]
+
+
 def _tftp(packet: bytes) -> None:
     for parse in (parse_request, parse_oack, parse_error):
         try:
@@ -362,6 +370,8 @@ TARGETS = (
     Target("mtree", lambda data: parse_mtree(data.decode("utf-8", "surrogateescape"), "map"), lambda: [b"#mtree\n/set type=file uid=0 gid=0\n./a mode=0755 size=3\n  b type=dir\n..\n"]),
     Target("keys", _keys, lambda: [_GATEWAY_KEY.public_pem(), _GATEWAY_KEY.to_pem()]),
     Target("code-page", lambda data: code_page_from_table(data, "cp.bin"), lambda: [b"".join(number.to_bytes(2, "little") for number in range(256))]),
+    Target("gif", lambda data: read_gif(data, "x.gif", Mode(1280, 1024)), _gifs),
+    Target("font", lambda data: Font.from_codes(data, bytes(range(256)).decode("cp437"), "x.fnt", built_in_font()), lambda: [bytes(4096)]),
     Target("dhcp", _dhcp, _dhcp_packets),
     Target("dhcp-server", _dhcp_server, _dhcp_talks),
     Target("dhcp-client", _dhcp_client, _dhcp_talks),

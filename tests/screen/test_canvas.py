@@ -84,7 +84,7 @@ def test_the_last_band_is_filled_but_not_written_to() -> None:
 
 def test_control_codes_look_as_on_a_pc_and_unknown_characters_are_marked() -> None:
     canvas = Canvas(1, 10)
-    canvas.write("\x01\x10\x1b\u4e2d\u0301é\u200b|")
+    canvas.write("\a\v\x01\x10\x1b\u4e2d\u0301é\u200b|")
     assert str(canvas) == "☺►←??é|"
 
 
