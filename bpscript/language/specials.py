@@ -71,6 +71,20 @@ SPECIALS = (
     ),
 )  # fmt: skip
 
+# The values that mean something, in capitals; "" is nothing.
+_SWITCHES = frozenset(
+    ["lba", "fda", "vesa", "trace", "autoshowlog", "pauselog", "cachealways", "cachenever", "cachereserve", "extmemory", "isolatin", "ext2-backup", "verify"]
+)
+VALUES = {
+    "errormode": ("STOP", "CONTINUE"),
+    "rewrite": ("AUTO", "ALL", "DIFF"),
+    "linux-fs": ("EXT2", "EXT3", "EXT4"),
+    "zip-fs": ("FAT16", "FAT32", ""),
+    "sector-size": ("512", "4096"),
+    "security-check": ("PASSED", "FAILED", ""),
+    **dict.fromkeys(_SWITCHES, ("ON", "OFF")),
+}
+
 _BY_NAME = {fold(each.name): each for each in SPECIALS}
 _NUMBERED = (
     (re.compile(r"disk-\d+-model\Z"), "model of the disk, set in the boot environment"),

@@ -5,22 +5,10 @@ import re
 from ..arguments import ArgumentType, CommandArgument, RefusedArgument
 from ..names import did_you_mean, fold, is_variable_name
 from ..places import PlacedError
-from ..specials import SPECIALS, reply_names, reply_variables, special
+from ..specials import SPECIALS, VALUES, reply_names, reply_variables, special
 from ..syntax import NUMERIC, TEXTUAL, Node, Test, Word
 from .walk import Rules, Step, sets_variables
 
-_SWITCHES = frozenset(
-    ["lba", "fda", "vesa", "trace", "autoshowlog", "pauselog", "cachealways", "cachenever", "cachereserve", "extmemory", "isolatin", "ext2-backup", "verify"]
-)
-_CHOICES = {
-    "errormode": ("STOP", "CONTINUE"),
-    "rewrite": ("AUTO", "ALL", "DIFF"),
-    "linux-fs": ("EXT2", "EXT3", "EXT4"),
-    "zip-fs": ("FAT16", "FAT32", ""),
-    "sector-size": ("512", "4096"),
-    "security-check": ("PASSED", "FAILED", ""),
-    **dict.fromkeys(_SWITCHES, ("ON", "OFF")),
-}
 _FORMS = {
     "cachesize": (re.compile(r"\s*\d{0,9}\s*\Z"), "a number of MB"),
     "cachedisk": (re.compile(r"\d*\Z"), "the number of a disk"),
@@ -108,7 +96,7 @@ def _check_special(step: Step) -> None:
     if found is None:
         return
     key, text = fold(node.text), str(found)
-    choices = _CHOICES.get(key)
+    choices = VALUES.get(key)
     if choices is not None and text.upper() not in choices:
         step.report("BP304", value, f'${node.text} is set to "{text[:40]}"; expected {" or ".join(each or "nothing" for each in choices)}')
     form = _FORMS.get(key)
