@@ -501,7 +501,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, 
     clock = stage.clock(options.clock or Clock.from_environment())
     disks = Disks(_disks(options, settings, clock, stack, stage))
     stack.push(_closing(disks))
-    files = Files(disks, root, stage.host(FolderSource(Path.cwd(), confined=False), stack), program, settings)
+    files = Files(disks, root, stage.host(FolderSource(Path.cwd(), confined=False), stack), program, settings, is_remote=_is_address(options.root), events=options.events)
     keyboard = stage.keyboard(ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard(""))
     return Machine(
         program=program, disks=disks, files=files, screen=screen, keyboard=keyboard, settings=settings,
@@ -532,14 +532,19 @@ def _root(options: RunOptions, script: Path) -> "FileSource":
     """The server of a run: a folder that plays it, or a real one when `root` is an address such as tftp://10.0.0.1/images."""
     from .network.folder import FolderSource  # noqa: PLC0415
 
-    if isinstance(options.root, str) and "://" in options.root:
+    if _is_address(options.root):
         from .network.roots import open_root  # noqa: PLC0415
 
-        return open_root(options.root, options.events)
+        return open_root(str(options.root), options.events)
     root = script.absolute().parent if options.root is None else Path(options.root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such directory for --root")
     return FolderSource(root)
+
+
+def _is_address(root: PathLike | None) -> bool:
+    """Whether the root of a run is a real server."""
+    return isinstance(root, str) and "://" in root
 
 
 def _disks(options: RunOptions, settings: LateSettings, clock: Clock, stack: ExitStack, stage: "Stage") -> "list[Disk]":

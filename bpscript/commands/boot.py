@@ -34,10 +34,11 @@ def load_ram_disk(run: Run, file: FileName) -> None:
     Examples:
         > LoadRamDisk "floppy.img"
     """
-    facts = run.machine.files.at(file).stat()
-    with closing(run.machine.files.open(file)) as reader:
-        known = None if facts is None else facts.size
-        size = sum(len(chunk) for chunk in iter(lambda: reader.read(_STEP), b"")) if known is None else known
+    with run.machine.files.caching() as files, closing(files.open(file)) as reader:
+        facts = files.at(file).stat()
+        if facts is not None and facts.size is not None:
+            _check_floppy(file, facts.size)
+        size = sum(len(chunk) for chunk in iter(lambda: reader.read(_STEP), b""))
     _check_floppy(file, size)
     run.machine.boot.insert_floppy(run.machine.files, file, packed=False)
     run.machine.files.network_gone = True
@@ -55,7 +56,7 @@ def load_packed_ram_disk(run: Run, file: FileName) -> None:
     """
     from ..archive.filezip import unpack_file  # noqa: PLC0415 - not needed for booting otherwise
 
-    with closing(run.machine.files.open(file)) as reader:
+    with run.machine.files.caching() as files, closing(files.open(file)) as reader:
         size = sum(len(chunk) for chunk in unpack_file(reader, f'"{file}"'))
     _check_floppy(file, size)
     run.machine.boot.insert_floppy(run.machine.files, file, packed=True)
@@ -123,7 +124,8 @@ def linux_boot(run: Run, kernel: FileName, command_line: str = "", ramdisk: File
     """
     if not kernel:
         raise StorageError("the name of the kernel is empty")
-    facts = run.machine.boot.linux(run.machine.files, kernel, command_line, ramdisk)
+    with run.machine.files.caching() as files:
+        facts = run.machine.boot.linux(files, kernel, command_line, ramdisk)
     return Ended(f'linuxboot "{kernel}" "{command_line}" "{ramdisk}"', facts)
 
 

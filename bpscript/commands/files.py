@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 
 from ..base.clock import local_time
 from ..base.errors import InTheWayError, NotFoundError, StorageError
 from ..base.text import decode, encode
+from ..filesystems.places import DiskPlace
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..language.patterns import compile_pattern
-from ..machine.files import File, SourceFile, VolumeFile
+from ..machine.files import File, Files, SourceFile, VolumeFile
 from ..network.foreign import parse_foreign
+from ..partitions.partition import CACHE
 from .arguments import FileName, NewFileName, PathName
 
 NAME = "[A-Za-z_][A-Za-z0-9_+-]*"      # of a variable (language.md 2.4)
@@ -27,11 +31,11 @@ def copy(run: Run, source: FileName, dest: NewFileName) -> None:
     Examples:
         > Copy "autoexec.bat" "{:1}/autoexec.bat"
     """
-    files = run.machine.files
     if _is_same(run, source, dest):
-        files.open(source).close()      # it must exist; there is nothing to do
+        run.machine.files.open(source).close()      # it must exist; there is nothing to do
         return
-    _write_checked(run, dest, files.chunks(source), _size_of(files.at(source)))
+    with _caching(run, dest) as files:
+        _write_checked(run, dest, files.chunks(source), _size_of(files.at(source)))
 
 
 @command("Append", group="disks and files", writes_disk=True)
@@ -46,17 +50,13 @@ def append(run: Run, src1: FileName, src2: FileName, dest: NewFileName) -> None:
     Examples:
         > Append "hosts.head" "hosts.tail" "{:1}/etc/hosts"
     """
-    files = run.machine.files
     if _is_same(run, src1, dest) or _is_same(run, src2, dest):
         raise StorageError(f'"{dest}" cannot be both read and written by Append')
-    files.open(src2).close()
-
-    def both() -> Iterator[bytes]:
-        yield from files.chunks(src1)
-        yield from files.chunks(src2)
-
-    sizes = [_size_of(files.at(src1)), _size_of(files.at(src2))]
-    _write_checked(run, dest, both(), None if None in sizes else sum(size or 0 for size in sizes))
+    with _caching(run, dest) as files:
+        files.open(src2).close()
+        sizes = [_size_of(files.at(src1)), _size_of(files.at(src2))]
+        both = chain(files.chunks(src1), files.chunks(src2))
+        _write_checked(run, dest, both, None if None in sizes else sum(size or 0 for size in sizes))
 
 
 @command("Patch", group="disks and files", writes_disk=True)
@@ -75,7 +75,9 @@ def patch(run: Run, source: FileName, dest: NewFileName, prefix: str = "${", pos
     """
     if not prefix or not postfix:
         raise StorageError("the prefix and the postfix of Patch cannot be empty")
-    text = decode(run.machine.files.read(source), iso_latin=run.variables.is_on("IsoLatin"), code_page=run.code_page)
+    with _caching(run, dest) as files:
+        original = files.read(source)
+    text = decode(original, iso_latin=run.variables.is_on("IsoLatin"), code_page=run.code_page)
     try:
         data = encode("".join(patched(text.text, prefix, postfix, run.variables.get)), text.encoding)
     except UnicodeEncodeError as error:
@@ -228,6 +230,14 @@ def _is_same(run: Run, one: str, other: str) -> bool:
         return False
     paths = [file.resolved() for file in (first, second)]
     return paths[0] == paths[1] or (first.volume.ignores_case and paths[0].casefold() == paths[1].casefold())
+
+
+def _caching(run: Run, dest: str) -> AbstractContextManager[Files]:
+    """The files of the server by way of the cache, when `$CacheAlways` is on; not what goes into the cache anyway."""
+    place = run.machine.files.place(dest)
+    if isinstance(place, DiskPlace) and place.partition == CACHE:
+        return nullcontext(run.machine.files)
+    return run.machine.files.caching(if_asked=True)
 
 
 def _is_flat(file: File) -> bool:

@@ -133,7 +133,8 @@ def draw_gif(run: Run, file: FileName, point: Point = (0, 0), strategy: Strategy
         from ..screen.gif import read_gif  # noqa: PLC0415 - few scripts draw pictures
 
         assert screen.mode is not None
-        picture = read_gif(run.machine.files.read(file, _MOST_GIF), file, screen.mode)
+        with run.machine.files.caching(if_asked=True) as files:
+            picture = read_gif(files.read(file, _MOST_GIF), file, screen.mode)
         x, y = point
         screen.draw_picture(picture, x, y, Strategy(strategy))
 

@@ -36,15 +36,15 @@ def full_unzip(run: Run, archive: FileName, partition: int, disk: int = 0) -> No
     place = run.machine.files.place(archive)
     if isinstance(place, DiskPlace) and (place.disk_number, place.partition) == (disk, partition):
         raise StorageError(f'the archive "{archive}" lies on the partition that it would replace')
-    data = open_archive_bytes(run.machine.files, archive)
     folder = temp_folder(run.machine)
-    with ExitStack() as refused, about_archive(archive):
-        refused.callback(close, data)
-        require_signature(run.machine.files, data, run.variables.get("Image-Key"))
-        refused.pop_all()
-    with about_archive(archive), open_image(
-        data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder, in_order=True
-    ) as image:
+    with ExitStack() as stack, about_archive(archive):
+        files = stack.enter_context(run.machine.files.caching())
+        data = open_archive_bytes(files, archive)
+        with ExitStack() as refused:
+            refused.callback(close, data)
+            require_signature(run.machine.files, data, run.variables.get("Image-Key"))
+            refused.pop_all()
+        image = stack.enter_context(open_image(data, clock=run.machine.clock, code_page=target.code_page, temp_folder=folder, in_order=True))
         restore_partition(
             image,
             target,
@@ -69,8 +69,8 @@ def incr_unzip(run: Run, archive: FileName, destpath: TreePlace) -> None:
         > IncrUnzip "hw/ne2000.imi" "{:1}/"
         > IncrUnzip "hw/ne2000.imi" 1
     """
-    data = open_archive_bytes(run.machine.files, archive)
     with ExitStack() as stack:
+        data = open_archive_bytes(stack.enter_context(run.machine.files.caching()), archive)
         stack.callback(close, data)
         with about_archive(archive):
             require_signature(run.machine.files, data, run.variables.get("Image-Key"))
@@ -89,7 +89,6 @@ def file_unzip(run: Run, source: FileName, dest: NewFileName) -> None:
     Examples:
         > FileUnzip "rescue.imz" "{:1}/rescue.img"
     """
-    files = run.machine.files
-    with closing(files.open(source)) as reader:
+    with run.machine.files.caching(if_asked=True) as files, closing(files.open(source)) as reader:
         packed = PackedFile(reader, f'"{source}"')
         files.write(dest, packed.chunks(), packed.size)

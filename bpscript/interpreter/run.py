@@ -79,6 +79,7 @@ class Run:
         self.variables.watch("Trace", self._trace_changed)
         self.variables.watch("ErrorMode", self._error_mode_changed)
         machine.settings.source = self.variables
+        machine.files.note = self.note
 
     # What commands use ---------------------------------------------------------------------------------------------
 

@@ -4,10 +4,12 @@
 (a server folder, memory, the network; in MrZip the operating system).
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from ..base.errors import InTheWayError, NetworkError, NotFoundError, ReadOnlyError, StorageError
+from ..base.events import Sink, ignore
 from ..base.sources import FileSource, HasFolders, Reader, SourceFacts
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem, make_dirs, remove_tree, split_path
@@ -16,6 +18,9 @@ from ..filesystems.places import DiskPlace, ForeignPlace, HostPlace, Place, pars
 from ..partitions.partition import CACHE
 from .disks import Disks
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..filesystems.cache.volume import CacheVolume
 
 STEP = 1 << 20      # bytes read and written at a time
 
@@ -155,15 +160,33 @@ File = VolumeFile | SourceFile
 
 
 class Files:
-    """All files a script can name."""
+    """All files a script can name. `is_remote`: the source is a server on the network, so its files may be kept in the cache."""
 
-    def __init__(self, disks: Disks, source: FileSource, host: FileSource, program: str, settings: Settings) -> None:
+    def __init__(
+        self, disks: Disks, source: FileSource, host: FileSource, program: str, settings: Settings, *, is_remote: bool = False, events: Sink = ignore
+    ) -> None:
         self.disks = disks
         self.source = source        # the server
         self.host = host            # the operating system, for MrZip
         self.program = program
         self._settings = settings
+        self._is_remote = is_remote
+        self._events = events
         self.network_gone = False       # after HideBootProm (language.md 4.2)
+        self.note: Callable[[str], None] = lambda text: None     # where what is worth a line in the log goes; the run says
+
+    @contextmanager
+    def caching(self, *, if_asked: bool = False) -> Iterator["Files"]:
+        """The same files for one command, those of the server by way of the cache (language.md 5); `if_asked`: with `$CacheAlways`."""
+        if not self._is_remote or self._is_on("CacheNever") or (if_asked and not self._is_on("CacheAlways")):
+            yield self
+            return
+        from .caching import CachingSource  # noqa: PLC0415 - only with a server
+
+        with CachingSource(self.source, self._cache, self.note, self._events) as source:
+            files = Files(self.disks, source, self.host, self.program, self._settings)
+            files.network_gone = self.network_gone
+            yield files
 
     def place(self, name: str) -> Place:
         """What a name means. Raises StorageError when it means nothing."""
@@ -190,10 +213,7 @@ class Files:
         """The file system of a place."""
         number = place.disk_number
         if place.partition == CACHE and place.disk is None:
-            text = self._settings.get("CacheDisk") or "0"
-            if not text.isdecimal():
-                raise StorageError(f'$CacheDisk is "{text}"; expected the number of a disk')
-            number = int(text)
+            number = self._cache_disk()
         return self.disks[number].volume(place.partition)
 
     def exists(self, name: str) -> bool:
@@ -228,3 +248,30 @@ class Files:
     def write(self, name: str, chunks: Iterable[Buffer], size: int | None = None) -> None:
         """Create or replace a file."""
         self.at(name).write(chunks, size)
+
+    def _cache_disk(self) -> int:
+        text = self._settings.get("CacheDisk") or "0"
+        if not (text.isascii() and text.isdecimal()):
+            raise StorageError(f'$CacheDisk is "{text}"; expected the number of a disk')
+        return int(text)
+
+    def _cache(self) -> "CacheVolume":
+        """Where files of the server are kept by themselves. Raises StorageError with the reason why there is no such place.
+
+        A disk without a table may be in use as a whole: nothing is written to it that the script did not ask for.
+        """
+        from ..filesystems.cache.volume import CacheVolume  # noqa: PLC0415 - as in `caching`
+
+        number = self._cache_disk()
+        if number >= len(self.disks):
+            raise NotFoundError(f"there is no disk {number}")
+        disk = self.disks[number]
+        if disk.table().scheme is None:
+            raise NotFoundError(f"disk {number} has no partition table")
+        volume = disk.volume(CACHE)
+        assert isinstance(volume, CacheVolume)
+        volume.reserve = self._settings.get("CacheReserve").upper() != "OFF"
+        return volume
+
+    def _is_on(self, name: str) -> bool:
+        return self._settings.get(name).upper() == "ON"

@@ -1,8 +1,8 @@
-"""Which blocks of the cache are free."""
+"""Which blocks of the cache are free, and who has which."""
 
 from collections.abc import Iterable
 
-from .layout import Extent
+from .layout import Entry, Extent
 
 
 class FreeSpace:
@@ -54,3 +54,20 @@ class FreeSpace:
         place = next(index for index, extent in enumerate(self._free) if extent[0] == first)
         length = self._free[place][1]
         self._free[place : place + 1] = [(first + count, length - count)] if length > count else []
+
+
+def without_overlaps(slots: dict[int, Entry]) -> dict[int, Entry]:
+    """The entries left when of two with a block in common the older one goes."""
+    extents = sorted((first, first + count, slot) for slot, entry in slots.items() for first, count in entry.extents)
+    gone: set[int] = set()
+    end, owner = 0, -1
+    for first, last, slot in extents:
+        if slot in gone:
+            continue
+        if owner >= 0 and owner not in gone and first < end:
+            if owner == slot or slots[slot].generation <= slots[owner].generation:
+                gone.add(slot)
+                continue
+            gone.add(owner)
+        end, owner = last, slot
+    return {slot: entry for slot, entry in slots.items() if slot not in gone}

@@ -17,6 +17,7 @@ from ...base.sources import SourceFacts
 from ...base.units import MIB
 from ...blocks.device import BlockDevice, Buffer
 from ..filesystem import Facts, Family, FileKind, Problem, Usage
+from .filling import Filling
 from .layout import (
     BLOCK,
     GREATEST_COUNT,
@@ -32,7 +33,7 @@ from .layout import (
     blocks_for,
     is_good_name,
 )
-from .space import FreeSpace
+from .space import FreeSpace, without_overlaps
 from .stream import BlockWriter, CacheReader, Run
 
 _SMALL = MIB            # a file up to this size is checked whole before its first byte is handed out
@@ -61,6 +62,7 @@ class CacheVolume:
         self._readers: Counter[int] = Counter()                 # seeds of contents that are being read
         self._leaving: dict[int, tuple[Extent, ...]] = {}       # contents without an entry that are still being read
         self._emptied: set[str] = set()                         # directories whose last file was removed, see `remove`
+        self._left_out: list[int] = []                          # slots with entries that do not count, see `_load`
         self._generation = 0
         self._formatted = geometry.blocks > 0 and device.read(0, HEADER_SIZE) == geometry.header()
         if self._formatted:
@@ -119,17 +121,7 @@ class CacheVolume:
         The least recently used files go when there is no room; the file's own former version goes first, so a write that
         fails when there is no room for both loses it. Raises NoSpaceError before anything is touched when `size` can never fit.
         """
-        self._check_name(path)
-        if size is not None and blocks_for(size) > self._geometry.blocks - self._held():
-            raise NoSpaceError(
-                f'"{path}" with {size} bytes does not fit into the cache of {self._geometry.blocks * BLOCK} bytes'
-            )
-        if not self._geometry.blocks:
-            raise NoSpaceError(f"the free space at the end of the disk ({self._geometry.size} bytes) is too small for a cache")
-        self._format_if_new()
-        self._generation += 1
-        seed = self._generation
-        run = Run(self._geometry, [])
+        seed, run = self._new_contents(path, size)
         try:
             if size is not None:
                 run.add(self._take(self._with_reserve(blocks_for(size)), blocks_for(size), path, run))
@@ -141,15 +133,30 @@ class CacheVolume:
             writer.finish()
             self._trim(run, blocks_for(writer.size))
             self._device.flush()
-            entry = Entry(
-                path, seed, seed, writer.size, facts.mtime_ns if facts else self._clock.now_ns(), facts is not None,
-                checksum_of(writer.first_block), tuple(run.extents),
-            )
-            slot = self._write_entry(entry, path)
+            slot, entry = self._enter(path, seed, writer.size, facts, writer.first_block, run)
         except BaseException:       # Ctrl-C too: the room is free again, nothing points to it
             self._space.give_back(run.extents)
             raise
         self._replace(path, slot, entry)
+
+    def fill(self, path: str, size: int, facts: Facts | None = None) -> Filling:
+        """Create or replace a file of `size` bytes whose contents come in any order; as `write_file` otherwise."""
+        seed, run = self._new_contents(path, size)
+        run.add(self._take(self._with_reserve(blocks_for(size)), blocks_for(size), path, run))
+
+        entered = False
+
+        def finish(first_block: bytes) -> None:
+            nonlocal entered
+            slot, entry = self._enter(path, seed, size, facts, first_block, run)
+            entered = True
+            self._replace(path, slot, entry)
+
+        def give_up() -> None:
+            if not entered:
+                self._space.give_back(run.extents)
+
+        return Filling(self._device, run, seed, size, finish, give_up)
 
     def is_current(self, path: str, facts: SourceFacts, first_block: bytes | None = None) -> bool:
         """Whether a cached file is still the one on the server (language.md 5): same size and time, or, when the server
@@ -253,13 +260,17 @@ class CacheVolume:
                     slots[first + index] = entry
         # Also of those that are left out below: a new entry must be younger than whatever may be read again one day.
         self._generation = max((entry.generation for entry in slots.values()), default=0)
+        found = list(slots)
         names: dict[str, int] = {}
         for slot, entry in sorted(slots.items(), key=lambda item: item[1].generation):
             names[entry.name] = slot
-        slots = _without_overlaps({slot: slots[slot] for slot in names.values()})
+        slots = without_overlaps({slot: slots[slot] for slot in names.values()})
         # A name that is also the beginning of another (`a` and `a/b`) can only come from damage; the longer one stays.
         parents = {parent for entry in slots.values() for parent in _parents(entry.name)}
         self._entries = {entry.name: (slot, entry) for slot, entry in slots.items() if entry.name not in parents}
+        # What does not count now might after the next change, in front of a younger file: it is cleared before that.
+        counting = {slot for slot, _ in self._entries.values()}
+        self._left_out = [slot for slot in found if slot not in counting]
         uses = self._device.read(USE_OFFSET, self._geometry.slots * USE.size)
         for slot, _ in self._entries.values():
             used_at = USE.unpack_from(uses, slot * USE.size)[0]
@@ -309,6 +320,29 @@ class CacheVolume:
     def _touch(self, slot: int) -> None:
         self._used_at[slot] = max(self._used_at) + 1
         self._use_changed = True
+
+    def _new_contents(self, path: str, size: int | None) -> tuple[int, Run]:
+        """The seed and the empty run of a file to be written. Raises StorageError for a bad name, NoSpaceError for what can never fit."""
+        self._check_name(path)
+        if size is not None and blocks_for(size) > self._geometry.blocks - self._held():
+            raise NoSpaceError(
+                f'"{path}" with {size} bytes does not fit into the cache of {self._geometry.blocks * BLOCK} bytes'
+            )
+        if not self._geometry.blocks:
+            raise NoSpaceError(f"the free space at the end of the disk ({self._geometry.size} bytes) is too small for a cache")
+        self._format_if_new()
+        self._generation += 1
+        return self._generation, Run(self._geometry, [])
+
+    def _enter(self, path: str, seed: int, size: int, facts: Facts | None, first_block: bytes, run: Run) -> tuple[int, Entry]:  # noqa: PLR0917 - the fields of an entry
+        """Write the entry of contents that are written and flushed; its slot."""
+        if seed != self._generation:        # others were written meanwhile
+            self._generation += 1
+        entry = Entry(
+            path, self._generation, seed, size, facts.mtime_ns if facts else self._clock.now_ns(), facts is not None,
+            checksum_of(first_block), tuple(run.extents),
+        )
+        return self._write_entry(entry, path), entry
 
     def _format_if_new(self) -> None:
         if not self._formatted:
@@ -365,6 +399,11 @@ class CacheVolume:
 
     def _write_entry(self, entry: Entry, former_name: str) -> int:
         """Write an entry to a free slot, durably; the one of `former_name` stays valid meanwhile."""
+        if self._left_out:
+            for each in self._left_out:
+                self._device.write(self._geometry.slot_offset(each), _ZERO_SLOT)
+            self._left_out = []
+            self._device.flush()
         slot = self._free_slot(former_name)
         self._device.write(self._geometry.slot_offset(slot), entry.to_bytes())
         self._device.flush()
@@ -442,20 +481,3 @@ def _parents(name: str) -> Iterator[str]:
     while position >= 0:
         yield name[:position]
         position = name.find("/", position + 1)
-
-
-def _without_overlaps(slots: dict[int, Entry]) -> dict[int, Entry]:
-    """The entries left when of two with a block in common the older one goes."""
-    extents = sorted((first, first + count, slot) for slot, entry in slots.items() for first, count in entry.extents)
-    gone: set[int] = set()
-    end, owner = 0, -1
-    for first, last, slot in extents:
-        if slot in gone:
-            continue
-        if owner >= 0 and owner not in gone and first < end:
-            if owner == slot or slots[slot].generation <= slots[owner].generation:
-                gone.add(slot)
-                continue
-            gone.add(owner)
-        end, owner = last, slot
-    return {slot: entry for slot, entry in slots.items() if slot not in gone}

@@ -3,6 +3,7 @@
 import random
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -607,6 +608,70 @@ def test_a_second_reading_of_the_format() -> None:
     assert int.from_bytes(table[-4:], "little") == crc32(seed + (2).to_bytes(8, "little") + table[:-4])
 
 
+# Files that come in pieces
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 5 * BLOCK + 100), st.lists(st.tuples(st.integers(0, 5 * BLOCK), st.integers(1, 3 * BLOCK)), max_size=12), st.randoms())
+def test_pieces_in_any_order_make_the_file(size: int, pieces: list[tuple[int, int]], order: random.Random) -> None:
+    volume, wanted = volume_on(area()), noise(size)
+    filling = volume.fill("x", size, Facts(FileKind.FILE, mtime_ns=5))
+    for start, length in pieces:
+        filling.put(min(start, size), wanted[start : start + length])
+    assert not volume.exists("x")
+    missing = filling.missing()
+    assert filling.filled + sum(end - start for start, end in missing) == size
+    order.shuffle(missing)
+    for start, end in missing:
+        filling.put(start, wanted[start:end])
+    filling.commit()
+    filling.abandon()           # too late: nothing happens
+    assert volume.check() == []
+    assert contents(volume, "x") == wanted
+    assert volume.is_current("x", SourceFacts(size, 5))
+    assert volume.is_current("x", SourceFacts(size, None), wanted[:BLOCK])
+
+
+def test_a_file_that_is_abandoned_leaves_its_room() -> None:
+    volume = volume_on(area())
+    free = volume.usage().free
+    filling = volume.fill("x", 10 * BLOCK)
+    filling.put(0, noise(3 * BLOCK))
+    assert volume.usage().free < free
+    filling.abandon()
+    assert volume.usage().free == free
+    assert not volume.exists("x")
+
+
+def test_parts_of_blocks_that_wait_are_bounded() -> None:
+    volume = volume_on(area(64 * MIB))
+    size = 600 * BLOCK
+    wanted = noise(size)
+    filling = volume.fill("x", size)
+    for index in range(600):
+        filling.put(index * BLOCK, wanted[index * BLOCK : index * BLOCK + 100])
+    for index in range(600):
+        filling.put(index * BLOCK + 100, wanted[index * BLOCK + 100 : (index + 1) * BLOCK])
+    missing = filling.missing()
+    assert 0 < len(missing) < 600
+    for start, end in missing:
+        filling.put(start, wanted[start:end])
+    filling.commit()
+    assert contents(volume, "x") == wanted
+
+
+def test_threads_fill_a_file_together() -> None:
+    volume = volume_on(area(16 * MIB))
+    wanted = noise(8 * MIB + 5)
+    filling = volume.fill("x", len(wanted))
+    step = 100_003
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda start: filling.put(start, wanted[start : start + step]), range(0, len(wanted), step)))
+    assert filling.missing() == []
+    filling.commit()
+    assert contents(volume, "x") == wanted
+
+
 # Power cuts
 
 
@@ -628,6 +693,13 @@ def script(volume: CacheVolume) -> list[dict[str, bytes]]:
     states.append({"d": noise(25 * BLOCK, 4)})
     volume.write_file("d", [noise(30 * BLOCK, 5)], 30 * BLOCK)      # there is no room for both versions
     states.append({"d": noise(30 * BLOCK, 5)})
+    filling = volume.fill("e", 20 * BLOCK + 17)                     # d goes
+    wanted = noise(20 * BLOCK + 17, 6)
+    for start in (5 * BLOCK - 3, 0, 15 * BLOCK, 9 * BLOCK):
+        filling.put(start, wanted[start : start + 7 * BLOCK])
+    volume.write_file("f", [noise(1000, 7)])
+    filling.commit()
+    states.append({"e": wanted, "f": noise(1000, 7)})
     volume.close()
     return states
 
