@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .screen.keyboard import Keyboard
     from .screen.screen import Screen
 
+_LAST_WORDS_BEFORE_BOOT_S = 30.0        # that the report of a boot may take to arrive
+
 PathLike = str | os.PathLike[str]
 
 
@@ -157,7 +159,10 @@ def _reporting(options: RunOptions, script: Path, variables: Mapping[str, str], 
     def named(name: str) -> str:
         return next((value for each, value in variables.items() if each.lower() == name), "")
 
-    reporter = Reporter(options.report, {"script": script.name, "run": run_id(), "mac": options.mac or named("hw-mac"), "host": named("bootp-host-name")})
+    reporter = Reporter(options.report, {
+        "script": script.name, "run": run_id(), "mac": options.mac or named("hw-mac"), "host": named("bootp-host-name"), "uuid": named("hw-uuid"),
+        "serial": named("hw-serial"),
+    })
 
     def both(event: Event) -> None:
         reporter(event)
@@ -167,7 +172,8 @@ def _reporting(options: RunOptions, script: Path, variables: Mapping[str, str], 
     try:
         yield reporting
     finally:
-        reporter.end(reporting.state)
+        # A server that does not hear of a boot would install the machine again.
+        reporter.end(reporting.state, LAST_WORDS_S if options.boot is None else _LAST_WORDS_BEFORE_BOOT_S)
         if reporter.failure is not None:
             text = f"the reports did not arrive: {reporter.failure}"
             log(f"[warning] {text}\r\n")

@@ -139,12 +139,14 @@ def _merged(host: Host | None, file: HostsFile) -> Plan:
         options |= given.options
         variables |= given.variables
     script = next((given.script for given in order if given.script is not None), "")
+    done = next((given.done for given in order if given.done is not None), "disk")
+    again = next((given.again for given in order if given.again is not None), "")
     # `unknown = "ignore"` is about machines without an entry.
     named = order if host is None else order[:-1]
     ignored = next((given.ignore for given in named if given.ignore is not None), False)
     if host is None:
-        return Plan("", None, "", script, boot, options, variables, ignored)
-    return Plan(host.name, host.address, host.host_name, script, boot, options, variables, ignored)
+        return Plan("", None, "", script, boot, options, variables, ignored, done, again)
+    return Plan(host.name, host.address, host.host_name, script, boot, options, variables, ignored, done, again)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

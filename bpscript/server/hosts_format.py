@@ -6,7 +6,7 @@ Everything that is wrong is one UsageError, `FILE:LINE:COLUMN: ...`, at the firs
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import NoReturn, TypeVar
 
@@ -31,6 +31,8 @@ _NOT_FOR_HOSTS = {
     0: "", 1: 'the network says it', 12: 'use the key "name"', 50: "", 51: 'use the key "lease" of a network', 52: "", 53: "", 54: "", 55: "", 57: "",
     58: "", 59: "", 61: "", 66: "", 67: 'use the key "boot"', 82: "", 155: 'use the key "script"', 255: "",
 }
+_DONE = ("disk", "once", "script")
+_LONGEST_AGAIN = 200
 _FIELDS = {"bootp-client-id", "bootp-your-ip", "bootp-server-ip", "bootp-gateway-ip", "bootp-bootfile", "bootp-server-name"}
 
 
@@ -43,6 +45,8 @@ class Given:
     boot: Mapping[Firmware, str] = field(default_factory=dict)
     options: Mapping[int, bytes] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    done: str | None = None
+    again: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class _Reader:
         if unknown not in {"serve", "ignore"}:
             self._fail(("unknown",), f'"unknown" is {_shown(unknown)}, expected "serve" or "ignore"')
         if unknown == "ignore":
-            defaults = Given(defaults.script, True, defaults.boot, defaults.options, defaults.variables)
+            defaults = replace(defaults, ignore=True)
         groups = {
             name: self._given(("groups", name), self._table(("groups", name), table, _GIVEN))
             for name, table in self._named("groups", top).items()
@@ -154,7 +158,14 @@ class _Reader:
         if ignore is not None and not isinstance(ignore, bool):
             self._fail((*path, "ignore"), f'"ignore" is {_shown(ignore)}, expected true or false')
         options, variables = self._variables((*path, "variables"), table.get("variables", {}))
-        return Given(script, ignore, self._boot((*path, "boot"), table.get("boot")), options, variables)
+        done, again = table.get("done"), table.get("again")
+        if done is not None and done not in _DONE:
+            self._fail((*path, "done"), f'"done" is {_shown(done)}, expected {", ".join(_DONE)}', did_you_mean(str(done), _DONE))
+        if again is not None and (isinstance(again, bool | dict | list) or len(str(again)) > _LONGEST_AGAIN):
+            self._fail((*path, "again"), f'"again" is {_shown(again)}, expected a text, a number or a date')
+        return Given(
+            script, ignore, self._boot((*path, "boot"), table.get("boot")), options, variables, done, None if again is None else str(again)
+        )
 
     def _boot(self, path: Path, value: object) -> Mapping[Firmware, str]:
         """One name for every firmware that is no iPXE yet, or a table of firmware and name."""
@@ -311,7 +322,7 @@ class _Reader:
         raise UsageError(f"{self._name}:{line}:{column}: {message}", hint=hint)
 
 
-_GIVEN = {"script", "ignore", "boot", "variables"}
+_GIVEN = {"script", "ignore", "boot", "variables", "done", "again"}
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from time import time
 from typing import Any
@@ -24,8 +24,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from .. import __version__
+from ..base.errors import StorageError, UsageError
 from ..base.units import format_size
+from ..network.dhcp.replies import parse_mac
 from .fleet import Fleet
+from .next_boot import NextBoots
 from .shelf import Shelf
 
 _HEADERS = {
@@ -37,8 +40,13 @@ _HEADERS = {
 class Pages:
     """The application. `token` None: nothing can be changed over the network."""
 
-    def __init__(self, fleet: Fleet, shelf: Shelf, *, root: str, token: str | None, facts: Callable[[], dict[str, Any]], clock: Callable[[], float] = time) -> None:
+    def __init__(
+        self, fleet: Fleet, shelf: Shelf, next_boots: NextBoots, *, root: str, token: str | None, facts: Callable[[], dict[str, Any]],
+        reported: Callable[[str, Mapping[str, Any]], None], clock: Callable[[], float] = time,
+    ) -> None:
         self._fleet = fleet
+        self._next = next_boots
+        self._reported = reported
         self._shelf = shelf
         self._root = root
         self._token = token
@@ -53,23 +61,24 @@ class Pages:
             Route("/", self._status_page), Route("/api/status", self._status), Route("/api/machines", self._machines),
             Route("/api/machines/{address}", self._machine), Route("/api/images", self._images), Route("/api/report", self._report, methods=["POST"]),
             Route("/api/machines/{address}/forget", self._forget, methods=["POST"]),
+            Route("/api/machines/{address}/again", self._again, methods=["POST"]),
             Route("/api/images/{name:path}/verify", self._verify, methods=["POST"]),
         ])
 
     async def _status_page(self, _: Request) -> Response:
         images = await run_in_threadpool(self._shelf.images)
-        text = self._page.render(machines=self._fleet.machines(), images=images, status=self._status_facts(), root=self._root)
+        text = self._page.render(machines=self._with_next(), images=images, status=self._status_facts(), root=self._root)
         return HTMLResponse(text, headers=_HEADERS)
 
     async def _status(self, _: Request) -> Response:
         return _json(self._status_facts())
 
     async def _machines(self, _: Request) -> Response:
-        return _json(self._fleet.machines())
+        return _json(self._with_next())
 
     async def _machine(self, request: Request) -> Response:
         found = self._fleet.machine(request.path_params["address"])
-        return _error(404, "there is no such machine") if found is None else _json(found)
+        return _error(404, "there is no such machine") if found is None else _json({**found, "next": self._next_of(found["mac"])})
 
     async def _images(self, _: Request) -> Response:
         return _json(await run_in_threadpool(self._shelf.images))
@@ -82,6 +91,10 @@ class Pages:
         if not isinstance(content, dict) or request.client is None:
             return _error(400, "a report is a JSON object")
         self._fleet.report(request.client.host, content)
+        try:
+            await run_in_threadpool(self._reported, request.client.host, content)
+        except StorageError as error:
+            return _error(500, error.message)
         return Response(status_code=204)
 
     async def _forget(self, request: Request) -> Response:
@@ -89,6 +102,31 @@ class Pages:
         if refused is None and not self._fleet.forget(request.path_params["address"]):
             refused = _error(404, "there is no such machine")
         return refused or Response(status_code=204)
+
+    async def _again(self, request: Request) -> Response:
+        """Image a machine again: by its address, or its hardware address."""
+        refused = self._refused(request)
+        if refused is None and not await run_in_threadpool(self._next.forget, self._mac_of(request.path_params["address"])):
+            refused = _error(404, "this machine boots nothing else than our boot environment as it is")
+        return refused or Response(status_code=204)
+
+    def _mac_of(self, address: str) -> bytes:
+        known = self._fleet.machine(address)
+        try:
+            return parse_mac(address if known is None else known["mac"])
+        except UsageError:
+            return b""
+
+    def _with_next(self) -> list[dict[str, Any]]:
+        return [{**machine, "next": self._next_of(machine["mac"])} for machine in self._fleet.machines()]
+
+    def _next_of(self, mac: str) -> str | None:
+        """What a machine boots the next time, in words; None: our boot environment."""
+        try:
+            found = self._next.of(parse_mac(mac)) if mac else None
+        except UsageError:
+            return None
+        return None if found is None else found.words
 
     async def _verify(self, request: Request) -> Response:
         refused = self._refused(request)

@@ -11,7 +11,7 @@ import queue
 import resource
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import NetworkError, UsageError
 from ..base.events import Event, Kind
+from ..network.dhcp.firmware import Client
+from ..network.dhcp.plan import Directory, NoDirectory
+from ..network.dhcp.replies import parse_mac
 from ..network.http.files import Folder
 from ..network.http.message import Answer, Request, text_answer
 from ..network.http.server import HttpServer, Later, Limits, Served
@@ -29,13 +32,15 @@ from ..network.sockets import listen
 from ..network.tftp.server import TftpServer
 from .fleet import Fleet
 from .lines import line_of, stamped
+from .next_boot import NextBootDirectory, NextBoots, machine_of, script_for
 from .raspberry import OwnFolders
 from .shelf import Shelf
 from .transfers import Transfers
 
 if TYPE_CHECKING:
     from ..network.carousel.server import CarouselServer
-    from ..network.dhcp.plan import BootPolicy, Directory
+    from ..network.dhcp.plan import BootPolicy
+    from ..network.dhcp.pool import Pool
     from ..network.dhcp.service import DhcpService
     from ..network.interface import Interface
     from .asgi import AsgiBridge
@@ -142,7 +147,9 @@ class Service:
         options = self._options
         interfaces = self._interfaces()
         address = options.address or (str(interfaces[0].address) if options.interface else "127.0.0.1")
-        directory = self._directory()
+        self._next = NextBoots(options.state)
+        self._stack.callback(self._next.close)
+        self._hosts = self._directory()
         listener = listen(address, options.http_port)
         limits = Limits(connections=_room_for_connections())
         self._http = HttpServer([listener], self._answer, limits=limits, watch=self._served, mistake=self._mistake)
@@ -158,7 +165,8 @@ class Service:
         self._pages = self._open_pages()
         if self._pages is not None:
             self._stack.callback(self._pages.close)
-        self._dhcp = self._open_dhcp(interfaces, directory, self._http.addresses[0][1])
+        self._pool: Pool | None = None
+        self._dhcp = self._open_dhcp(interfaces, NextBootDirectory(self._hosts, self._next), self._http.addresses[0][1])
 
     def _open_carousel(self, address: str) -> "CarouselServer | None":
         options = self._options
@@ -177,7 +185,7 @@ class Service:
             return None
         from .asgi import AsgiBridge  # noqa: PLC0415
 
-        pages = Pages(self._fleet, self._shelf, root=str(self._options.root), token=self._options.token, facts=self._facts)
+        pages = Pages(self._fleet, self._shelf, self._next, root=str(self._options.root), token=self._options.token, facts=self._facts, reported=self._reported)
         return AsgiBridge(pages.application, self._mistake)
 
     def _interfaces(self) -> "list[Interface]":
@@ -200,14 +208,14 @@ class Service:
             return [interface_with(address)]
         return [each for each in interfaces() if not each.address.is_loopback]
 
-    def _directory(self) -> "Directory | None":
+    def _directory(self) -> Directory:
         if self._options.hosts is None:
-            return None
+            return NoDirectory()
         from .hosts import WatchedHosts  # noqa: PLC0415 - only with --hosts
 
         return WatchedHosts(self._options.hosts, self._event)
 
-    def _open_dhcp(self, interfaces: "list[Interface]", directory: "Directory | None", http_port: int) -> "DhcpService | None":
+    def _open_dhcp(self, interfaces: "list[Interface]", directory: Directory, http_port: int) -> "DhcpService | None":
         options = self._options
         if options.dhcp is None and not options.proxy_dhcp:
             return None
@@ -220,7 +228,7 @@ class Service:
             return DhcpService(interfaces, proxy=ProxyServer(policy, directory), sink=self._event)
         return self._dhcp_server(interfaces, directory, policy, options.dhcp)
 
-    def _dhcp_server(self, interfaces: "list[Interface]", directory: "Directory | None", policy: "BootPolicy", text: str) -> "DhcpService":
+    def _dhcp_server(self, interfaces: "list[Interface]", directory: Directory, policy: "BootPolicy", text: str) -> "DhcpService":
         from ..network.dhcp.pool import Pool  # noqa: PLC0415
         from ..network.dhcp.server import Server, Settings  # noqa: PLC0415
         from ..network.dhcp.service import DhcpService  # noqa: PLC0415
@@ -233,13 +241,17 @@ class Service:
             raise UsageError(f"--dhcp {text}: no network that is served has these addresses (there is {shown})")
         # Networks of the hosts file come from the directory, as it is at the time.
         settings = Settings((Subnet(serving[0].network, (given,)),), policy)
-        return DhcpService(serving, server=Server(settings, Pool(self._options.state), directory), sink=self._event)
+        self._pool = Pool(self._options.state)
+        return DhcpService(serving, server=Server(settings, self._pool, directory), sink=self._event)
 
     # --- what happens ----------------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request, peer: str) -> Answer | Later:
         if not _is_page(request.path):
             return self._files.answer(request)
+        mac = machine_of(request.path.decode("ascii", "replace"))
+        if mac is not None:
+            return self._onward(mac, request)
         if request.path == CAROUSEL_PATH:
             if self._carousel is None:
                 return text_answer(HTTPStatus.NOT_FOUND, "there is no carousel: the server was started without --carousel")
@@ -247,6 +259,37 @@ class Service:
         if self._pages is None:
             return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, NEEDS_EXTRA)
         return self._pages.answer(request, peer)
+
+    def _onward(self, mac: bytes, request: Request) -> Answer:
+        """The iPXE script of a machine that is done."""
+        if request.method not in {"GET", "HEAD"}:
+            return text_answer(HTTPStatus.METHOD_NOT_ALLOWED, "a script can only be read", {"Allow": "GET, HEAD"})
+        found = self._next.take(mac) if request.method == "GET" else self._next.of(mac)
+        return text_answer(HTTPStatus.OK, script_for(found).rstrip(), {"Cache-Control": "no-store"})
+
+    def _reported(self, address: str, content: Mapping[str, Any]) -> None:
+        """A run on a machine told what it does: is there something that it boots the next time?"""
+        events = content.get("events")
+        for event in events if isinstance(events, list) else []:
+            if isinstance(event, dict) and event.get("kind") == Kind.BOOT and event.get("boots") is not None:
+                client = self._client_at(address, content)
+                if client is None:
+                    continue
+                found = self._next.record(client.hardware_address, event, self._hosts.plan_for(client))
+                if found is not None:
+                    self._event(Event(Kind.NOTE, {"text": f"{client.mac} at {address} boots {found.words} the next time"}))
+
+    def _client_at(self, address: str, content: Mapping[str, Any]) -> Client | None:
+        """The machine that a report comes from: the one that has the address from us, else the one it says it is."""
+        lease = self._pool.lease(IPv4Address(address)) if self._pool is not None and _is_ipv4(address) else None
+        mac = lease.hardware_address if lease is not None else b""
+        if not mac:
+            try:
+                mac = parse_mac(str(content.get("mac") or ""))
+            except UsageError:
+                return None
+        uuid, serial = (str(content.get(key) or "")[:100].lower() for key in ("uuid", "serial"))
+        return Client(mac, b"\1" + mac, uuid=uuid, serials=(serial,) if serial else ())
 
     def _served(self, served: Served) -> None:
         if not _is_page(served.path):
@@ -298,6 +341,10 @@ class Service:
 def _is_page(path: bytes) -> bool:
     """Whether this is no file of the folder."""
     return path in {b"/", b"/api"} or path.startswith(b"/api/")
+
+
+def _is_ipv4(text: str) -> bool:
+    return _is_address(text) and ":" not in text
 
 
 def _is_address(text: str) -> bool:

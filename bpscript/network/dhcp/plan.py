@@ -3,6 +3,7 @@
 `Directory` is what the server asks (hosts.toml is one); `choose` picks the boot program.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -23,13 +24,18 @@ DEFAULT_PROGRAMS: Mapping[Firmware, tuple[str, ...]] = {
     Firmware.IPXE: ("boot.ipxe",),
     Firmware.RASPBERRY_PI: ("bootcode.bin",),
 }
+_IS_IPXE = re.compile(r"(?:ipxe|undionly|snponly)[^/]*\Z", re.IGNORECASE)       # names of iPXE's own builds
 # A firmware that boots by HTTP takes the program of its processor.
 _PROGRAM_OF_HTTP = {each: Firmware(each.value.replace("http-", "uefi-")) for each in Firmware if each.is_http}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a directory says of one client. `name` is its entry ("" for a stranger), `options` are bytes as they are sent."""
+    """What a directory says of one client. `name` is its entry ("" for a stranger), `options` are bytes as they are sent.
+
+    `onward` is the path of an iPXE script on the HTTP server that leads the client somewhere else than to our boot environment: it is
+    done. `done` (disk, once or script) and `again` say when that is so.
+    """
 
     name: str = ""
     address: IPv4Address | None = None
@@ -39,6 +45,9 @@ class Plan:
     options: Mapping[int, bytes] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     ignore: bool = False
+    done: str = "disk"
+    again: str = ""
+    onward: str = ""
 
 
 class Directory(Protocol):
@@ -90,6 +99,19 @@ class BootPolicy:
 
         What the plan says is taken as it is. iPXE that knows HTTP gets a URL: what its script names then comes by HTTP too.
         """
+        # What runs already needs no other system, and the settings of a Raspberry Pi itself say what it boots from.
+        if plan.onward and not client.is_ours and client.firmware is not Firmware.RASPBERRY_PI:
+            return self._onward(client, plan, server)
+        return self._program(client, plan, server)
+
+    def _onward(self, client: Client, plan: Plan, server: IPv4Address) -> str:
+        """The script for iPXE, and iPXE for firmware that can load it; "" for everybody else, who then tries the next boot device."""
+        if client.firmware is Firmware.IPXE:
+            return self._url(plan.onward, server) if self.http_port is not None and FEATURE_HTTP in client.ipxe_features else ""
+        program = self._program(client, plan, server)
+        return program if _IS_IPXE.search(program) else ""
+
+    def _program(self, client: Client, plan: Plan, server: IPv4Address) -> str:
         # Our boot environment gets what iPXE got: from its URL it knows where the files are.
         firmware = Firmware.IPXE if client.is_ours else client.firmware
         if firmware is None:
@@ -104,6 +126,9 @@ class BootPolicy:
             return name
         if self.http_port is None:
             return "" if firmware.is_http else name
+        return self._url(name, server)
+
+    def _url(self, name: str, server: IPv4Address) -> str:
         port = "" if self.http_port == 80 else f":{self.http_port}"
         return f"http://{server}{port}/{_quote(name)}"
 

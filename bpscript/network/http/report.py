@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from ...base.errors import BpscriptError
@@ -47,6 +47,7 @@ class Reporter:
         self._failures = 0
         self._sent = False
         self._over = threading.Event()
+        self._give_up_at = 0.0
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._work, name="report", daemon=True)
         self._thread.start()
@@ -61,11 +62,12 @@ class Reporter:
             with self._lock:
                 self._events.append(_row(event))
 
-    def end(self, state: str) -> None:
-        """The run is over: done, failed or booted. Waits a moment for the last batch."""
+    def end(self, state: str, wait_s: float = LAST_WORDS_S) -> None:
+        """The run is over: done, failed or booted. The last batch is sent again and again until it has arrived, or `wait_s` have passed."""
         self._state = state
+        self._give_up_at = monotonic() + wait_s
         self._over.set()
-        self._thread.join(LAST_WORDS_S)
+        self._thread.join(wait_s)
 
     def _work(self) -> None:
         self._send()
@@ -73,6 +75,9 @@ class Reporter:
             if self._failures < _FAILURES:
                 self._send()
         self._send()
+        while self.failure is not None and monotonic() + self._interval_s < self._give_up_at:
+            sleep(self._interval_s)
+            self._send()
 
     def _send(self) -> None:
         with self._lock:
