@@ -154,7 +154,7 @@ def _reporting(options: RunOptions, script: Path, variables: Mapping[str, str], 
         yield _Reporting(options.events)
         return
     from .base.events import Event, Kind  # noqa: PLC0415 - only with --report
-    from .network.http.report import Reporter, run_id  # noqa: PLC0415
+    from .network.http.report import LAST_WORDS_S, Reporter, run_id  # noqa: PLC0415
 
     def named(name: str) -> str:
         return next((value for each, value in variables.items() if each.lower() == name), "")

@@ -108,7 +108,8 @@ class Shelf:
             return
         now = self._source.stat(name)
         status = os.fstat(found[0].fileno())
-        if now is None or (now.size, now.mtime_ns) != (status.st_size, status.st_mtime_ns) or found[1][0] != status.st_size:
+        is_written_over = found[1] != (status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns)
+        if now is None or (now.size, now.mtime_ns) != (status.st_size, status.st_mtime_ns) or is_written_over:
             del self._open[name]
             found[0].close()
 

@@ -379,3 +379,15 @@ def test_a_socket_without_a_destination_still_answers() -> None:
             assert packets.receive_with_destination(bytearray(10))[2] == "127.0.0.1"  # type: ignore[index]
     finally:
         packets.close()
+
+
+def test_a_file_that_was_written_over_in_place_is_served_as_it_is_now(tmp_path: Path) -> None:
+    """Same inode, same size: only the time says so."""
+    (tmp_path / "x").write_bytes(content(100_000, 1))
+    with serving(tmp_path) as served:
+        source = TftpSource("127.0.0.1", served.server.port)
+        for seed in (1, 2, 3):
+            with (tmp_path / "x").open("r+b") as file:
+                file.write(content(100_000, seed))
+            with closing(source.open("x")) as reader:
+                assert b"".join(iter(lambda: reader.read(1 << 16), b"")) == content(100_000, seed)
