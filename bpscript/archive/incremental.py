@@ -81,13 +81,17 @@ def write_incremental(
     header = Header(ArchiveKind.INCREMENTAL, chunk_size, None, description, sections, frozenset({KEPT} & sections.keys()))
     progress = Progress(sink, "pack", sum(entry.size for entry in plan))
     progress.report()
+    del plan, sections
+    found.reverse()
     with ArchiveWriter(frames, header, level=level, threads=threads, long=long) as writer:
+        del header
         stream = TarStream(writer, volume.device if isinstance(volume, HasExtents) else None)
         add_contents = _content_adder(stream, volume)
         is_file = volume.stat(path).kind is not FileKind.DIRECTORY
         start = "" if not path else f"{split_path(path)[0]}/".lstrip("/") if is_file else f"{path}/"
         heads = Heads()
-        for name, facts, link in found:
+        while found:
+            name, facts, link = found.pop()     # gone when it is packed: chunks of small files need as much room as the list did
             stream.write(heads.note(tar_header(name, facts, link)))
             if facts.kind is FileKind.FILE and link is None and facts.size:
                 add_contents(start + name, facts.size, name)

@@ -18,6 +18,8 @@ from .readback import HINT, damaged
 from .tar_write import tar_header
 from .trees import listing
 
+_STEP = 1 << 20             # bytes compared at once: a chunk may have 16 MiB
+
 
 def check_incremental(
     source: Positional, volume: Filesystem, path: str, *, filters: Filters | None = None, is_difference: bool = False, events: Sink = ignore
@@ -66,4 +68,5 @@ def _compare_contents(chunks: Iterable[Buffer], reader: Reader, path: str) -> No
 
 def _pieces(chunks: Iterable[Buffer]) -> Iterator[bytes]:
     for chunk in chunks:
-        yield bytes(chunk)
+        for at in range(0, len(chunk), _STEP):
+            yield bytes(chunk[at : at + _STEP])

@@ -36,8 +36,8 @@ class TarStream:
     def __init__(self, writer: ArchiveWriter, device: BlockDevice | None = None) -> None:
         """`device`: what `add_extents` reads from."""
         self._writer = writer
-        self._assembler = _Assembler(writer.header.chunk_size, device)
-        self._room = writer.header.chunk_size
+        self._assembler = _Assembler(writer.chunk_size, device)
+        self._room = writer.chunk_size
         self._chunk = _Parts()
         self._filled = 0
         self._size = 0
@@ -137,6 +137,11 @@ class _Parts:
         self.pieces: list[tuple[int, int, _Fill]] = []              # place, length, what fills it
         self.zeros: list[tuple[int, int]] = []                      # place, length
 
+    def clear(self) -> None:
+        """Let everything go."""
+        for parts in (self.texts, self.extents, self.pieces, self.zeros):
+            parts.clear()
+
 
 class _Assembler:
     """Fills chunks; each thread has its own buffers."""
@@ -160,6 +165,7 @@ class _Assembler:
             fill(view[at : at + step])
         if parts.extents:
             self._read(sorted(parts.extents), view)
+        parts.clear()       # the headers of small files take as much room as the chunk, and packing it takes a while
         return buffer if length == len(buffer) else view[:length]
 
     def _read(self, extents: list[tuple[int, int, int]], view: memoryview) -> None:

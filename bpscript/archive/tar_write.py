@@ -37,6 +37,7 @@ _TYPES = {
 }
 _OCTAL_7 = 8**7      # first number that seven octal digits cannot say
 _OCTAL_11 = 8**11
+_PADDINGS = tuple(map(bytes, range(BLOCK)))     # a chunk of small files has thousands of them
 _NO_EQUALS = re.compile(r"[^=\0]+\Z")
 
 
@@ -115,7 +116,7 @@ def pax_header(records: list[tuple[bytes, bytes]], name: bytes) -> bytes:
 
 def padding(size: int) -> bytes:
     """Zeros from the end of `size` bytes to the end of their last block."""
-    return bytes(-size % BLOCK)
+    return _PADDINGS[-size % BLOCK]
 
 
 def dos_text(dos: DosFacts) -> bytes:

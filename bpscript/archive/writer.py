@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from ..base.allocator import give_back_large_blocks
 from ..base.errors import UsageError
 from ..blocks.device import Buffer
 from . import records
@@ -54,15 +55,18 @@ class ArchiveWriter:
     def __init__(
         self, sink: FrameSink, header: Header, *, level: int = 3, threads: int | None = None, long: bool = False
     ) -> None:
-        self.header = header
+        self.chunk_size = header.chunk_size     # no chunk is longer (bytes)
+        self._size = header.size
         self._sink = sink
         self._level = check_level(level)
         self._long = long
+        if long:
+            give_back_large_blocks()
         self._local = threading.local()
         count = threads or default_threads()
         self._pool = Pool(count)
         # Chunks in memory at most, those in work included; runs of zeros between them count too.
-        self._window = count + max(1, min(count + 2, _WAITING // header.chunk_size))
+        self._window = count + min(count + 2, _WAITING // header.chunk_size - 1)
         # Chunks being made, zeros, and None where zeros end.
         self._pending: deque[Job[tuple[ChunkRecord, bytes]] | _Zeros | None] = deque()
         self._zeros: _Zeros | None = None       # the end of what was taken from `_pending`, when that is zeros: they may go on
@@ -87,8 +91,8 @@ class ArchiveWriter:
 
     def add_later(self, length: int, produce: Callable[[], Buffer]) -> None:
         """Append a chunk whose bytes are got in a worker thread; `produce` may give a buffer that its thread uses again."""
-        if not 0 < length <= self.header.chunk_size:
-            raise ValueError(f"a chunk has 1 to {self.header.chunk_size} bytes, not {length}")
+        if not 0 < length <= self.chunk_size:
+            raise ValueError(f"a chunk has 1 to {self.chunk_size} bytes, not {length}")
         offset = self._offset
         self._offset += length
         self._data += length
@@ -98,7 +102,7 @@ class ArchiveWriter:
 
     def add_stored(self, record: ChunkRecord, fetch: Callable[[], bytes]) -> None:
         """Append a DATA chunk as it is stored in another archive, at the same offset; `fetch` is called in a worker thread."""
-        if record.offset != self._offset or record.length > self.header.chunk_size:
+        if record.offset != self._offset or record.length > self.chunk_size:
             raise ValueError(f"a chunk of {record.length} bytes at {record.offset} does not belong at {self._offset}")
         self._offset += record.length
         self._data += record.length
@@ -126,8 +130,8 @@ class ArchiveWriter:
     def finish(self, sign: Callable[[bytes], Signature] | None = None) -> Summary:
         """Write table, signature and seek table. `sign` gets the text to sign."""
         self._drain()
-        if self.header.size not in {None, self._offset}:
-            raise ValueError(f"the header says {self.header.size} bytes, {self._offset} were added")
+        if self._size not in {None, self._offset}:
+            raise ValueError(f"the header says {self._size} bytes, {self._offset} were added")
         table = Table(self._offset, self._header_digest, bytes(self._entries), tuple(self._sections))
         root = table.root
         self._write(table.frame(), 0)
@@ -148,7 +152,7 @@ class ArchiveWriter:
 
         encoder: Encoder | None = getattr(self._local, "encoder", None)
         if encoder is None:
-            encoder = self._local.encoder = Encoder(self._level, self.header.chunk_size, long=self._long)
+            encoder = self._local.encoder = Encoder(self._level, self.chunk_size, long=self._long)
         record, frame = encoder.encode(offset, produce())
         if record.length != length:
             raise ValueError(f"chunk at {offset}: {record.length} bytes instead of {length}")
