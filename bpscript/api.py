@@ -80,6 +80,7 @@ class RunOptions(NamedTuple):
     events: Sink = ignore
     boot: "Boot | None" = None
     clock: Clock | None = None
+    pauses_log: bool = False            # as on a workstation: see $PauseLog
 
 
 class Result(NamedTuple):
@@ -512,6 +513,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, 
     return Machine(
         program=program, disks=disks, files=files, screen=screen, keyboard=keyboard, settings=settings,
         clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage,
+        pauses_log=options.pauses_log,
     )
 
 

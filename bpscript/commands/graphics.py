@@ -154,5 +154,5 @@ def _default_mode(run: Run) -> Mode:
     first = run.variables.get("VESA-Modes").lower().partition(" ")[0]
     known = {str(mode): mode for mode in MODES}
     if first not in known:
-        raise StorageError(f'"{first}", the first of $VESA-Modes, is no graphics mode', hint=f"modes are {', '.join(known)}")
+        raise run.refuse(None, f'"{first}", the first of $VESA-Modes, is no graphics mode', hint=f"modes are {', '.join(known)}")
     return known[first]

@@ -14,6 +14,7 @@ class Keys:
         self._clock = clock
         self._plain: dict[str, str] = {}
         self._alt: dict[str, str] = {}
+        self.taken = 0          # how many keys were taken, by whoever
 
     @property
     def live(self) -> bool:
@@ -36,10 +37,12 @@ class Keys:
             self._screen.wait()
         if self._keyboard.live:
             self._keyboard.peek(None)
+        self.taken += 1
         return self._mapped(self._keyboard.take())
 
     def drop(self) -> None:
         """Remove the next key, which is there."""
+        self.taken += 1
         self._keyboard.take()
 
     def wait(self, seconds: float) -> str | None:

@@ -31,6 +31,7 @@ from .frames import Frame
 from .keys import Keys
 from .lines import LinePlan, shown
 from .nested import NestedCommand, NestedSource
+from .pager import Pager
 from .prepare import Statement
 from .results import Ended, Enter, Jump, Leave
 from .specials import register_specials
@@ -64,6 +65,7 @@ class Run:
         self.commands = commands
         self.variables = Variables()
         self.keys = Keys(machine.keyboard, machine.screen, machine.clock)
+        self._pager = Pager(machine, self.keys, self.variables)
         self.code_page = "cp850"        # a codec of Python
         self.events = machine.events
         self.frames: list[Frame] = []
@@ -220,6 +222,8 @@ class Run:
     def perform(self, statement: Statement, values: "Values") -> Any:  # noqa: ANN401 - one of the results
         """Run a statement of the line, telling those who listen."""
         self._statement = statement
+        if statement.declaration.may_take_long:
+            self.machine.screen.refresh()
         stage = self.machine.stage
         if self.events is ignore and not stage.watches:
             return statement.execute(self, values)
@@ -405,7 +409,7 @@ class Run:
             text = text.encode("utf-8", "replace").decode()     # a lone surrogate is no character
         self._at_line_start = text.endswith("\n")
         self.log_sink(text)
-        self.machine.screen.log(text)
+        self._pager.write(text)
         if self.events is not ignore:
             self.events(Event(Kind.LOG, {"text": text}))
 
@@ -415,7 +419,7 @@ class Run:
         self._at_line_start = True
         line = f"{start}[{tag}] {text}\r\n"
         self.log_sink(line)
-        self.machine.screen.log(line)
+        self._pager.write(line)
         self.events(Event(kind, {"text": text, **facts}))
 
     def _trace_changed(self, value: str) -> None:

@@ -54,6 +54,7 @@ from .names import fold
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_LONG_GROUPS = {"archive building", "boot", "disks and files", "security"}
 _SECTION = re.compile(r"^(Args|Examples):\s*$", re.MULTILINE)
 _ARGUMENT = re.compile(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 _EXAMPLE = re.compile(r"^ *> (.*)$", re.MULTILINE)
@@ -144,6 +145,11 @@ class Declaration:
     def usage(self) -> str:
         """The whole usage line."""
         return " or ".join(f"{self.name} {form}".strip() for form in self.usages)
+
+    @cached_property
+    def may_take_long(self) -> bool:
+        """Whether it works on disks or asks the network: what was drawn is to be seen before."""
+        return self.group in _LONG_GROUPS
 
     @property
     def programs(self) -> str:

@@ -23,7 +23,8 @@ class Machine:
     """Everything a script can touch.
 
     `program` is the name of the running program (language.md 1.1); `temp_folder` is where temporary images go when
-    `$TempPath` does not say otherwise; `settings` gets the script's variables when the run begins.
+    `$TempPath` does not say otherwise; `settings` gets the script's variables when the run begins. `pauses_log`: a visible log waits
+    for a key after each page, as `$PauseLog` says.
     """
 
     program: str
@@ -39,6 +40,7 @@ class Machine:
     boot: Boot = field(default_factory=LoggedBoot)
     job: Job = field(default_factory=Job)
     stage: Stage = field(default_factory=Stage)
+    pauses_log: bool = False
 
     def is_valid(self, disk: int, partition: int) -> bool:
         """What `If valid` tests; False when there is no such disk."""

@@ -7,7 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from ..base.errors import UsageError
+from ..base.errors import StorageError, UsageError
 from .canvas import Canvas, Span
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -57,7 +57,11 @@ class PngOutput:
         if picture != self._last:
             self._last = picture
             self._count += 1
-            (self._folder / f"{self._count:04}.png").write_bytes(picture)
+            path = self._folder / f"{self._count:04}.png"
+            try:
+                path.write_bytes(picture)
+            except OSError as error:
+                raise StorageError(f"{path}: the picture cannot be written: {error.strerror}") from error
 
     def beep(self) -> None:
         """Nobody hears it."""
