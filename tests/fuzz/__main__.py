@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--one", metavar="TARGET", help=argparse.SUPPRESS)
     options, rest = parser.parse_known_args()
     if options.one is not None:
-        return run_one(options.one, rest)
+        return run_one(options.one, [*options.targets, *rest])     # the folder of inputs looks like a target to argparse
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - a child must import it under instrumentation
 
     names = [target.name for target in TARGETS]

@@ -25,13 +25,18 @@ from bpscript.base.clock import Clock
 from bpscript.base.errors import BpscriptError
 from bpscript.base.resources import image_bytes
 from bpscript.cases.reading import parse_cases
+from bpscript.commands import COMMANDS
 from bpscript.crypto.signatures import new_private_key, parse_private_key, parse_public_key
 from bpscript.filesystems.cache import CacheVolume
 from bpscript.filesystems.detect import detect, open_volume, size_of
-from bpscript.filesystems.filesystem import FileKind, Filesystem, walk
+from bpscript.filesystems.filesystem import FileKind, Filesystem, make_dirs, walk
 from bpscript.filesystems.ntfs import NtfsVolume
 from bpscript.filesystems.swap import SwapSpace
 from bpscript.interpreter.codepages import code_page_from_table
+from bpscript.language.check.checker import check_script
+from bpscript.language.check.premises import Premises
+from bpscript.machine.workstation.kernels import check_kernel
+from bpscript.machine.workstation.systems.find import find_system
 from bpscript.network.carousel.talk import Invitation, Word
 from bpscript.network.dhcp.client import Client
 from bpscript.network.dhcp.message import Message
@@ -46,9 +51,11 @@ from bpscript.network.tftp.packets import parse_error, parse_oack, parse_request
 from bpscript.partitions.table import cache_range, read_table
 from bpscript.screen.font import Font, built_in_font
 from bpscript.screen.gif import read_gif
+from bpscript.screen.key_decoder import KeyDecoder
 from bpscript.screen.memory import ScriptedKeyboard
 from bpscript.screen.screen import Mode
 from bpscript.server.hosts_format import read_hosts
+from bpscript.workstation.parameters import parse_parameters
 from tests.archive.damage import KINDS, sample
 from tests.archive.memory_tree import MemoryTree
 from tests.archive.partclone_images import by_hand, format_1
@@ -348,6 +355,42 @@ def _hosts_files() -> list[bytes]:
     return [manual.split("```toml\n")[1].partition("```")[0].encode()]
 
 
+def _check(data: bytes) -> None:
+    for program in ("MrBatch", "MrZip"):
+        report = check_script("x.bpb", data, COMMANDS, program, Premises(None, (1 << 30,)))
+        assert all(finding.line >= 1 and finding.column >= 1 for finding in report.findings)
+
+
+def _typed(data: bytes) -> None:
+    """Whatever a terminal sends are keys, however it is cut, and nothing stays behind."""
+    decoder = KeyDecoder()
+    for start in range(0, len(data), 3):
+        decoder.feed(data[start : start + 3])
+    decoder.end()
+    assert not decoder.is_open
+
+
+_CONFIGURATIONS = ("boot/grub/grub.cfg", "extlinux.conf", "loader/entries/a.conf")
+
+
+def _boot_menu(data: bytes) -> None:
+    """The text as the configuration of each boot loader."""
+    for name in _CONFIGURATIONS:
+        tree = MemoryTree()
+        make_dirs(tree, name.rpartition("/")[0])
+        tree.write_file(name, [data])
+        find_system(tree)
+
+
+_GRUB = b"""set default="${saved_entry}"
+if [ -n "$x" ]; then set a=1; else set a=2; fi
+menuentry 'One' --id one { linux /vmlinuz root=/dev/sda1 ; initrd /initrd.img }
+submenu 'More' { menuentry "Two" { linux ($root)/vmlinuz-2 quiet
+initrd /initrd-2 } }
+"""
+_EXTLINUX = b"DEFAULT a\nTIMEOUT 10\nLABEL a\n  KERNEL /vmlinuz\n  APPEND root=/dev/sda1 initrd=/initrd.img\n"
+
+
 def _scripts() -> list[bytes]:
     return [path.read_bytes() for path in sorted(EXAMPLES.glob("**/*.bpb")) + sorted(EXAMPLES.glob("*.mrz"))]
 
@@ -381,6 +424,11 @@ TARGETS = (
     Target("gateway", _gateway, lambda: [bytes(40), b"0" * 64]),
     Target("carousel", _carousel, _carousels),
     Target("script", _script, _scripts),
+    Target("check", _check, _scripts),
+    Target("keyboard", _typed, lambda: [b"ab\r\n\033[A\033OP\033x\033[200~paste\033[201~\xc3\xa9", b"\033[[A\033", b"\xe2\x82"]),
+    Target("boot-menu", _boot_menu, lambda: [_GRUB, _EXTLINUX, b"title Linux\nlinux /vmlinuz\ninitrd /initrd\noptions root=/dev/sda1 $x\n"]),
+    Target("kernel", lambda data: check_kernel("vmlinuz", data, "x86_64"), lambda: [bytes(0x1FE) + b"\x55\xaa\xeb\x66HdrS\x0f\x02" + b"\xff" * 600]),
+    Target("kernel-line", lambda data: parse_parameters(data.decode("utf-8", "replace")), lambda: [b'quiet nbp.root=http://10.0.0.1/ nbp.onerror=reboot nbp.set.A="b c" BOOTIF=01-02-00-00-00-00-01']),
     Target("hosts", _hosts, _hosts_files),
     Target("cases", lambda data: parse_cases(data, Path("cases.toml")), lambda: [(Path(__file__).parents[1] / "spec" / "cases" / "patch.toml").read_bytes()]),
 )
