@@ -82,6 +82,8 @@ def fuzz(name: str, seconds: int) -> Tried:
         start = time.monotonic()
         done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, errors="replace", check=False)
         took = time.monotonic() - start
+        if "corpus is not provided" in done.stderr:
+            raise SystemExit(f"{name}: the fuzzer did not see the good inputs")
         executions = re.search(r"stat::number_of_executed_units:\s+(\d+)", done.stderr)
         covered = re.findall(r"\bcov: (\d+)", done.stderr)
         artifact = _ARTIFACT.search(done.stderr)
