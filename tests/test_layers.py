@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bpscript"
 # From the top to the ground floor; names on one line are strangers to each other.
 HOUSE = (
     {"cli"},
+    {"lsp"},
     {"cases", "testing", "trust", "workstation"},
     {"api"},
     {"commands", "server", "initramfs"},

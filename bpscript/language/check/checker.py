@@ -80,7 +80,7 @@ class _Checker:
             found += sorted(
                 (finding for finding in each.findings if finding.code not in silent.get(finding.line, ())), key=lambda one: (one.line, one.column, one.code)
             )
-        return Report(tuple(found))
+        return Report(tuple(found), tuple(file.source.name for file in program.files.values()))
 
     def _include(self, name: str, caller: ScriptFile) -> Summary | None:
         """What including a file does."""

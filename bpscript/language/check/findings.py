@@ -49,9 +49,10 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All findings, in the order of files and lines."""
+    """All findings, in the order of files and lines; `files` are the script and what it includes, as findings call them."""
 
     findings: Sequence[Finding]
+    files: Sequence[str] = ()
 
     @property
     def errors(self) -> int:
