@@ -51,7 +51,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """What says how a script runs: for `plan` too."""
     parser.add_argument("script", metavar="SCRIPT", help="the script; .mrz scripts run as MrZip")
     parser.add_argument("--disk", metavar="IMG[:SIZE]", action="append", default=[], help="disk 0, 1, ... in this order; with a size, a sparse image is made")
-    parser.add_argument("--root", metavar="DIR|URL", help="the folder that plays the server (default: the script's), or a server: tftp://, http://, https:// or carousel+http://HOST[:PORT][/DIR]")
+    parser.add_argument("--root", metavar="DIR|URL", help="the folder that plays the server (default: the script's), or a server: tftp://, multicast+tftp://, http://, https:// or carousel+http://HOST[:PORT][/DIR]")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a variable, before the first line")
     parser.add_argument("--bootp", metavar="FILE", help="BOOTP/DHCP variables from a reply: packet, pcap, udhcpc, dhclient or JSON")
     parser.add_argument("--mac", metavar="MAC", help="with --bootp: whose reply in the capture")

@@ -1,4 +1,4 @@
-"""A server as the root of a run: `--root tftp://host[:port]/dir`, `http(s)://host[:port]/dir`, `carousel+http://...`, and what server parts of file names then mean.
+"""A server as the root of a run: `--root tftp://host[:port]/dir`, `http(s)://host[:port]/dir`, `carousel+http://...`, `multicast+tftp://...`, and what server parts of file names then mean.
 
     help.bpb                            a file below the root
     198.76.54.32@6969:help.bpb          a file of that TFTP server, from its top (language.md 4.2)
@@ -17,6 +17,7 @@ from .foreign import ForeignName, parse_foreign
 
 if TYPE_CHECKING:
     from .gateway.asking import Pins
+    from .tftp.source import TftpSource
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _TFTP = re.compile(r"tftp://(?:\[(?P<six>[^\]/@]+)\]|(?P<host>[^\[\]/@:?#]+))(?::(?P<port>\d{1,5}))?(?:/(?P<folder>[^?#]*))?\Z", re.IGNORECASE)
@@ -32,6 +33,18 @@ def open_root(url: str, events: Sink = ignore) -> "NetworkRoot":
 
 
 def _tftp_root(url: str, _: Sink) -> "NetworkRoot":
+    source = _tftp_source(url)
+    return NetworkRoot(source, source.host)
+
+
+def _multicast_root(url: str, events: Sink) -> "NetworkRoot":
+    from .tftp.shared import SCHEME, SharedSource  # noqa: PLC0415 - only for those who use it
+
+    source = _tftp_source(url[len(SCHEME) :])
+    return NetworkRoot(SharedSource(source, events=events), source.host)
+
+
+def _tftp_source(url: str) -> "TftpSource":
     from urllib.parse import unquote  # noqa: PLC0415 - only for those who use it
 
     from .tftp.source import TftpSource  # noqa: PLC0415
@@ -40,8 +53,7 @@ def _tftp_root(url: str, _: Sink) -> "NetworkRoot":
     port = int(match["port"] or 69) if match else 0
     if match is None or not 1 <= port <= 65535:
         raise UsageError(f"{url}: expected tftp://HOST[:PORT][/FOLDER]")
-    host = match["six"] or match["host"]
-    return NetworkRoot(TftpSource(host, port, folder=unquote(match["folder"] or "")), host)
+    return TftpSource(match["six"] or match["host"], port, folder=unquote(match["folder"] or ""))
 
 
 def _http_root(url: str, _: Sink) -> "NetworkRoot":
@@ -59,7 +71,7 @@ def _carousel_root(url: str, events: Sink) -> "NetworkRoot":
 
 
 _SCHEMES: dict[str, Callable[[str, Sink], "NetworkRoot"]] = {
-    "tftp": _tftp_root, "http": _http_root, "https": _http_root, "carousel+http": _carousel_root,
+    "tftp": _tftp_root, "http": _http_root, "https": _http_root, "carousel+http": _carousel_root, "multicast+tftp": _multicast_root,
 }
 
 

@@ -196,6 +196,11 @@ class Waiter:
         os.eventfd_read(self._bell)
 
 
+def readable(sockets: "Sequence[Exchange | Listener]", seconds: float) -> "list[Exchange | Listener]":
+    """Those of which something can be read, after at most that long."""
+    return select.select(sockets, (), (), max(0.0, seconds))[0]
+
+
 class RefusedError(Exception):
     """The host is there and says that nothing listens on that port (ICMP port unreachable)."""
 
@@ -216,6 +221,7 @@ class Exchange:
         self._view = memoryview(self._buffer)
         self._into = (self._buffer,)
         self._fixed = False
+        self.fileno = self._socket.fileno
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(self.TICK_S * 1e6)))
         if self.family == socket.AF_INET:       # else an unconnected socket does not hear of ICMP
@@ -322,6 +328,7 @@ class Listener:
         self._view = memoryview(self._buffer)
         self._into = (self._buffer,)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self.fileno = self._socket.fileno
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)

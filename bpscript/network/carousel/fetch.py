@@ -7,26 +7,23 @@ The file has no name, so it is gone whatever happens. It is given to the caller 
 error, and the server is told that we did not get it.
 """
 
-import errno
-import os
 import secrets
-import shutil
-import tempfile
 import threading
 from io import FileIO
 from pathlib import Path
 from time import monotonic, sleep
 
-from ...base.errors import NetworkError, NoSpaceError, StorageError
+from ...base.errors import NetworkError
 from ...base.events import Event, Kind, Progress, Sink, ignore, progress
 from ...base.units import format_size
 from ..http.client import Fetcher
 from ..http.remote import RemoteFile
 from ..http.urls import Url
 from ..sockets import Listener, address_towards
+from ..spool import room_for, spool, write_at
 from .calls import Membership, NoCarouselError, changed
 from .digests import wrong_parts
-from .receiver import Next, Receiver, Write
+from .receiver import Next, Receiver
 
 _JOIN = 64 << 10            # bytes between two holes that are fetched rather than asked around
 _BLOCKS = 744               # of one range: about 1 MiB
@@ -113,7 +110,7 @@ class Fetch:
                         break
                     before = receiver.received
                     for write in receiver.take(*found, monotonic()):
-                        _write(descriptor, write)
+                        write_at(descriptor, *write)
                     bar.advance(receiver.received - before)
                     self._received = receiver.received
                     if not receiver.missing:
@@ -142,7 +139,7 @@ class Fetch:
                 raise changed(self._url)
             if not self._remote.reads_anywhere:
                 raise NetworkError(f"{self._url}: the server does not know ranges, so what the carousel did not bring cannot be fetched")
-        _write(file.fileno(), (start, [self._remote.read_at(start, end - start)]))
+        write_at(file.fileno(), start, [self._remote.read_at(start, end - start)])
         self._repaired += end - start
 
     def _check(self, membership: Membership, file: FileIO) -> None:
@@ -169,17 +166,11 @@ class Fetch:
 
     def _temporary(self, size: int) -> FileIO | None:
         """A sparse file without a name; None when there is no room for it."""
-        folder = str(self._folder or tempfile.gettempdir())
-        free = shutil.disk_usage(folder).free
-        if free < size:
-            self._by_http(f"a carousel needs {format_size(size)} in {folder}, where {format_size(free)} are free")
+        no_room = room_for(size, self._folder)
+        if no_room is not None:
+            self._by_http(f"a carousel {no_room}")
             return None
-        try:
-            file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - it outlives this
-            file.truncate(size)
-        except OSError as error:
-            raise StorageError(f"{folder}: no temporary file can be made: {error.strerror}", hint="TMPDIR, or --temp, names another folder") from error
-        return file
+        return spool(size, self._folder)
 
     def _by_http(self, why: str) -> None:
         self._warn(f"{why.rstrip('.')}; the file comes by HTTP")
@@ -190,19 +181,3 @@ class Fetch:
     @property
     def _name(self) -> str:
         return self._url.split()[1]
-
-
-def _write(descriptor: int, write: Write) -> None:
-    offset, parts = write
-    length = sum(map(len, parts))
-    try:
-        done = os.pwritev(descriptor, parts, offset)
-        if done < length:
-            rest = b"".join(parts)[done:]
-            while rest:
-                offset, done = offset + done, os.pwrite(descriptor, rest, offset + done)
-                rest = rest[done:]
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise NoSpaceError("the temporary file of the carousel does not fit", hint="TMPDIR, or --temp, names another folder") from error
-        raise StorageError(f"the temporary file of the carousel cannot be written: {error.strerror}") from error

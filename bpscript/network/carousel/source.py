@@ -4,7 +4,6 @@ Small files, and those that have no carousel, come by HTTP. A file that was rece
 is opened more than once; it is used again while the server still has it in the same state.
 """
 
-import os
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...base.sources import Reader, SourceFacts
 from ..http.client import Client
 from ..http.source import HttpSource
 from ..http.urls import Url, parse_url
+from ..spool import read_again
 from .fetch import Fetch
 
 SCHEME = "carousel+"
@@ -63,8 +63,7 @@ class CarouselSource:
             if file is None:
                 return self._http.open(path)
             self._kept = (path, facts, file)
-        # Another description of the same file, with a position of its own.
-        return FileIO(os.open(f"/proc/self/fd/{self._kept[2].fileno()}", os.O_RDONLY | os.O_CLOEXEC))
+        return read_again(self._kept[2])
 
     def store(self, path: str, chunks: Iterable[bytes]) -> NoReturn:
         """Always refused."""
