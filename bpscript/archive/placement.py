@@ -9,15 +9,13 @@ the target and are left out of comparisons.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ..base.errors import StorageError
+from ..base.errors import FormatError, StorageError
 from ..blocks.device import BlockDevice
 from .full import PartitionImage
 
-if TYPE_CHECKING:
-    from ..filesystems.fat.geometry import Geometry
-
+_NO_BACKUP = 0xFFFF     # Linux and fsck.fat take it for none
 _FAT_OFFSETS = {"hidden": (28, 4), "heads": (26, 2), "track": (24, 2)}      # offset in the boot sector, bytes; NTFS has the same
 
 
@@ -71,15 +69,14 @@ def placement(image: PartitionImage, size: int, place: Place | None) -> Placemen
     kind = image.facts.filesystem
     found = Placement()
     if kind in {"FAT12", "FAT16", "FAT32"}:
-        geometry = _geometry(image)
+        _check_fat(image.boot)
         if place is not None:
             found.patches += _boot_patches(image.boot, 0, place)
-            backup = geometry.backup_sector * geometry.sector_size
-            if backup:
+            backup = _backup_sector(image.boot) * _sector_size(image.boot) if kind == "FAT32" else 0
+            if 0 < backup <= image.size - 512:
                 found.patches += _boot_patches(None, backup, place)
-        total = min(size // geometry.sector_size, (1 << 32) - 1)
-        if size > image.size and total > geometry.total_sectors:
-            _grow_fat(found, geometry, total, image.boot, place)
+        if size > image.size:
+            _grow_fat(found, image, size, place)
     elif kind == "NTFS" and place is not None:
         found.patches += _boot_patches(image.boot, 0, place)
         if image.facts.volume_size + 512 <= image.size:
@@ -87,10 +84,21 @@ def placement(image: PartitionImage, size: int, place: Place | None) -> Placemen
     return found
 
 
-def _geometry(image: PartitionImage) -> "Geometry":
-    from ..filesystems.fat.geometry import Geometry  # noqa: PLC0415 - a tenth of a second that only FAT needs
+def _sector_size(boot: bytes) -> int:
+    """Bytes of a sector of FAT and NTFS: BPB_BytsPerSec."""
+    return int.from_bytes(boot[11:13], "little")
 
-    return Geometry.from_sector(image.boot)
+
+def _check_fat(boot: bytes) -> None:
+    """Raise FormatError for what plainly is no boot sector of FAT. All of it is checked when the volume is to grow, or opened."""
+    if boot[510:512] != b"\x55\xaa" or boot[0] not in {0xEB, 0xE9} or _sector_size(boot) not in {512, 1024, 2048, 4096}:
+        raise FormatError("archive header: the archive is said to hold FAT, and has no boot sector of it")
+
+
+def _backup_sector(boot: bytes) -> int:
+    """Where FAT32 has its second boot sector: BPB_BkBootSec (fatgen103), 0 when it has none."""
+    number = int.from_bytes(boot[50:52], "little")
+    return number if number != _NO_BACKUP else 0
 
 
 def _boot_patches(boot: bytes | None, offset: int, place: Place) -> list[Patch]:
@@ -103,10 +111,14 @@ def _boot_patches(boot: bytes | None, offset: int, place: Place) -> list[Patch]:
     return patches
 
 
-def _grow_fat(found: Placement, old: "Geometry", total_sectors: int, boot: bytes, place: Place | None) -> None:
-    from ..filesystems.fat.growth import boot_area, plan_moves, regrow  # noqa: PLC0415 - as above
+def _grow_fat(found: Placement, image: PartitionImage, size: int, place: Place | None) -> None:
+    from ..filesystems.fat.geometry import Geometry  # noqa: PLC0415 - slow to load: a volume that keeps its size goes without
+    from ..filesystems.fat.growth import boot_area, plan_moves, regrow  # noqa: PLC0415
 
-    new = regrow(old, total_sectors)
+    boot = image.boot
+    old = Geometry.from_sector(boot)
+    total_sectors = min(size // old.sector_size, (1 << 32) - 1)
+    new = regrow(old, total_sectors) if total_sectors > old.total_sectors else old
     if new.cluster_count == old.cluster_count:
         return
     if place is not None:
@@ -133,11 +145,11 @@ def blocks_fit(image: PartitionImage, size: int, place: Place | None = None) -> 
     """
     kind = image.facts.filesystem
     sector_size = 0 if place is None else place.sector_size
-    if kind.startswith("FAT") and sector_size > _geometry(image).sector_size:
+    if kind.startswith("FAT") and sector_size > _sector_size(image.boot):
         return False        # no system reads a volume whose sectors are smaller than the disk's
     if kind.startswith("EXT") and kind != "EXFAT" and 0 < image.facts.block_size < sector_size:
         return False        # nor one whose blocks are (linux fs/ext4/super.c: "bad block size")
-    if kind == "NTFS" and 0 < (own := int.from_bytes(image.boot[11:13], "little")) < sector_size:
+    if kind == "NTFS" and 0 < (own := _sector_size(image.boot)) < sector_size:
         raise StorageError(
             f"the archive holds NTFS with sectors of {own} bytes, the disk has sectors of {sector_size}: no system reads that",
             hint="only FAT, ext2/3/4 and swap can go to a disk with larger sectors",
