@@ -15,6 +15,7 @@ Changes are kept as one span of cells for each line, which costs next to nothing
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from .font import CONTROL_CHARACTERS, UNKNOWN, built_in_font
@@ -64,6 +65,7 @@ class Canvas:
         self._font = font
         self._cells: list[list[Cell]] = [[(" ", _EMPTY)] * columns for _ in range(self.bands)]
         self._pixels = None if mode is None else bytearray(self.width * self.height)
+        self._stale: set[int] = set()           # lines of a text screen whose pixels are not made yet
         self._glyphs: dict[tuple[str, Attribute], list[bytes]] = {}
         self._masks: dict[str, bytes] = {}
         self._under_cursor: list[bytes] = []
@@ -80,10 +82,11 @@ class Canvas:
         """All pixels, line by line; they change with the canvas and are not to be written to."""
         if self._pixels is None:
             self._pixels = bytearray(self.width * self.height)
-            for line in range(self.bands):
-                self._paint(line, 0, self.columns)
+            self._stale.update(range(self.bands))
             if self.cursor_visible:
                 self._draw_cursor()
+        while self._stale:
+            self._paint(self._stale.pop(), 0, self.columns)
         return self._pixels
 
     def take_changes(self) -> list[Span]:
@@ -141,13 +144,14 @@ class Canvas:
                     column = min((column // _TAB + 1) * _TAB, self.columns - 1)
                 line = self._scrolled(line)
                 continue
-            shown = self._printable(piece)
-            while shown:
+            shown, done = self._printable(piece), 0
+            while done < len(shown):
                 if column == self.columns:
                     line, column = self._scrolled(line + 1), 0
-                part, shown = shown[: self.columns - column], shown[self.columns - column :]
+                part = shown[done : done + self.columns - column]
                 self._put(line, column, part)
                 column += len(part)
+                done += len(part)
         self.cursor = line, column
 
     def fill(self, area: Area, character: str, attribute: Attribute) -> None:
@@ -159,7 +163,7 @@ class Canvas:
         if left < right:
             for line in range(top, bottom):
                 self._cells[line][left:right] = [(character, attribute)] * (right - left)
-                self._paint(line, left, right)
+                self._change(line, left, right)
             self._mark(top, bottom, left, right)
         self.move(area.top, area.left)
 
@@ -168,16 +172,18 @@ class Canvas:
         self._cells[line][column:end] = [(character, self.attribute) for character in text]
         self._left[line] = min(self._left[line], column)
         self._right[line] = max(self._right[line], end)
-        self._paint(line, column, end)
+        self._change(line, column, end)
 
     def _scrolled(self, line: int) -> int:
         if line < self.lines:
             return line
         del self._cells[0]
         self._cells.insert(self.lines - 1, [(" ", self.attribute)] * self.columns)
-        if self._pixels is not None:
-            band, end = CELL_HEIGHT * self.width, self.lines * CELL_HEIGHT * self.width
-            self._pixels[: end - band] = self._pixels[band:end]
+        if self.mode is None:
+            self._stale.update(range(self.lines))
+        else:
+            pixels, band, end = self.pixels(), CELL_HEIGHT * self.width, self.lines * CELL_HEIGHT * self.width
+            pixels[: end - band] = pixels[band:end]
             self._paint(self.lines - 1, 0, self.columns)
         self._mark(0, self.lines, 0, self.columns)
         return self.lines - 1
@@ -259,7 +265,7 @@ class Canvas:
         """Remember an area."""
         area = Area(max(area.top, 0), max(area.left, 0), min(area.bottom, self.bands), min(area.right, self.columns))
         cells = [self._cells[line][area.left : area.right] for line in range(area.top, area.bottom)]
-        rows = [] if self._pixels is None else [bytes(self._pixels[start:end]) for start, end in self._rows_of(area)]
+        rows = [] if self.mode is None else [bytes(self.pixels()[start:end]) for start, end in self._rows_of(area)]
         return Saved(area, cells, rows)
 
     def restore(self, saved: Saved) -> None:
@@ -267,12 +273,12 @@ class Canvas:
         area = saved.area
         for line, cells in enumerate(saved.cells, area.top):
             self._cells[line][area.left : area.right] = cells
-        if saved.pixels and self._pixels is not None:
+        if self.mode is None:
+            self._stale.update(range(area.top, area.bottom))
+        else:
+            pixels = self.pixels()
             for (start, end), row in zip(self._rows_of(area), saved.pixels, strict=True):
-                self._pixels[start:end] = row
-        elif self.mode is None:
-            for line in range(area.top, area.bottom):
-                self._paint(line, area.left, area.right)
+                pixels[start:end] = row
         self._mark(area.top, area.bottom, area.left, area.right)
 
     def _draw_cursor(self) -> None:
@@ -336,10 +342,16 @@ class Canvas:
                 if 0 <= at < self.columns:
                     self._cells[line][at] = (character, attribute)
 
+    def _change(self, line: int, left: int, right: int) -> None:
+        """Other characters are there: their pixels are made now, or on a text screen when somebody asks for them."""
+        if self.mode is None:
+            self._stale.add(line)
+        else:
+            self._paint(line, left, right)
+
     def _paint(self, line: int, left: int, right: int) -> None:
         """Make pixels of characters."""
-        if self._pixels is None:
-            return
+        assert self._pixels is not None
         glyphs = [self._glyph(cell) for cell in self._cells[line][left:right] if cell is not None]
         length = (right - left) * CELL_WIDTH
         for y, row in zip(range(line * CELL_HEIGHT, self.height), zip(*glyphs, strict=True), strict=False):
@@ -362,8 +374,8 @@ class Canvas:
         """The pixels of a character: 255 where it is, 0 where it is not."""
         mask = self._masks.get(character)
         if mask is None:
-            rows = self._known_font().rows(character)
-            mask = self._masks[character] = b"".join(_BITS[row] for row in rows)
+            bits = _bits()
+            mask = self._masks[character] = b"".join(bits[row] for row in self._known_font().rows(character))
         return mask
 
     def _known_font(self) -> Glyphs:
@@ -377,5 +389,7 @@ def _renumbered(attribute: Attribute, table: bytes) -> Attribute:
     return Attribute(table[attribute.foreground], background if background == TRANSPARENT else table[background])
 
 
-# What eight pixels look like, as bytes of 0 and 255.
-_BITS = [bytes(255 if row & 128 >> bit else 0 for bit in range(CELL_WIDTH)) for row in range(256)]
+@cache
+def _bits() -> list[bytes]:
+    """What eight pixels look like, as bytes of 0 and 255."""
+    return [bytes(255 if row & 128 >> bit else 0 for bit in range(CELL_WIDTH)) for row in range(256)]

@@ -13,7 +13,8 @@ new picture that is there exactly is shared; the others, those of most pixels fi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .screen import Strategy
 
@@ -44,12 +45,11 @@ def distance(one: Rgb, other: Rgb) -> int:
     return 2 * (one[0] - other[0]) ** 2 + 4 * (one[1] - other[1]) ** 2 + 3 * (one[2] - other[2]) ** 2
 
 
-@dataclass
-class Allocation:
+class Allocation(NamedTuple):
     """The numbers a picture got, and new numbers for older pixels that lost theirs."""
 
     numbers: list[int]
-    moved: dict[int, int] = field(default_factory=dict)
+    moved: Mapping[int, int] = MappingProxyType({})
     changed: bool = False       # whether colours that are on the screen look different now
 
 

@@ -7,7 +7,6 @@ Nobody above knows what is underneath. `Display` is the one Screen there is; out
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -16,8 +15,7 @@ CELL_WIDTH, CELL_HEIGHT = 8, 16     # pixels
 TRANSPARENT = -1                    # a background: what was there before stays
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """Colours of a character: 0 to 15, in pictures any of the palette; the background may be TRANSPARENT."""
 
     foreground: int = LIGHT_GRAY
@@ -29,8 +27,7 @@ class Attribute:
         return cls(number % 16, number // 16)
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
+class Area(NamedTuple):
     """Cells of a screen, counted from 0; the ends are not part of it."""
 
     top: int

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import corpora, incremental, serving, tftp
+from tests.benchmarks import corpora, incremental, screen, serving, tftp
 from tests.benchmarks.installed import installed
 from tests.benchmarks.measure import Round, Sample, in_turn, process, script
 
@@ -137,6 +137,7 @@ CONTESTS: dict[str, Callable[[Path, int], dict[str, Sample]]] = {
     "large-last": large_last,
     "full-archive": full_archive,
     **incremental.CONTESTS,
+    **screen.CONTESTS,
     **serving.CONTESTS,
     **tftp.CONTESTS,
 }
