@@ -12,6 +12,7 @@ from bpscript.base.clock import Clock
 from bpscript.blocks.file import FileDevice
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.ext.format import format_ext
+from bpscript.filesystems.fat.format import format_fat
 
 MIB = 1 << 20
 
@@ -36,6 +37,7 @@ VERBS = {
     "version": (["--version"], SLOW | RUNNING | FILES | MAKING | RESTORING | {"argparse", "pathlib", "bpscript.api", "bpscript.base.errors"}),
     "info": (["image", "info", "own.imz"], SLOW | RUNNING | FILES | MAKING | RESTORING | {"bpscript.api"}),
     "restore": (["image", "restore", "own.imz", "target.raw", "--rewrite", "diff"], SLOW | RUNNING | FILES | MAKING | {"bpscript.archive.opened", "bpscript.archive.disk_image", "bpscript.filesystems.ext"}),
+    "restore of FAT": (["image", "restore", "fat.imz", "fat.raw"], SLOW | RUNNING | FILES | MAKING | {"bpscript.filesystems.fat.geometry", "ctypes"}),
     "get": (["image", "get", "own.imz:etc/motd", "got"], SLOW | RUNNING | FILES | MAKING | RESTORING | {"bpscript.api"}),
     "capture": (["image", "capture", "source.raw", "new.imz", "--no-verify"], SLOW | RUNNING | FILES | RESTORING | {"bpscript.filesystems.ntfs", "bpscript.archive.readback", "tempfile", "concurrent.futures"}),
 }
@@ -53,6 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     volume.make_dir("etc")
                     volume.write_file("etc/motd", [b"hello"])
     bpscript.capture(folder / "source.raw", folder / "own.imz")
+    with FileDevice.create(folder / "fat.raw", 16 * MIB) as device:
+        format_fat(device, 16)
+    bpscript.capture(folder / "fat.raw", folder / "fat.imz")
     return folder
 
 
