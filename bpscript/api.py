@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     from .machine.restoring import RestoreOptions
     from .machine.stage import Stage
     from .screen.keyboard import Keyboard
+    from .screen.line_editor import LineEditor
     from .screen.screen import Screen
 
 _LAST_WORDS_BEFORE_BOOT_S = 30.0        # that the report of a boot may take to arrive
 
 PathLike = str | os.PathLike[str]
+
+
+_SHELL = "shell"        # the name of what has no script
 
 
 class NewDisk(NamedTuple):
@@ -56,13 +60,13 @@ DiskLike = PathLike | NewDisk | BlockDevice
 class RunOptions(NamedTuple):
     """How to run a script; the fields are the options of `bpscript run` (see the manual).
 
-    `keyboard` is used when `keys` is None; `variables` win over what the BOOTP reply says. `report` is the address of a server that
+    Without a script there is only what is typed at the prompt. `keyboard` is used when `keys` is None; `editor` edits lines at a prompt; `variables` win over what the BOOTP reply says. `report` is the address of a server that
     shows what happens; when it does not answer, that is a warning. `log` is called with every piece
     of log text as it is written (the result then has none), `events` with every event. `boot` and `clock` are the machine's own
     in the boot environment, where `boot.leave()` is called afterwards.
     """
 
-    script: PathLike
+    script: PathLike = ""
     disks: Sequence[DiskLike] = ()
     root: PathLike | None = None
     variables: Mapping[str, str] = MappingProxyType({})
@@ -70,6 +74,7 @@ class RunOptions(NamedTuple):
     mac: str | None = None
     keys: str | None = None
     keyboard: "Keyboard | None" = None
+    editor: "LineEditor | None" = None
     screen: "Screen | None" = None      # default: none, and no graphics; who opened it closes it
     switches: str = ""                  # letters of language.md 1.3, for example "xl"
     write_real_disks: bool = False
@@ -125,7 +130,7 @@ def execute(options: RunOptions, stage: "Stage | None" = None) -> Result:
     from .machine.stage import Stage  # noqa: PLC0415
 
     stage = stage or Stage()
-    script = find_script(Path(options.script))
+    script = find_script(Path(options.script)) if options.script else Path(_SHELL)
     program = options.program or ("MrZip" if script.suffix.lower() == ".mrz" else "MrBatch")
     variables = {**_bootp_variables(options), **options.variables}
     pieces: list[str] = []      # of a log that nobody else takes
@@ -134,7 +139,7 @@ def execute(options: RunOptions, stage: "Stage | None" = None) -> Result:
         reporting = stack.enter_context(_reporting(options, script, variables, log))
         machine = _machine(options._replace(events=stage.events(reporting.events)), program, script, stack, stage)
         stage.ready(machine, script, variables)
-        ended = run_script(machine, COMMANDS, script, variables, options.switches, log)
+        ended = run_script(machine, COMMANDS, script if options.script else None, variables, options.switches, log)
         stage.ended(machine, ended.variables, ended.booted, ended.error)
         reporting.state = "failed" if ended.error is not None else "booted" if ended.booted is not None else "done"
     return Result("".join(pieces), ended.variables, ended.booted, ended.error)
@@ -512,7 +517,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, 
     keyboard = stage.keyboard(ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard(""))
     return Machine(
         program=program, disks=disks, files=files, screen=screen, keyboard=keyboard, settings=settings,
-        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage,
+        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage, editor=options.editor,
         pauses_log=options.pauses_log,
     )
 

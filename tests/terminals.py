@@ -8,7 +8,7 @@ import signal
 import struct
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -25,6 +25,7 @@ class Emulator(pyte.Screen):
 
     def __init__(self, columns: int, lines: int) -> None:
         self.modes: set[int] = set()
+        self.answer: Callable[[str], object] = lambda data: None       # where answers to questions about the cursor go
         self._main: Any = None
         super().__init__(columns, lines)
 
@@ -47,6 +48,9 @@ class Emulator(pyte.Screen):
                     self.draw(text.rstrip())
                 self.cursor_position(line + 1, column + 1)
         super().reset_mode(*modes, **options)
+
+    def write_process_input(self, data: str) -> None:
+        self.answer(data)
 
     @property
     def text(self) -> str:
@@ -71,6 +75,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.master, self.slave = pty.openpty()
         self.resize(lines, columns, tell=False)
+        self.screen.answer = self.press
         self.before = termios.tcgetattr(self.slave)
         self.pid = os.fork()
         if self.pid == 0:

@@ -9,7 +9,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from ..screen.stdin import PipeKeyboard, keyboard_of
 from ..screen.terminal_keyboard import TerminalKeyboard
 
 if TYPE_CHECKING:
+    from ..screen.line_editor import LineEditor
     from ..screen.plain import PlainDisplay
     from ..screen.screen import Screen
     from ..screen.terminal import TerminalOutput
@@ -31,6 +32,7 @@ class Console:
     """Standard output and input: the log as it comes."""
 
     owns_terminal = False       # no progress bar: the screen is there
+    editor: "LineEditor | None" = None
 
     def __init__(self, screen: "Screen", keyboard: TerminalKeyboard | PipeKeyboard | None) -> None:
         self.screen = screen
@@ -59,8 +61,12 @@ class PlainConsole(Console):
 
     def log(self, text: str) -> None:
         """Take log text."""
-        self._plain.end_line()
+        self.end_line()
         super().log(text)
+
+    def end_line(self) -> None:
+        """Somebody else writes on the terminal now."""
+        self._plain.end_line()
 
 
 class TerminalConsole(Console):
@@ -78,8 +84,17 @@ class TerminalConsole(Console):
         self._before = signal.signal(signal.SIGWINCH, self._resized)
 
     def log(self, text: str) -> None:
-        """Keep log text."""
-        self._waiting.write(text)
+        """Keep log text, or show it while somebody sits at a prompt."""
+        if self._output.is_suspended:
+            super().log(text)
+        else:
+            self._waiting.write(text)
+
+    def suspend(self) -> None:
+        """Somebody sits at a prompt: the log is shown as it comes, until the script's screen is to be seen again."""
+        if not self._output.is_suspended:
+            self._output.suspend()
+            self._print_log()
 
     def close(self) -> None:
         """Give the terminal back, then print the log."""
@@ -90,14 +105,20 @@ class TerminalConsole(Console):
                 self._typing.close()
             signal.signal(signal.SIGWINCH, self._before)
             try:
-                self._waiting.seek(0)
-                while text := self._waiting.read(1 << 16):
-                    super().log(text)
+                self._print_log()
             except OSError as error:
                 if error.errno != errno.EIO:    # the terminal has gone: the log is in --log-file, if anywhere
                     raise
             finally:
                 self._waiting.close()
+
+    def _print_log(self) -> None:
+        """What waited for the terminal."""
+        self._waiting.seek(0)
+        while text := self._waiting.read(1 << 16):
+            super().log(text)
+        self._waiting.seek(0)
+        self._waiting.truncate()
 
     def _resized(self, number: int, frame: object) -> None:
         # While a key is waited for nothing is half drawn.
@@ -113,9 +134,35 @@ def open_console(mode: str, keys: str | None) -> Iterator[Console]:
         yield console
 
 
+@contextmanager
+def open_shell_console(mode: str | None, keys: str | None) -> Iterator[Console]:
+    """The console of `bpscript shell`: a terminal that is written on, with an editor for lines where there can be one. Raises UsageError."""
+    if mode is not None or keys is not None or not (os.isatty(0) and os.isatty(1)):
+        with open_console(mode or "none", keys) as console:
+            yield console
+        return
+    from ..screen.plain import PlainDisplay  # noqa: PLC0415 - only on a terminal
+
+    keyboard = TerminalKeyboard(0)
+    keyboard.open()         # what is typed while a command runs is not shown twice
+    plain = PlainConsole(PlainDisplay(1), keyboard)
+    plain.editor = _editor(plain.end_line, keyboard)
+    try:
+        yield plain
+    finally:
+        plain.close()
+
+
 def is_usable() -> bool:
     """Whether standard input is a terminal that can show a screen."""
     return os.isatty(0) and os.environ.get("TERM", "dumb") not in {"", "dumb"}
+
+
+def _editor(before: Callable[[], None], keyboard: TerminalKeyboard) -> "LineEditor | None":
+    """An editor of lines on standard input and output; None when they are no terminal, or prompt_toolkit is not installed."""
+    from .line_editor import PromptEditor, is_available  # noqa: PLC0415 - only for terminals
+
+    return PromptEditor(before, keyboard) if is_usable() and os.isatty(1) and is_available() else None
 
 
 def _terminal_console(keys: str | None, stack: ExitStack) -> Console:
@@ -131,7 +178,10 @@ def _terminal_console(keys: str | None, stack: ExitStack) -> Console:
     from ..screen.terminal import TerminalOutput  # noqa: PLC0415
 
     output = TerminalOutput(descriptor, os.environ)
-    return TerminalConsole(Display(output), output, keyboard, typing)
+    console = TerminalConsole(Display(output), output, keyboard, typing)
+    if isinstance(keyboard, TerminalKeyboard):
+        console.editor = _editor(console.suspend, keyboard)
+    return console
 
 
 def _terminal(stack: ExitStack) -> int:

@@ -47,9 +47,12 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--plan", metavar="F", help="refuse unless disks, script and inputs are those of a plan that was saved")
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser, *, script: bool = True) -> None:
     """What says how a script runs: for `plan` too."""
-    parser.add_argument("script", metavar="SCRIPT", help="the script; .mrz scripts run as MrZip")
+    if script:
+        parser.add_argument("script", metavar="SCRIPT", help="the script; .mrz scripts run as MrZip")
+    else:
+        parser.set_defaults(script="")
     parser.add_argument("--disk", metavar="IMG[:SIZE]", action="append", default=[], help="disk 0, 1, ... in this order; with a size, a sparse image is made")
     parser.add_argument("--root", metavar="DIR|URL", help="the folder that plays the server (default: the script's), or a server: tftp://, multicast+tftp://, http://, https:// or carousel+http://HOST[:PORT][/DIR]")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a variable, before the first line")
@@ -87,7 +90,7 @@ def run_verb(options: argparse.Namespace) -> int:
 
             bar = ignore if console.owns_terminal else progress_sink()
             chosen = run_options(options, _tee(bar, events_file))
-            chosen = chosen._replace(keyboard=console.keyboard, screen=console.screen, report=options.report, log=log)
+            chosen = chosen._replace(keyboard=console.keyboard, editor=console.editor, screen=console.screen, report=options.report, log=log)
             result = execute(chosen, _stage(options, chosen))
         if vars_file is not None:
             json.dump(result.variables, vars_file, ensure_ascii=False, indent=1, sort_keys=True)

@@ -88,10 +88,16 @@ class PromptFrame(Frame):
 
     def next_line(self, run: "Run") -> Line | None:
         """What is typed, up to Return; None when no more keys come."""
-        run.machine.screen.show_log(True)
-        if run.keys.live:
-            run.machine.screen.log("> ")
-        text = run.read_line(show=run.machine.screen.log)
+        screen, editor = run.machine.screen, run.machine.editor
+        screen.show_log(True)
+        if editor is not None:
+            from .assistant import RunAssistant  # noqa: PLC0415 - only for people
+
+            text = editor.read(RunAssistant(run))
+        else:
+            if run.keys.live:
+                screen.prompt("> ")
+            text = run.read_line(show=screen.prompt)
         if text is None:
             return None
         self._number += 1

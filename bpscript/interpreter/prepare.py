@@ -93,13 +93,16 @@ class Statement:
 
     def _written(self, run: "Run", arguments: tuple[object, ...]) -> Any:  # noqa: ANN401
         """Run a command that writes: between two commands the disks are whole, whatever came of it."""
+        run.is_writing = True
         try:
             result = self._function(run, *arguments)
         except BpscriptError:
             with suppress(BpscriptError):       # the first error is the one to report
                 run.machine.disks.flush()
+            run.is_writing = False
             raise
         run.machine.disks.flush()
+        run.is_writing = False
         return result
 
     def place_of(self, index: int) -> Place:

@@ -71,6 +71,7 @@ class Run:
         self.frames: list[Frame] = []
         self.line: Line = make_line(0, "")      # the one that runs
         self.log_sink = log
+        self.is_writing = False                 # a command on disks; still true when it was torn off
         self._origin: Line = self.line          # where the command that runs was written
         self._statement: Statement | None = None
         self._at_line_start = True
@@ -250,6 +251,11 @@ class Run:
             except BpscriptError as error:      # of what was still to be done at the end of a file
                 self._failed(self._script_error(PlacedError(error.message, self.line.column, hint=error.hint)), base)
                 continue
+            except KeyboardInterrupt:
+                if self.is_writing or not any(each.is_prompt for each in self.frames):
+                    raise
+                self._failed(self._script_error(PlacedError("interrupted", self.line.column)), base)
+                continue
             if ended is not None:
                 del self.frames[base:]
                 self._tagged("boot", ended.boot, Kind.BOOT, ended.facts)
@@ -258,7 +264,7 @@ class Run:
 
     def _run_lines(self, frame: Frame) -> Ended | None:
         """Run lines until another frame runs. Raises PlacedError."""
-        watches_keys = self.keys.live
+        watches_keys = self.keys.live and not frame.is_prompt      # what is typed ahead at a prompt is the next command
         while True:
             line = frame.next_line(self)
             if line is None:

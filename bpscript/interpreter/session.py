@@ -25,17 +25,17 @@ class Ending:
 def run_script(  # noqa: PLR0917 - what a run is made of
     machine: Machine,
     commands: CommandSet,
-    script: Path,
+    script: Path | None,
     variables: Mapping[str, str],
     switches: str,
     log: Callable[[str], None],
 ) -> Ending:
-    """Run a script file on a machine.
+    """Run a script file on a machine; without one, what is typed at the prompt.
 
     `switches` are letters of language.md 1.3; `variables` are set before the first line and win over switches. Raises UsageError
     when the script cannot be read or a variable has a bad name.
     """
-    run = Run(machine, commands, log, script.stem)
+    run = Run(machine, commands, log, "shell" if script is None else script.stem)
     for letter, name, value in (("x", "ExtMemory", "OFF"), ("l", "IsoLatin", "OFF"), ("v", "VESA", "OFF")):
         if letter in switches.lower():
             run.variables.define(name, value)
@@ -43,6 +43,9 @@ def run_script(  # noqa: PLR0917 - what a run is made of
         if not is_variable_name(name):
             raise UsageError(f'"{name}" is no name of a variable: letters, digits, _, - and +, beginning with a letter or _')
         run.variables.define(name, value)
+    if script is None:
+        outcome = run.execute(PromptFrame())
+        return Ending(dict(_clean(run)), outcome.ended_by, outcome.error)
     try:
         data = script.read_bytes()
     except OSError as error:

@@ -7,6 +7,9 @@
     TextAttr Ye|            colours, keywords, names of variables: what the argument's type has words for
     SetPartitions "FAT|     partition types
     Set ErrorMode = "C|     the values that a special variable takes
+    FullUnzip "a" 1|        partitions and disks, by the names of the parameters
+
+`usage_at` and `help_at` say what the command under the cursor is for.
 """
 
 import re
@@ -15,10 +18,10 @@ from typing import NamedTuple
 
 from ..base.errors import BpscriptError
 from ..partitions.types import GPT_TYPES, MBR_TYPES
-from .arguments import ArgumentType, CommandArgument, FileUse
+from .arguments import CommandArgument, FileUse
 from .automaton import skip_blanks
 from .binding import NAME, read_nodes
-from .declare import CommandSet, Declaration
+from .declare import CommandSet, Declaration, Parameter
 from .expand import unescape
 from .names import fold
 from .places import Expanded, Segment
@@ -35,7 +38,7 @@ _OPERATORS = ("==", "!=", "<", ">", "<=", ">=", "Match-Expr", "Match-Passwd", "i
 class Candidate(NamedTuple):
     """One way to go on. `start` is where the text that it replaces begins (an index into the line).
 
-    `kind` is command, variable, label, keyword, type, value or file.
+    `kind` is command, variable, label, keyword, type, value, number or file.
     """
 
     text: str
@@ -44,13 +47,21 @@ class Candidate(NamedTuple):
     start: int
 
 
+Found = Iterable[tuple[str, str]]       # texts, and what is to say about each
+
+
 class Known(NamedTuple):
-    """What is known around the line: names of the script's variables, its labels, and how files are found by the beginning of a name."""
+    """What is known around the line: names of the script's variables, its labels, how files are found by the beginning of a name, the
+    numbers of the partitions of disk 0 and of the disks, and what a variable holds (None: nothing is known of it)."""
 
     variables: Iterable[str] = ()
     labels: Iterable[str] = ()
     files: Callable[[str], Iterable[str]] = lambda prefix: ()
     program: str = "MrBatch"
+    partitions: Callable[[], Found] = lambda: ()
+    disks: Callable[[], Found] = lambda: ()
+    value: Callable[[str], str | None] = lambda name: None
+    at_prompt: bool = False
 
 
 def complete(line: str, position: int, commands: CommandSet, known: Known | None = None) -> list[Candidate]:
@@ -83,33 +94,64 @@ def _variables(name: str, start: int, known: Known, *, braces: bool = False) -> 
         spellings.setdefault(fold(each), each)
     close = "}" if braces else ""
     return [
-        Candidate(spelling + close, "variable", about_variable(spelling) or "", start)
+        Candidate(spelling + close, "variable", known.value(spelling) or about_variable(spelling) or "", start)
         for key, spelling in sorted(spellings.items())
         if key.startswith(fold(name))
     ]
 
 
+def usage_at(text: str, commands: CommandSet) -> str:
+    """The usage of the command at the end of the text, and what the argument there is for; "" where there is no command."""
+    start, declaration, arguments = _innermost(text, len(text) - len(text.lstrip(" \t")), commands)
+    if declaration is None:
+        whole = commands.get(text[start:])
+        return "" if whole is None else whole.usage
+    in_string = _open_string(text, arguments)
+    word = _WORD.search(text, arguments)
+    end = in_string if in_string is not None else len(text) if word is None else word.start()
+    parameter = _parameter(text[:end], arguments, declaration)
+    return declaration.usage + ("" if parameter is None else f"   {parameter.display}: {parameter.about}")
+
+
+def help_at(text: str, commands: CommandSet) -> str:
+    """The help of the command at the end of the text; "" where there is none."""
+    start, declaration, _ = _innermost(text, len(text) - len(text.lstrip(" \t")), commands)
+    found = declaration or commands.get(text[start:])
+    return "" if found is None else found.help_text()
+
+
 def _in_command(text: str, start: int, commands: CommandSet, known: Known) -> list[Candidate]:
-    """Walk from the outer command to the one that is being written."""
+    """In the command that is being written."""
+    start, declaration, arguments = _innermost(text, start, commands)
+    if declaration is None:
+        return _commands(text[start:], start, commands, known) if arguments == 0 else []
+    return _in_arguments(text, arguments, declaration, known)
+
+
+def _innermost(text: str, start: int, commands: CommandSet) -> tuple[int, Declaration | None, int]:
+    """Walk from the outer command to the one that is being written: where it begins, what it is, and where its arguments begin.
+
+    Without a declaration its name is being written (then the last number is 0), or there is no such command.
+    """
     line = Expanded(text, (Segment(0, 1, 0),))
     while True:
         match = NAME.match(text, start)
         if match is None or match.end() == len(text):
-            return _commands(text[start:], start, commands, known)
+            return start, None, 0
         declaration = commands.get(unescape(match[0]))
-        if declaration is None:
-            return []
         arguments = skip_blanks(text, match.end())
+        if declaration is None:
+            return start, None, arguments
         nested = _nested_start(line, arguments, declaration)
         if nested is None:
-            return _in_arguments(text, arguments, declaration, known)
+            return start, declaration, arguments
         start = nested
 
 
 def _commands(begun: str, start: int, commands: CommandSet, known: Known) -> list[Candidate]:
     found = []
     for declaration in commands:
-        if (declaration.mrzip_only and known.program != "MrZip") or declaration.interactive_only:
+        if (declaration.mrzip_only and known.program != "MrZip") or (declaration.interactive_only and not known.at_prompt):
             continue
         found += [
             Candidate(name, "command", declaration.summary, start)
@@ -142,14 +184,23 @@ def _in_arguments(text: str, arguments: int, declaration: Declaration, known: Kn
         return _matching(known.labels, begun, len(text) - len(begun), "label")
     word = _WORD.search(text, arguments)
     start = in_string + 1 if in_string is not None else word.start() if word is not None else len(text)
-    kind = _parameter(text[: in_string if in_string is not None else start], arguments, declaration)
+    parameter = _parameter(text[: in_string if in_string is not None else start], arguments, declaration)
     if declaration.shape == "test":
         if in_string is not None:
             return _files(text, start, known) if re.search(r"\b(?:exist|in-file)\s*\Z", text[:in_string], re.IGNORECASE) else []
+        if re.match(r"(?:not\s+)?valid\s", text[arguments:], re.IGNORECASE):
+            return _numbers(known.partitions(), text, ":")
         return _test_words(text, arguments, start)
-    if kind is None:
+    if parameter is None:
         return []
+    kind = parameter.type
     if in_string is None:
+        if declaration.shape == "place":
+            return _numbers(known.partitions(), text, ":")
+        if parameter.name in {"partition", "partitions"}:
+            return _numbers(known.partitions(), text)
+        if parameter.name == "disk":
+            return _numbers(known.disks(), text)
         if kind.sets_variable:
             return _variables(text[start:], start, known)
         return _matching(kind.words, text[start:], start, "keyword")
@@ -174,11 +225,18 @@ def _open_string(text: str, start: int) -> int | None:
     return None
 
 
-def _parameter(text: str, arguments: int, declaration: Declaration) -> ArgumentType | None:
-    """The type of the argument that is being written, by how many are complete in front of it."""
+def _numbers(found: Found, text: str, before: str = "") -> list[Candidate]:
+    """Numbers that stand for something, which is said beside them."""
+    begun = text[len(text.rstrip("0123456789:-")) :]
+    start = len(text) - len(begun)
+    return [Candidate(before + number, "number", about, start) for number, about in found if (before + number).startswith(begun)]
+
+
+def _parameter(text: str, arguments: int, declaration: Declaration) -> Parameter | None:
+    """The argument that is being written, by how many are complete in front of it."""
     line = Expanded(text, (Segment(0, 1, 0),))
     if declaration.shape == "assignment":
-        return declaration.parameters[1 if "=" in text[arguments:] else 0].type
+        return declaration.parameters[1 if "=" in text[arguments:] else 0]
     try:
         nodes = read_nodes(line, arguments, declaration) if arguments < len(text) else ()
         count = sum(not isinstance(node, Comma) for node in nodes)
@@ -187,7 +245,7 @@ def _parameter(text: str, arguments: int, declaration: Declaration) -> ArgumentT
     for parameter in declaration.parameters:
         count -= parameter.type.count
         if count < 0:
-            return parameter.type
+            return parameter
     return None
 
 

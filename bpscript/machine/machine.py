@@ -7,6 +7,7 @@ from ..base.clock import Clock
 from ..base.entropy import Entropy
 from ..base.events import Sink, ignore
 from ..screen.keyboard import Keyboard
+from ..screen.line_editor import LineEditor
 from ..screen.screen import Screen
 from .boot import Boot, LoggedBoot
 from .disks import Disks
@@ -25,6 +26,8 @@ class Machine:
     `program` is the name of the running program (language.md 1.1); `temp_folder` is where temporary images go when
     `$TempPath` does not say otherwise; `settings` gets the script's variables when the run begins. `pauses_log`: a visible log waits
     for a key after each page, as `$PauseLog` says.
+    `editor` edits what is typed at a prompt; without one it is read key by key. `program` is the name of the running program (language.md 1.1); `temp_folder` is where temporary images go when
+    `$TempPath` does not say otherwise; `settings` gets the script's variables when the run begins.
     """
 
     program: str
@@ -41,6 +44,7 @@ class Machine:
     job: Job = field(default_factory=Job)
     stage: Stage = field(default_factory=Stage)
     pauses_log: bool = False
+    editor: LineEditor | None = None
 
     def is_valid(self, disk: int, partition: int) -> bool:
         """What `If valid` tests; False when there is no such disk."""

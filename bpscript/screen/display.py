@@ -164,6 +164,10 @@ class Display:
         if self.log_visible:
             self._drawn()
 
+    def prompt(self, text: str) -> None:
+        """Show what is typed at a prompt."""
+        self.log(text)
+
     def show_log(self, visible: bool) -> None:
         """Show the log, or the canvas again."""
         if visible != self.log_visible:

@@ -25,6 +25,9 @@ class PlainDisplay(Display):
     def write(self, text: str) -> None:
         """Write at the cursor."""
         super().write(text)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         text = "".join(character if character in _KEPT or character.isprintable() else "?" for character in text)
         if self._jumped and self._column:
             self._send("\r\n")
@@ -40,6 +43,10 @@ class PlainDisplay(Display):
 
     def log(self, text: str) -> None:
         """The log is written by somebody else, after `end_line`."""
+
+    def prompt(self, text: str) -> None:
+        """Show what is typed at a prompt."""
+        self._print(text)
 
     def show_log(self, visible: bool) -> None:
         """It is always visible."""

@@ -203,6 +203,10 @@ class Screen(Protocol):
         """Add to the log view, whether it is visible or not."""
         ...
 
+    def prompt(self, text: str) -> None:
+        """Show on the log view what is typed at a prompt, which is no part of the log."""
+        ...
+
     @property
     def log_visible(self) -> bool:
         """Whether the log is shown instead of the screen."""

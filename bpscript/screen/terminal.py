@@ -33,6 +33,7 @@ class TerminalOutput:
         self._environment = environment
         self._styles = Styles(depth_of(environment))
         self._canvas: Canvas | None = None
+        self.is_suspended = False
         self._shown: Shown = []
         self._columns = 0
         self._window: Window | None = None
@@ -43,6 +44,9 @@ class TerminalOutput:
 
     def paint(self, canvas: Canvas, changes: list[Span]) -> None:
         """Show what changed. All cells are looked at, and those that look different are sent."""
+        if self.is_suspended and canvas is self._canvas:
+            return
+        self.is_suspended = False
         self._canvas = canvas
         self._open()
         lines, columns = self._size()
@@ -61,7 +65,7 @@ class TerminalOutput:
     def wait(self) -> None:
         """The script waits: put its cursor where it is."""
         if self._canvas is None or not self._is_open:
-            return
+            return      # nothing was painted, or somebody else has the terminal
         window = Window.place(self._canvas, len(self._shown), self._columns)
         if window != self._window:      # a small one follows the cursor
             self.paint(self._canvas, [])
@@ -81,16 +85,17 @@ class TerminalOutput:
             self.paint(self._canvas, [])
             self.wait()
 
-    def leave(self) -> None:
-        """Give the terminal back; the next painting takes it again."""
+    def suspend(self) -> None:
+        """Give the terminal to somebody else until another canvas than now is to be painted."""
+        self.is_suspended = True
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back."""
         if self._is_open:
             self._is_open = False
             self._shown = []
             self._write(_LEAVE_CONSOLE if self._environment.get("TERM") == "linux" else _LEAVE)
-
-    def close(self) -> None:
-        """Give the terminal back."""
-        self.leave()
 
     def _cursor_sequence(self, window: Window) -> str:
         """The cursor where the script's is; graphics have none."""

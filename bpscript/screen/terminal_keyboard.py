@@ -58,6 +58,17 @@ class TerminalKeyboard:
         """Remove the next key, waiting for it; None when no key will come."""
         return self._decoder.keys.popleft() if self.peek(None) is not None else None
 
+    def typed_ahead(self) -> str:
+        """Remove the characters that were read and not taken: for somebody else who reads the terminal now."""
+        keys = self._decoder.keys
+        text = "".join(key.character for key in keys if not key.alt)
+        keys.clear()
+        return text
+
+    def give_back(self, text: str) -> None:
+        """What somebody else has read and not used, as the terminal sent it."""
+        self._decoder.feed(text.encode("utf-8", "replace"))
+
     def open(self) -> None:
         """Take the terminal: from now on typed characters are keys, and not shown by it."""
         if self._saved is not None or self._ended:
