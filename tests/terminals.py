@@ -57,8 +57,8 @@ class Emulator(pyte.Screen):
         """What is seen, without blanks at the ends of lines."""
         return "\n".join(line.rstrip() for line in self.display).rstrip()
 
-    @property
     def is_alternate(self) -> bool:
+        """Whether the alternate screen is shown."""
         return self._main is not None
 
 
@@ -159,7 +159,7 @@ class Terminal:
         """Whether line settings, screen, cursor and modes are what they were."""
         return (
             termios.tcgetattr(self.slave) == self.before
-            and not self.screen.is_alternate
+            and not self.screen.is_alternate()
             and _PASTE not in self.screen.modes
             and not self.screen.cursor.hidden
             and self.screen.margins is None

@@ -67,7 +67,7 @@ def test_login_wrong_password_menu_and_countdown(tmp_path: Path) -> None:
         assert (terminal.screen.cursor.y, terminal.screen.cursor.x) == (6, 33)
         cell = terminal.screen.buffer[3][20]
         assert (cell.fg, cell.bg) == ("ffff55", "000000")
-        assert terminal.screen.is_alternate
+        assert terminal.screen.is_alternate()
         terminal.press("2")
         assert terminal.wait_for("Starting in 3") == COUNTDOWN
         terminal.wait_for("Starting in 1")
@@ -224,7 +224,7 @@ def test_an_included_script_that_asks_is_asking(tmp_path: Path) -> None:
     (tmp_path / "s.bpb").write_text('echo "$VESA"\ninclude "menu.bpb"\n')
     (tmp_path / "menu.bpb").write_text('if "a" == "a" at 1,1 getkey k\n')
     with Terminal("run", "s.bpb", folder=tmp_path) as terminal:
-        while not terminal.screen.is_alternate and terminal.read(20):
+        while not terminal.screen.is_alternate() and terminal.read(20):
             pass
         terminal.press("k")
         assert terminal.wait_for_end() == 0
@@ -265,6 +265,6 @@ def test_keys_given_beforehand_are_shown_too(tmp_path: Path) -> None:
     (tmp_path / "s.bpb").write_text('input x\necho "$x"\ndelay 0.5\n')
     with Terminal("run", "s.bpb", "--screen", "terminal", "--keys", "abc\r", folder=tmp_path) as terminal:
         terminal.wait_for("abc")
-        assert terminal.screen.is_alternate
+        assert terminal.screen.is_alternate()
         assert terminal.wait_for_end() == 0
         assert terminal.is_as_before
