@@ -26,15 +26,15 @@ _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 # Of the standard library: what is for development, graphics and foreign protocols.
 _LEFT_OUT = frozenset({
     "__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "turtle.py", "lib2to3", "distutils", "ensurepip", "venv",
-    "pydoc_data", "pydoc.py", "pydoc_topics.py", "unittest", "sqlite3", "curses", "dbm", "xmlrpc", "wsgiref", "asyncio", "msilib", "doctest.py", "pdb.py", "bdb.py",
+    "pydoc_data", "pydoc.py", "pydoc_topics.py", "unittest", "sqlite3", "curses", "dbm", "xmlrpc", "wsgiref", "asyncio", "msilib", "doctest.py",
     "mailbox.py", "ftplib.py", "imaplib.py", "nntplib.py", "poplib.py", "smtplib.py", "smtpd.py", "telnetlib.py", "cgi.py", "cgitb.py", "webbrowser.py",
     "pickletools.py", "trace.py", "profile.py", "cProfile.py", "pstats.py", "tabnanny.py", "pyclbr.py", "zipapp.py", "antigravity.py", "this.py", "_pyio.py",
     "asyncore.py", "asynchat.py", "aifc.py", "sunau.py", "wave.py", "chunk.py", "sndhdr.py", "imghdr.py", "crypt.py", "nturl2path.py", "ntpath.pyc", "xdrlib.py", "pipes.py",
-    "_aix_support.py", "_osx_support.py", "_bootsubprocess.py", "_sitebuiltins.pyc", "compileall.py", "py_compile.py", "lib-dynload", "html", "xml", "rlcompleter.py", "sitecustomize.py",
+    "_aix_support.py", "_osx_support.py", "_bootsubprocess.py", "_sitebuiltins.pyc", "compileall.py", "py_compile.py", "lib-dynload", "html", "rlcompleter.py", "sitecustomize.py",
 })
 _EXTENSIONS_LEFT_OUT = (
     "_test", "_ctypes_test", "xx", "_xx", "_tkinter", "_sqlite3", "_curses", "readline", "_ssl", "_hashlib", "_dbm", "_gdbm", "nis", "ossaudiodev", "_codecs_",
-    "audioop", "_elementtree", "pyexpat", "_crypt", "spwd", "_uuid", "_asyncio", "_lsprof", "_zoneinfo",
+    "audioop", "_elementtree", "_crypt", "spwd", "_uuid", "_asyncio", "_lsprof", "_zoneinfo",
 )
 
 

@@ -11,10 +11,10 @@ Everything a failed test leaves is in the test's folder: serial logs, the server
 import json
 import os
 import re
-import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -70,7 +70,7 @@ class Machine:
         line = self._folder / f"{self.name}.{self._starts}.sock"
         with (self._folder / f"{self.name}.qemu.log").open("ab") as output:
             self._popen = subprocess.Popen(
-                [*self._command, "-chardev", f"socket,id=line,path={line},server=on,wait=off,logfile={self.log},logappend=on", "-serial", "chardev:line"],
+                [*self._command, "-chardev", f"socket,id=line,path={line},server=on,wait=on", "-serial", "chardev:line"],
                 stdout=output, stderr=output, stdin=subprocess.DEVNULL,
             )
         end = time.monotonic() + 10
@@ -80,6 +80,7 @@ class Machine:
             time.sleep(0.02)
         self._keys = socket.socket(socket.AF_UNIX)
         self._keys.connect(str(line))
+        threading.Thread(target=self._listen, args=(self._keys,), daemon=True).start()
 
     def kill(self) -> None:
         """As a power cut: nothing is told, nothing is written any more."""
@@ -94,7 +95,6 @@ class Machine:
         """Keys on the serial line, as a person types: one after the other."""
         assert self._keys is not None
         for character in text:
-            self._drain()
             self._keys.sendall(character.encode())
             time.sleep(0.05)
 
@@ -102,7 +102,6 @@ class Machine:
         """Until it has said that (so many times, over all starts)."""
         end = time.monotonic() + timeout_s
         while self.text.count(text) < times:
-            self._drain()
             assert time.monotonic() < end, f"{self.name}: no {text!r} within {timeout_s} s:\n{self.text[-6000:]}"
             assert self.is_on or self.text.count(text) >= times, f"{self.name} is off before {text!r}:\n{self.text[-6000:]}"
             time.sleep(0.05)
@@ -110,17 +109,14 @@ class Machine:
     def wait_until_off(self, timeout_s: float) -> None:
         end = time.monotonic() + timeout_s
         while self.is_on:
-            self._drain()
             assert time.monotonic() < end, f"{self.name} is not off within {timeout_s} s:\n{self.text[-6000:]}"
             time.sleep(0.05)
 
-    def _drain(self) -> None:
-        """Take what comes, or the line blocks; the log has it."""
-        while self._keys is not None and select.select([self._keys], [], [], 0)[0]:
-            with suppress(OSError):
-                if self._keys.recv(1 << 16):
-                    continue
-            return
+    def _listen(self, line: socket.socket) -> None:
+        """Keep what it says; QEMU's own log repeats what a full socket did not take."""
+        with self.log.open("ab", buffering=0) as log, suppress(OSError):
+            while data := line.recv(1 << 16):
+                log.write(data)
 
 
 class Lab:
