@@ -59,7 +59,7 @@ PACKAGES = (
     Package("zstandard", ("backend_cffi.py", "_cffi.")),
 )
 # Of ourselves: what runs on servers and on the host that builds. Nobody imports them there.
-_OWN_LEFT_OUT = ("server", "initramfs", "testing.py")
+_OWN_LEFT_OUT = ("server", "initramfs", "testing.py", "cases", "lsp")
 _DATA = {".lark", ".bin", ".psf", ".json", ".txt", ".gz", ".png", ".gif"}
 
 
