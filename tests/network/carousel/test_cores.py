@@ -179,6 +179,20 @@ def test_when_most_is_lost_nobody_waits_for_turn_after_turn() -> None:
     assert room.ended[0].turns < 2.2
 
 
+def test_each_turn_is_measured_by_what_was_missing_before_it() -> None:
+    receiver = Receiver(b"12345678", 320 * BLOCK, BLOCK, 0.0)
+
+    def turn(passing: range) -> Next:
+        for index in (*passing, 319):
+            packet = HEAD.pack(MAGIC, b"12345678", index * BLOCK) + bytes(BLOCK)
+            receiver.take(memoryview(packet), len(packet), 0.0)
+        return receiver.next(0.0)
+
+    assert turn(range(200)) is Next.WAIT
+    assert turn(range(205)) is Next.REPAIR         # five new ones out of 119: little against those, not against the 320 of the turn before
+    assert receiver.missing == 114
+
+
 def test_a_member_that_is_silent_stops_the_sender() -> None:
     room = Room(blocks(50), iter(()), [(0, 0.02)]).run()
     assert room.network.now - 1000 < SILENT_S + 1
@@ -332,6 +346,38 @@ def test_who_takes_part_for_many_turns_is_told_to_go() -> None:
     assert station.members == 0
     assert ended[0].incomplete == 1
     assert ended[0].turns == pytest.approx(MAX_TURNS, abs=1)
+
+
+def test_turns_are_counted_from_when_a_member_came() -> None:
+    station = Station(RATE)
+    station.join(key(4 * BLOCK), "early", 0.0)
+    sent = 0
+    while sent < 4 * (MAX_TURNS - 1):
+        station.join(key(4 * BLOCK), "early", station.deadline)
+        sent += station.step(station.deadline).count  # type: ignore[union-attr]
+    station.join(key(4 * BLOCK), "late", station.deadline)
+    while sent < 4 * (MAX_TURNS + 2):
+        station.join(key(4 * BLOCK), "late", station.deadline)
+        sent += station.step(station.deadline).count  # type: ignore[union-attr]
+    with pytest.raises(RefusedError, match="turns have passed"):
+        station.join(key(4 * BLOCK), "early", station.deadline)
+    station.join(key(4 * BLOCK), "late", station.deadline)
+    assert station.members == 1
+
+
+def test_a_session_goes_on_where_it_stopped() -> None:
+    station = Station(RATE)
+    station.join(key(1 << 20), "m", 0.0)
+    first = station.step(0.0)
+    second = station.step(station.deadline)
+    station.leave(key(1 << 20), "m", station.deadline, complete=False)
+    station.join(key(1 << 20), "n", 60.0)
+    third = station.step(60.0)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first.first, second.first) == (0, first.count)
+    assert third.first == first.count + second.count
 
 
 def test_members_and_files_are_bounded() -> None:
