@@ -1,5 +1,6 @@
 """Server and clients on loopback: what arrives, what is told, and what is never taken for success."""
 
+import math
 import os
 import random
 import socket
@@ -19,6 +20,7 @@ from bpscript.network.carousel.packets import BLOCK, HEAD, MAGIC, session_of
 from bpscript.network.carousel.server import CarouselServer
 from bpscript.network.carousel.talk import PATH, Word
 from bpscript.network.http.files import Folder
+from bpscript.network.http.remote import RemoteFile
 from bpscript.network.sockets import Datagrams
 from tests.network.carousel.serving import Serving, serving, texts
 from tests.network.http import serving as http
@@ -140,8 +142,18 @@ def test_lost_packets_are_repaired_by_ranges(data: bytes, tmp_path: Path, monkey
 
     monkeypatch.setattr(Datagrams, "send_segments", losing)
     heard: list[Event] = []
+    sending: list[bool] = []
     with serving(tmp_path / "root") as served:
+        fetched = RemoteFile.read_at
+
+        def looking(remote: RemoteFile, offset: int, length: int) -> bytes:
+            sending.append(served.carousel._station.deadline < math.inf)
+            return fetched(remote, offset, length)
+
+        monkeypatch.setattr(RemoteFile, "read_at", looking)
         assert read(served, heard) == data
+        assert sending
+        assert not any(sending)         # nothing is sent for a machine that repairs
         assert [each.data["done"] for each in heard if each.kind is Kind.PROGRESS][-1] == SIZE
         repaired = int(str(next(each.data for each in served.events if each.kind is Kind.TRANSFER)["repaired"]))
         assert 0 < repaired < SIZE // 8
