@@ -18,6 +18,7 @@ from bpscript.base.events import Event, Kind
 from bpscript.network.carousel import receiver, source
 from bpscript.network.carousel.packets import BLOCK, HEAD, MAGIC, session_of
 from bpscript.network.carousel.server import CarouselServer
+from bpscript.network.carousel.station import RefusedError
 from bpscript.network.carousel.talk import PATH, Word
 from bpscript.network.http.files import Folder
 from bpscript.network.http.remote import RemoteFile
@@ -211,7 +212,26 @@ def test_a_file_that_changes_meanwhile_is_no_success(how: str, data: bytes, tmp_
         with pytest.raises(NetworkError, match=r"big%20image\.imz changed on the server while it was received"):
             read(served)
         changer.join()
+        assert not served.served        # it was noticed while the carousel was listened to, not by what HTTP brought
         assert "done" not in [each.data["outcome"] for each in served.events if each.kind is Kind.TRANSFER]
+
+
+def test_who_loses_its_place_fetches_the_rest_by_http(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpscript.network.carousel.server.KEEP_ALIVE_S", 0.1)
+    heard: list[Event] = []
+    with serving(tmp_path / "root", rate=8_000_000) as served, ThreadPoolExecutor(1) as pool:       # 5 s for a turn
+        future = pool.submit(read, served, heard)
+        while not served.carousel.members:
+            time.sleep(0.01)
+        time.sleep(0.3)
+
+        def refuse(*_: object, **__: object) -> bytes:
+            raise RefusedError("12 turns have passed")
+
+        monkeypatch.setattr(served.carousel._station, "join", refuse)
+        assert future.result(20) == data
+        assert sum(each.sent for each in served.served) > SIZE // 2
+    assert any("has no carousel for" in text and text.endswith("what is missing comes by HTTP") for text in texts(heard))
 
 
 def test_digests_that_do_not_fit_are_no_success(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
