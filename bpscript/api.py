@@ -458,7 +458,7 @@ def create_disk(
 
 def find_script(path: Path) -> Path:
     """The script file; a name without extension gets `.bpb` or `.mrz` (language.md 1.3). Raises UsageError."""
-    candidates = [path, path.with_name(path.name + ".bpb"), path.with_name(path.name + ".mrz")]
+    candidates = [path, path.with_name(path.name + ".bpb"), path.with_name(path.name + ".mrz")] if path.name else []
     for candidate in candidates:
         if candidate.is_file():
             return candidate

@@ -236,6 +236,69 @@ class TreePlaceArgument(ArgumentType):
         return ":".join(str(each) for each in value) if isinstance(value, tuple) else str(value)
 
 
+class KeyArgument(StringArgument):
+    """A key: one character, or "default" for every other one."""
+
+    expected = 'a key: a string of one character, or "default"'
+
+    def convert(self, value: Value) -> str:
+        """The character, or "default"."""
+        text = str(value)
+        if len(text) != 1 and text.lower() != "default":
+            raise RefusedArgument(f'"{text}" is no key: expected one character, or default')
+        return text
+
+
+class DateArgument(StringArgument):
+    """A date: year, month and day."""
+
+    def convert(self, value: Value) -> tuple[int, int, int]:
+        """Year, month and day, which exist."""
+        text = str(value)
+        year, month, day = _groups(text, "/", "date", "YY/MM/DD", (2, 4))
+        if len(text.partition("/")[0]) == 2:
+            year += 1900 if year >= 70 else 2000
+        from datetime import date  # noqa: PLC0415 - only who sets the date
+
+        try:
+            date(year, month, day)
+        except ValueError as error:
+            raise RefusedArgument(f'"{text}" is no date: {error}') from error
+        return year, month, day
+
+
+class TimeArgument(StringArgument):
+    """A time of the day."""
+
+    def convert(self, value: Value) -> tuple[int, int, int]:
+        """Hours, minutes and seconds, which exist."""
+        text = str(value)
+        found = _groups(text, ":", "time", "HH:MM:SS", (2,))
+        for name, number, most in zip(("hour", "minute", "second"), found, (23, 59, 59), strict=True):
+            if number > most:
+                raise RefusedArgument(f'"{text}" is no time: {name} must be in 0..{most}')
+        return found
+
+
+def _groups(text: str, separator: str, what: str, form: str, first_width: tuple[int, ...]) -> tuple[int, int, int]:
+    """Three groups of digits. Raises RefusedArgument."""
+    groups = text.split(separator)
+    digits = all(group.isascii() and group.isdecimal() for group in groups)
+    if len(groups) != 3 or not digits or len(groups[0]) not in first_width or any(len(group) != 2 for group in groups[1:]):
+        raise RefusedArgument(f'"{text}" is no {what}: expected {form}')
+    return int(groups[0]), int(groups[1]), int(groups[2])
+
+
+class MarkArgument(StringArgument):
+    """What stands around a name in a patched file."""
+
+    def convert(self, value: Value) -> str:
+        """The text, which is not empty."""
+        if not value:
+            raise RefusedArgument("the prefix and the postfix of Patch cannot be empty")
+        return str(value)
+
+
 class FilterArgument(StringArgument):
     """A pattern with its sign."""
 
@@ -265,4 +328,8 @@ IfTest = Annotated[Condition, TestArgument()]
 PlaceNumber = Annotated[int, PlaceNumberArgument()]
 PartitionNumbers = Annotated[tuple[int, ...], PartitionNumbersArgument()]
 TreePlace = Annotated[str, TreePlaceArgument()]
+Key = Annotated[str, KeyArgument()]
+Date = Annotated[tuple[int, int, int], DateArgument()]
+Time = Annotated[tuple[int, int, int], TimeArgument()]
+Mark = Annotated[str, MarkArgument()]
 FilterPattern = Annotated[SignedText, FilterArgument()]

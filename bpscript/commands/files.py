@@ -15,7 +15,7 @@ from ..language.patterns import compile_pattern
 from ..machine.files import File, Files, SourceFile, VolumeFile
 from ..network.foreign import parse_foreign
 from ..partitions.partition import CACHE
-from .arguments import FileName, NewFileName, PathName
+from .arguments import FileName, Mark, NewFileName, PathName
 
 NAME = "[A-Za-z_][A-Za-z0-9_+-]*"      # of a variable (language.md 2.4)
 
@@ -60,7 +60,7 @@ def append(run: Run, src1: FileName, src2: FileName, dest: NewFileName) -> None:
 
 
 @command("Patch", group="disks and files", writes_disk=True)
-def patch(run: Run, source: FileName, dest: NewFileName, prefix: str = "${", postfix: str = "}") -> None:
+def patch(run: Run, source: FileName, dest: NewFileName, prefix: Mark = "${", postfix: Mark = "}") -> None:
     r"""Copy a text file, replacing every `${name}` by the value of the variable.
 
     Args:
@@ -73,8 +73,6 @@ def patch(run: Run, source: FileName, dest: NewFileName, prefix: str = "${", pos
         > Patch "ifcfg-eth0.ref" "{:1}/etc/ifcfg-eth0"
         > Patch "autoexec.ref" "{:1}autoexec.bat" "@@" "@@"
     """
-    if not prefix or not postfix:
-        raise StorageError("the prefix and the postfix of Patch cannot be empty")
     with _caching(run, dest) as files:
         original = files.read(source)
     text = decode(original, iso_latin=run.variables.is_on("IsoLatin"), code_page=run.code_page)

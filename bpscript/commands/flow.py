@@ -15,7 +15,7 @@ from ..language.declare import command
 from ..language.numbers import words_of
 from ..language.patterns import compile_pattern
 from ..language.source import Source
-from .arguments import Duration, FileName, IfTest, Label, VariableName
+from .arguments import Date, Duration, FileName, IfTest, Label, Time, VariableName
 
 _GROUP = "control"
 _MOST_WORD_FILE = 64 << 20      # bytes of a file that In-File looks at
@@ -179,7 +179,7 @@ def get_date(run: Run, name: VariableName) -> None:
 
 
 @command("SetTime", group=_GROUP)
-def set_time(run: Run, time: str) -> None:
+def set_time(run: Run, time: Time) -> None:
     """Set the clock of the script; the host's is never changed.
 
     Args:
@@ -188,15 +188,12 @@ def set_time(run: Run, time: str) -> None:
     Examples:
         > SetTime "12:30:00"
     """
-    hours, minutes, seconds = _numbers(time, ":", "a time", "HH:MM:SS", (2,))
-    try:
-        run.machine.clock.set_local(run.machine.clock.local().replace(hour=hours, minute=minutes, second=seconds, microsecond=0))
-    except ValueError as error:
-        raise StorageError(f'"{time}" is no time: {error}') from error
+    hours, minutes, seconds = time
+    run.machine.clock.set_local(run.machine.clock.local().replace(hour=hours, minute=minutes, second=seconds, microsecond=0))
 
 
 @command("SetDate", group=_GROUP)
-def set_date(run: Run, date: str) -> None:
+def set_date(run: Run, date: Date) -> None:
     """Set the date of the script; the host's is never changed.
 
     Args:
@@ -205,14 +202,11 @@ def set_date(run: Run, date: str) -> None:
     Examples:
         > SetDate "99/12/31"
     """
-    year, month, day = _numbers(date, "/", "a date", "YY/MM/DD", (2, 4))
-    if len(date.partition("/")[0]) == 2:
-        year += 1900 if year >= 70 else 2000
     now = run.machine.clock.local()
     try:
-        run.machine.clock.set_local(datetime.combine(datetime(year, month, day), now.time()))
+        run.machine.clock.set_local(datetime.combine(datetime(*date), now.time()))
     except (ValueError, OverflowError) as error:
-        raise StorageError(f'"{date}" is no date: {error}') from error
+        raise StorageError(f"{date[0]}/{date[1]:02}/{date[2]:02} is no date for the clock: {error}") from error
 
 
 @command("PowerOff", group=_GROUP, ends_script=True, since="3.13", untested="ends the script")
@@ -286,12 +280,3 @@ _TESTS: dict[str, Callable[..., bool]] = {
     "exist": _exists,
     "valid": _is_valid,
 }
-
-
-def _numbers(text: str, separator: str, what: str, form: str, first_width: tuple[int, ...]) -> tuple[int, int, int]:
-    """Three groups of digits. Raises StorageError."""
-    groups = text.split(separator)
-    digits = all(group.isascii() and group.isdecimal() for group in groups)
-    if len(groups) != 3 or not digits or len(groups[0]) not in first_width or any(len(group) != 2 for group in groups[1:]):
-        raise StorageError(f'"{text}" is no {what.removeprefix("a ")}: expected {form}')
-    return int(groups[0]), int(groups[1]), int(groups[2])

@@ -1,10 +1,9 @@
 """The keyboard (language.md 8.3), and passwords from it (8.6)."""
 
-from ..base.errors import StorageError
 from ..interpreter.nested import NestedCommand
 from ..interpreter.run import Run
 from ..language.declare import command
-from .arguments import Duration, Positive, VariableName
+from .arguments import Duration, Key, Positive, VariableName
 
 _GROUP = "keyboard"
 _NO_MORE_KEYS = "end of keyboard input: no key is left"
@@ -70,7 +69,7 @@ def get_passwd(run: Run, name: VariableName | None = None, max_length: Positive 
 
 
 @command("OnKey", group=_GROUP)
-def on_key(run: Run, key: str, command: NestedCommand | None = None) -> None:
+def on_key(run: Run, key: Key, command: NestedCommand | None = None) -> None:
     """Set the command that runs when a key is pressed and nobody asks for keys; without a command, remove it.
 
     Args:
@@ -85,8 +84,6 @@ def on_key(run: Run, key: str, command: NestedCommand | None = None) -> None:
         command.check(run)
     if key.lower() == "default":
         run.frame.default_key_handler = command
-    elif len(key) != 1:
-        raise StorageError(f'"{key}" is no key: expected one character, or default')
     elif command is None:
         run.frame.key_handlers.pop(key, None)
     else:

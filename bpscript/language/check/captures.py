@@ -1,4 +1,4 @@
-"""Commands that belong together: CaptureLog and EndCapture, Source and Dest and CopyArchive, filters and their exceptions."""
+"""What belongs together: CaptureLog and EndCapture, Source and Dest and CopyArchive, filters and exceptions, arguments of one command."""
 
 from ..syntax import Signed
 from .state import Capture
@@ -9,6 +9,11 @@ _SHORTCUTS = ("FullZip", "IncrZip", "FullDump", "IncrDump", "XCopy")
 
 def add_to(rules: Rules) -> None:
     """The rules of this module."""
+    rules.checks.setdefault(".PWD", []).append(_check_never)
+    rules.checks.setdefault("RemapKeys", []).append(_check_pairs)
+    rules.checks.setdefault("RemapAltKeys", []).append(_check_pairs)
+    rules.checks.setdefault("Append", []).append(_check_append)
+    rules.checks.setdefault("Dest", []).append(_check_dest)
     rules.checks.setdefault("EndCapture", []).append(_check_end)
     rules.checks.setdefault("CaptureLog", []).append(_check_begin)
     rules.effects.setdefault("CaptureLog", []).append(_begin)
@@ -67,3 +72,29 @@ def _check_filter(step: Step) -> None:
     node = step.command.argument("pattern")
     if isinstance(node, Signed) and node.sign == "+" and not step.state.has_filter:
         step.report("BP208", node, "a + filter is an exception to the - filter before it, and there is none")
+
+
+def _check_never(step: Step) -> None:
+    step.report("BP103", None, f"{step.command.name} is always an error, so that nothing is left open by accident", "use GetPasswd and If ... Match-Passwd")
+
+
+def _check_pairs(step: Step) -> None:
+    wanted, to = step.text("wanted"), step.text("to")
+    if wanted is not None and to is not None and len(wanted) != len(to):
+        node = step.command.argument("to")
+        step.report("BP105", node, f"the two strings must be equally long: {len(wanted)} keys, {len(to)} characters")
+
+
+def _check_append(step: Step) -> None:
+    dest = step.text("dest")
+    if dest is not None and dest in {step.text("src1"), step.text("src2")}:
+        step.report("BP105", step.command.argument("dest"), f'"{dest}" cannot be both read and written by Append')
+
+
+def _check_dest(step: Step) -> None:
+    form, name = step.value(step.command.argument("form")), step.command.argument("name")
+    is_dump = str(form).lower() in {"dump", "idump"}
+    if is_dump and name is not None:
+        step.report("BP104", name, f"Dest {form} writes to the log and takes no file name")
+    elif not is_dump and name is None:
+        step.report("BP104", None, f"Dest {form} needs a file name", f'for example Dest {form} "..."')

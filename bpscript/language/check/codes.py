@@ -75,6 +75,10 @@ _RULES = (
          "A macro outside quotes becomes words and numbers; a quote in its value never begins a string. Where a string belongs, write the\n"
          "macro between quotes.",
          'Set image = "linux.imz"\nLogFile $image', 'Set image = "linux.imz"\nLogFile "$image"', files={"linux.imz": "text"}),
+    Rule("BP109", _W, "no usual value makes sense here",
+         "A macro outside quotes is read as if its value were typed. With a number, a word or several of them in its place the line is wrong; only a\n"
+         "value that brings brackets or operators of its own could make it right. Every operation needs parentheses of its own.",
+         "Input n\nSet square = $n * $n\nEcho $square", "Input n\nSet square = ($n * $n)\nEcho $square"),
     # Ways through the script
     Rule("BP201", _E, "no such label",
          "Goto looks for labels in its own file only, not in a file that includes it or that it includes.",
@@ -140,6 +144,9 @@ _RULES = (
     Rule("BP407", _E, "there is no such disk",
          "--disk says how many disks the machine has; disks are counted from 0.",
          "Clean 1 1", "Clean 1 0", disks=(500,)),
+    Rule("BP408", _W, "a test of a partition that is not there",
+         "SetPartitions, before this line, made a table without this partition: `valid` and `exist` always say no.",
+         'SetPartitions "BIGDOS:500"\nIf valid :2 Beep', 'SetPartitions "BIGDOS:500"\nIf valid :1 Beep'),
     # Files
     Rule("BP501", _W, "the file is not there",
          "No file of this name is below --root (the script's folder, if it is not given), and the script does not make it before.",

@@ -165,7 +165,7 @@ def _is_disk(step: Step, disk: int, node: Node | None) -> bool:
     return True
 
 
-def _entry(step: Step, disk: int, number: int, node: Node | None) -> Wanted | None:
+def _entry(step: Step, disk: int, number: int, node: Node | None, *, asks: bool = False) -> Wanted | None:
     """The entry of a known table; a number that it does not have is reported."""
     table = step.state.tables.get(disk)
     if table is None or number <= 0:
@@ -173,7 +173,7 @@ def _entry(step: Step, disk: int, number: int, node: Node | None) -> Wanted | No
     entry = next((each for each in table.wanted.entries if each.number == number and each.is_used), None)
     if entry is None:
         numbers = ", ".join(str(each.number) for each in table.wanted.entries if each.is_used)
-        step.report("BP403", node, f"there is no partition {number} on disk {disk}", f"SetPartitions made {numbers}" if numbers else "SetPartitions made none")
+        step.report("BP408" if asks else "BP403", node, f"there is no partition {number} on disk {disk}", f"SetPartitions made {numbers}" if numbers else "SetPartitions made none")
     return entry
 
 
@@ -195,7 +195,7 @@ def _check_valid(step: Step) -> None:
     except PlacedError:
         return
     if isinstance(disk, int) and isinstance(number, int):
-        _entry(step, disk, number, node.right)
+        _entry(step, disk, number, node.right, asks=True)
 
 
 def _check_clean(step: Step) -> None:
@@ -305,6 +305,7 @@ def _use(step: Step, place: DiskPlace, node: Node, *, asks: bool) -> None:
         return
     if not asks and not _is_disk(step, disk, node):
         return
-    entry = _entry(step, disk, place.partition, node)
-    if entry is not None and format_of(entry.name) in _NO_FILES:
+    entry = _entry(step, disk, place.partition, node, asks=asks)
+    # MrZip takes a whole partition too, whatever is on it.
+    if entry is not None and not step.command.declaration.mrzip_only and format_of(entry.name) in _NO_FILES:
         step.report("BP404", node, f"partition {place.partition} has the type {entry.name}, which holds no files")

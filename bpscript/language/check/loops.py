@@ -56,7 +56,7 @@ def _check_loop(walk: Walk, loop: set[int]) -> None:
     changed = {key for line in loop for key in walk.sets.get(line, ())}
     for line, target in exits:
         guards = walk.exit_guards.get((line, target), ())
-        if not guards and target == line + 1:
+        if not guards:
             # The way out is past a jump: that test decides.
             guards = next((walk.exit_guards.get((line, inner), ()) for inner in walk.edges[line] if inner in loop), ())
         if not guards or any(_may_change(walk, each, line, changed) for each in guards):

@@ -147,6 +147,8 @@ class Program:
     # What is set, written and asked for anywhere --------------------------------------------------------------------------
 
     def _collect(self, reading: Reading, file: ScriptFile, *, in_handler: bool) -> None:
+        for name in reading.meant:
+            self.define(name)
         for command in reading.commands:
             in_handler = self._collect_command(command, file, in_handler=in_handler)
 

@@ -9,6 +9,7 @@ sample touches is unknown. A line that no sample saves is wrong whatever the val
 What was read is kept by the text of the line: an editor asks again with every key.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,7 +23,9 @@ from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_templa
 from ..places import Expanded, Place, PlacedError
 from ..syntax import NUMERIC, TEXTUAL, Node, Rest, Tenths, Test, Word
 
-_SAMPLES = ("1", "x", "1 1", "1 1 1", "1 1 1 1", "1,1", "")
+# A number, a word, several numbers, a place on the screen or on a disk, a whole test, half a calculation.
+_SAMPLES = ("1", "x", "1 1", "1 1 1", "1 1 1 1", "1,1", "0:1", "1 == 1", "x x", "(1", "1)")
+_SET = re.compile(r"(?i)(?<![^ \t])set[ \t]+([A-Za-z_][A-Za-z0-9_+-]*)[ \t]*=")
 _CODE_PAGE = "cp850"
 
 
@@ -73,12 +76,13 @@ class Command(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A line read. `is_opaque` is one that could be any command."""
+    """A line read. `is_opaque` is one that could be any command; `meant` are variables that a line which is wrong was meant to set."""
 
     commands: tuple[Command, ...] = ()
     used: tuple[Used, ...] = ()
     problems: tuple[Problem, ...] = ()
     is_opaque: bool = False
+    meant: tuple[str, ...] = ()
 
 
 def has_macro(text: Expanded, start: int, end: int) -> bool:
@@ -107,6 +111,12 @@ class Reader:
 
     def _read(self, text: str, choices: tuple[int, ...]) -> Reading:
         """A line without blanks around it; `choices` says which of its names each macro means."""
+        found = self._read_as_it_is(text, choices)
+        if not found.problems and not found.is_opaque:
+            return found
+        return found._replace(meant=tuple(_SET.findall(text)))      # one mistake shall not bring others
+
+    def _read_as_it_is(self, text: str, choices: tuple[int, ...]) -> Reading:
         if "\0" in text:
             return Reading(problems=(Problem("BP101", "a NUL character is not allowed in a script", text.index("\0") + 1, 1),))
         try:
@@ -122,17 +132,19 @@ class Reader:
         outside = [each for each in used if each.outside]
         if problem is None or not outside:
             return Reading(found, used, _with(found, problem))
-        return self._sampled(text, used, outside, Reading(found, used, _with(found, problem)))
+        chosen = frozenset(each.names[choices[index] if index < len(choices) else 0][0] for index, each in enumerate(used))
+        return self._sampled(text, outside, chosen, Reading(found, used, _with(found, problem)))
 
-    def _sampled(self, text: str, used: tuple[Used, ...], outside: list[Used], plain: Reading) -> Reading:
-        """A line whose macros bring more than numbers."""
+    def _sampled(self, text: str, outside: list[Used], chosen: frozenset[str], plain: Reading) -> Reading:
+        """A line whose macros bring more than numbers; `chosen` are the variables that they mean."""
+        used = plain.used
         first = min(each.column for each in outside)
         if first == 1 or text[: first - 1].isspace():
             return Reading(used=used, is_opaque=True)
         last: Problem | None = None
         for sample in _SAMPLES:
             try:
-                line = expand(text, 1, _always(sample), _upper_code)
+                line = expand(text, 1, _finder(chosen, sample), _upper_code)
             except PlacedError:
                 continue
             if not line.text.strip(" \t\r\n"):
@@ -141,11 +153,15 @@ class Reader:
             if problem is None:
                 return Reading(found, used, _with(found, None))
             last = last or problem
-        problem = plain.problems[0]
+        problem = plain.problems[-1]
+        if problem.code == "BP102" and any(problem.column <= each.column < problem.column + problem.width for each in outside):
+            return Reading(plain.commands, used, is_opaque=True)      # a part of the name
         if problem.column < first or (last is not None and last.column < first):
-            return plain
+            return plain        # what was typed in front of the first macro is wrong
+        at = next((each for each in outside if each.column <= problem.column < each.column + _name_width(each, chosen)), None)
+        if at is None:
+            return Reading(plain.commands, used, (*plain.problems[:-1], problem._replace(code="BP109")))
         wanted_string = "expected a string" in problem.message
-        at = next((each for each in outside if each.column <= problem.column < each.column + each.width), None)
         if wanted_string and at is not None:
             message = f"{at.written} stands outside quotes, where {plain.commands[-1].name if plain.commands else 'the command'} expects a string"
             if not plain.commands:
@@ -179,6 +195,11 @@ class Reader:
             if nested is None or not nested.nodes or not isinstance(nested.parameter.type, CommandArgument):
                 return tuple(found), None
             start = nested.nodes[0].start
+
+
+def _name_width(used: Used, chosen: frozenset[str]) -> int:
+    """How much of a macro is the name, of `$n-1` perhaps only `$n`."""
+    return used.width - next((len(rest) for key, rest in used.names if key in chosen), 0)
 
 
 def _used(text: str, line: Expanded, macros: tuple[Macro, ...]) -> tuple[Used, ...]:
@@ -249,8 +270,8 @@ def constant(node: Node, text: Expanded) -> str | int | float | None:
     return found.value if isinstance(found, Constant) else found(())
 
 
-def _always(sample: str) -> Callable[[str], str]:
-    return lambda name: sample
+def _finder(chosen: frozenset[str], sample: str) -> Callable[[str], str | None]:
+    return lambda name: sample if name in chosen else None
 
 
 def _upper_code(code: int) -> str:

@@ -265,6 +265,9 @@ class Walk:
         if self.reporting:
             for problem in reading.problems:
                 self.problem(index, problem)
+        for name in reading.meant:
+            state.maybe |= self.program.bits_of({fold(name)})
+            state.values.pop(fold(name), None)
         if reading.is_opaque and not reading.commands:
             self._anything(index, state)
             return True
