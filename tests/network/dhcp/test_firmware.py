@@ -207,12 +207,19 @@ def test_on_port_4011_it_acknowledges_and_returns_the_boot_item() -> None:
     ("message", "plan"),
     [
         (request({60: b"udhcp 1.35.0"}), None), (request({}), None), (request(PXE_BIOS, REQUEST_ADDRESS), None), (request(PXE_BIOS, None), None),
-        (request(PXE_BIOS), Plan(ignore=True)), (request({60: b"bpscript"}), None), (request({60: b"PXEClient", 93: b"\x7f\0"}), None),
+        (request(PXE_BIOS), Plan(ignore=True)), (request({60: b"PXEClient", 93: b"\x7f\0"}), None),
     ],
-    ids=["system", "nobody", "request-for-the-server", "bootp", "ignored", "ours-without-script", "unknown-firmware"],
+    ids=["system", "nobody", "request-for-the-server", "bootp", "ignored", "unknown-firmware"],
 )
 def test_a_proxy_is_silent_to_who_does_not_boot_from_it(message: Message, plan: Plan | None) -> None:
     assert proxied(message, plan=plan) is None
+
+
+def test_a_proxy_tells_our_boot_environment_where_it_came_from() -> None:
+    """Without a script, too: the files are where the boot file is."""
+    found = proxied(request({60: b"bpscript"}))
+    assert found is not None
+    assert found[0].boot_file == b"boot.ipxe"
 
 
 def test_a_proxy_tells_our_boot_environment_its_script() -> None:
