@@ -26,7 +26,7 @@ from ..network.dhcp.subnet import Subnet
 
 PATH = "api/next/"
 SUFFIX = ".ipxe"
-_ONCE_S = 60.0              # for so long what is booted once may be fetched again: connections break
+ONCE_S = 15.0              # seconds in which what is booted once may be fetched again: connections break
 _MOST = 20_000              # machines; more cannot be in the database
 _LONGEST = 1000             # characters of a file's name
 _KINDS = ("disk", "floppy", "file")
@@ -64,7 +64,7 @@ class NextBoot:
 
     def holds(self, now: float) -> bool:
         """False when it was for once, and that has been."""
-        return not self.once or self.taken is None or now - self.taken < _ONCE_S
+        return not self.once or self.taken is None or now - self.taken < ONCE_S
 
 
 class NextBoots:
