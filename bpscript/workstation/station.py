@@ -11,7 +11,7 @@ from ..api import Result, RunOptions, execute
 from ..base.errors import BpscriptError, NotFoundError, UsageError
 from ..base.events import Event, Kind
 from ..base.sources import FileSource
-from ..machine.workstation.boot import WorkstationBoot
+from ..machine.workstation.boot import WorkstationBoot, hears_what_boots
 from ..machine.workstation.clock import WorkstationClock
 from ..machine.workstation.hardware import can_power_off, find_disks, firmware, hardware_variables
 from ..machine.workstation.system_calls import Calls, LinuxCalls
@@ -70,7 +70,7 @@ class Station:
 
     def _run(self, url: str, script: str | None, line: CommandLine, variables: Mapping[str, str]) -> str:
         boot = WorkstationBoot(
-            self._calls, firmware=firmware(), can_power_off=can_power_off(), server_knows=server_of(url) is not None,
+            self._calls, firmware=firmware(), can_power_off=can_power_off(), server_knows=hears_what_boots(server_of(url)),
             folder=urlsplit(url).path,
         )
         disks = find_disks()
@@ -89,11 +89,12 @@ class Station:
         if result.error is not None:
             self._console.line(result.error.explain())
             after = self._parameters.after_error
+        if boot.is_prepared:        # also by the exit handler of a script that failed
+            boot.leave()
         if result.booted is None and after == "prompt" and script is not None:
             # With the variables that the script has left.
             result = self._execute(options._replace(switches="i", variables=result.variables, report=None))
-        if result.booted is not None:
-            boot.leave()
+        boot.leave()
         self._say("the script has ended without booting")
         return after
 

@@ -9,7 +9,7 @@ import pytest
 
 from bpscript.api import RunOptions, create_disk, execute
 from bpscript.base.errors import StorageError
-from bpscript.machine.workstation.boot import WorkstationBoot
+from bpscript.machine.workstation.boot import WorkstationBoot, hears_what_boots
 from bpscript.network.dhcp.firmware import FEATURE_HTTP, Client, Firmware
 from bpscript.network.dhcp.message import Message
 from bpscript.network.dhcp.plan import BootPolicy, NoDirectory, Plan
@@ -20,6 +20,7 @@ from bpscript.server.next_boot import NextBootDirectory, NextBoots, machine_of, 
 from tests.machine.workstation.recorded import RecordedCalls, bzimage
 from tests.network.dhcp.simulation import OURS, Machine, server
 from tests.network.dhcp.test_firmware import PXE_BIOS, requests
+from tests.network.http.serving import serving as http_server
 from tests.server.test_serve import TOKEN, Serve, serve
 
 MAC = bytes.fromhex("525400770001")
@@ -235,6 +236,15 @@ def test_a_machine_that_is_done_boots_its_disk_until_somebody_says_again(tmp_pat
         run_done(it, tmp_path, "HdBoot")
         assert it.post("api/machines/127.0.0.1/again", token=TOKEN) == 204      # by its address, too
         assert next_of(it) is None
+
+
+def test_only_a_server_of_ours_hears_what_boots(tmp_path: Path) -> None:
+    assert not hears_what_boots(None)
+    assert not hears_what_boots("http://127.0.0.1:9/")
+    with http_server(tmp_path) as other:
+        assert not hears_what_boots(other.url())
+    with serve(tmp_path) as it:
+        assert hears_what_boots(it.url())
 
 
 def test_a_boot_file_and_a_floppy_are_booted_once(tmp_path: Path) -> None:

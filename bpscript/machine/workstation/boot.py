@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
-from ...base.errors import NotFoundError, StorageError
+from ...base.errors import NetworkError, NotFoundError, StorageError
 from ...filesystems.filesystem import Filesystem
 from ...filesystems.places import ForeignPlace
 from ...network.foreign import parse_foreign
@@ -174,6 +174,21 @@ class WorkstationBoot:
                 raise StorageError(f"disk {disk.number} cannot be booted: UEFI needs a FAT partition with a directory EFI, and there is none")
         elif disk.device.size < 512 or disk.device.read(510, 2) != b"\x55\xaa":
             raise StorageError(f"disk {disk.number} cannot be booted: its first sector has no signature 55 AA", hint="Clean 0 writes boot code")
+
+
+def hears_what_boots(server: str | None) -> bool:
+    """Whether the web server at an address is one of ours that takes reports and gives a machine what it boots next."""
+    if server is None:
+        return False
+    from ...network.http.source import HttpSource  # noqa: PLC0415 - once in the life of a machine
+
+    source = HttpSource(server)
+    try:
+        return all(source.stat(path) is not None for path in ("api/status", "api/next/000000000000.ipxe"))
+    except NetworkError:
+        return False
+    finally:
+        source.close()
 
 
 def _has_efi_programs(disk: Disk, partition: int) -> bool:
