@@ -10,7 +10,8 @@
 So a restore by difference, which reads little of an archive, stays small: what it fetches is not worth a whole file, and the next
 difference is as small again. One `CachingSource` lives for one command; when that fails, nothing that is half there is kept.
 
-A file that cannot be kept (no room, no disk, a disk that may not be written) comes past the cache, with a note that says why.
+A file that cannot be kept (no room, a disk that may not be written) comes past the cache, with a note that says why; where there is no
+cache at all (no disk, no table, nothing behind the last partition) that is how the disk was laid out, and no news.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +35,7 @@ Note = Callable[[str], None]
 
 
 class CachingSource:
-    """Use it in a `with`, around a command. `cache` gives the volume, or raises StorageError with the reason why there is none."""
+    """Use it in a `with`, around a command. `cache` gives the volume, or raises NotFoundError when there is none."""
 
     def __init__(self, source: FileSource, cache: Callable[[], CacheVolume], note: Note, events: Sink) -> None:
         self._source = source
@@ -73,6 +74,8 @@ class CachingSource:
             return self._kept(path, self._source.open(path))
         try:
             volume = self._cache()
+        except NotFoundError:
+            return self._source.open(path)
         except StorageError as error:
             self._not_kept(path, error.message)
             return self._source.open(path)

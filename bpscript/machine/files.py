@@ -256,7 +256,7 @@ class Files:
         return int(text)
 
     def _cache(self) -> "CacheVolume":
-        """Where files of the server are kept by themselves. Raises StorageError with the reason why there is no such place.
+        """Where files of the server are kept by themselves. Raises NotFoundError where there is no such place.
 
         A disk without a table may be in use as a whole: nothing is written to it that the script did not ask for.
         """
@@ -270,6 +270,8 @@ class Files:
             raise NotFoundError(f"disk {number} has no partition table")
         volume = disk.volume(CACHE)
         assert isinstance(volume, CacheVolume)
+        if not volume.usage().total:
+            raise NotFoundError(f"disk {number} has too little room for a cache")
         volume.reserve = self._settings.get("CacheReserve").upper() != "OFF"
         return volume
 
