@@ -1,7 +1,7 @@
 """DATA packets made ahead, for clients that take block by block: those of a file that a whole room fetches are made once.
 
-A run is as many blocks as one read of the file brings. Making its packets together costs a third of making each when its time comes, and the
-clients of a room are near each other: the second one finds the run there.
+Making the packets of a run together is cheaper than making each when its time comes, and the clients of a room are near each other: the
+second one finds the run there. Every transfer holds the run that it is in, so runs are shorter where there are many transfers.
 """
 
 from collections import OrderedDict
@@ -10,6 +10,7 @@ from .content import BURST, Content
 from .packets import HEAD, Opcode
 
 BLOCKS = 64         # in a run, at most
+MEMORY = 16 << 20   # bytes of the runs that all transfers together hold
 RUNS = 16           # kept, of about BURST bytes each, so that they stay in the processor's cache; the one not asked for the longest makes room
 
 
@@ -30,13 +31,14 @@ class Ahead:
     """The runs of a server."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[tuple[object, int, int], Run] = OrderedDict()
+        self._runs: OrderedDict[tuple[object, int, int, int], Run] = OrderedDict()
 
-    def run(self, content: Content, block: int, block_size: int, last_block: int) -> Run:
-        """The run with this block. Raises StorageError."""
-        count = max(1, min(BLOCKS, BURST // block_size))
+    def run(self, content: Content, block: int, block_size: int, last_block: int, *, transfers: int = 1) -> Run:
+        """The run with this block, when so many transfers may hold one. Raises StorageError."""
+        count = max(1, min(BLOCKS, min(BURST, MEMORY // transfers) // block_size))
+        count = 1 << count.bit_length() - 1         # a power of two: it shall not change with every transfer that comes
         first = (block - 1) // count * count + 1
-        key = content.identity, block_size, first
+        key = content.identity, block_size, count, first
         found = self._runs.get(key)
         if found is None:
             count = min(count, last_block + 1 - first)

@@ -10,7 +10,7 @@ class Limits:
     """Of one server.
 
     A request above `transfers_per_client` is not answered (clients ask again); above `transfers` it takes the place of the oldest
-    transfer whose client never acknowledged anything, and is not answered when there is none. A transfer needs about 2 KB.
+    transfer whose client never acknowledged anything, and is not answered when there is none. A transfer needs about 2 KB, and what is read ahead 16 MB in all.
     """
 
     transfers: int = 4000

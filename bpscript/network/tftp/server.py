@@ -319,8 +319,10 @@ class TftpServer:
                 if len(data) < size:
                     work.core.ends_at(number)
                 return
-            run = transfer.run = self._ahead.run(work.content, number, size, work.content.size // size + 1)
+            run = self._ahead.run(work.content, number, size, work.content.size // size + 1, transfers=self._active)
             at = number - run.first
+            if len(run.packets) > 1:
+                transfer.run = run
         transfer.port.packets.send_quietly(run.packets[at], transfer.target)
 
     def _send_window(self, transfer: _Transfer, first: int, count: int) -> None:

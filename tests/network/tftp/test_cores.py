@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bpscript.base.errors import FormatError
 from bpscript.network.fake import FakeNetwork, Fate
 from bpscript.network.tftp.actions import Action, Deliver, Failed, Finished, Send, SendBlocks
-from bpscript.network.tftp.ahead import RUNS, Ahead
+from bpscript.network.tftp.ahead import MEMORY, RUNS, Ahead
 from bpscript.network.tftp.bursts import BURSTS, Burst, Bursts
 from bpscript.network.tftp.content import BytesContent
 from bpscript.network.tftp.fetching import Fetch
@@ -360,6 +360,17 @@ def test_packets_made_ahead_are_those_of_the_file(block_size: int, rest: int) ->
     assert ahead.run(BytesContent(data), 1, block_size, last) is ahead.run(held, 1, block_size, last)
     assert ahead.run(BytesContent(bytes(len(data))), 1, block_size, last).packets[0] == data_packet(1, bytes(min(block_size, len(data))))
     assert len(ahead._runs) <= RUNS
+
+
+@pytest.mark.parametrize("transfers", [1, 32, 500, 4000])
+@pytest.mark.parametrize("block_size", [512, 1428, 8192, 65_464])
+def test_what_is_read_ahead_is_bounded_however_many_transfers_there_are(transfers: int, block_size: int) -> None:
+    data = BytesContent(bytes(300 * block_size))
+    for number in (1, 100, 250):
+        run = Ahead().run(data, number, block_size, 301, transfers=transfers)
+        assert run.packets[number - run.first] == data_packet(number, bytes(block_size))
+        assert len(run.packets) == 1 or transfers * len(run.packets) * block_size <= MEMORY
+    assert transfers > 32 or block_size > 1428 or len(run.packets) == 32 << (block_size == 512)
 
 
 def test_bursts_of_a_room_are_made_once_and_never_mixed_up() -> None:
