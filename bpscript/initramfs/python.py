@@ -60,7 +60,7 @@ PACKAGES = (
 )
 # Of ourselves: what runs on servers and on the host that builds. Nobody imports them there.
 _OWN_LEFT_OUT = ("server", "initramfs", "testing.py", "cases", "lsp")
-_DATA = {".lark", ".bin", ".psf", ".json", ".txt", ".gz", ".png", ".gif"}
+_DATA = {".lark", ".bin", ".psf", ".json", ".txt", ".gz", ".hex", ".png", ".gif"}
 
 
 class PythonFiles:

@@ -58,7 +58,7 @@ class Geometry(NamedTuple):
 
 
 class FrameBufferOutput:
-    """Shows a canvas in memory that is laid out as `geometry` says."""
+    """Shows a canvas in memory that is laid out as `geometry` says. A console there is taken with the first painting."""
 
     def __init__(self, memory: "mmap.mmap | bytearray", geometry: Geometry, console: int | None = None) -> None:
         self._memory = memory
@@ -68,7 +68,6 @@ class FrameBufferOutput:
         self._canvas: Canvas | None = None
         self._colors: list[tuple[int, int, int]] = []
         self._tables: list[bytes] = []
-        self._take_console()
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -77,6 +76,8 @@ class FrameBufferOutput:
 
     def paint(self, canvas: Canvas, changes: list[Span]) -> None:
         """Convert and copy what changed."""
+        if self._canvas is None:
+            self._take_console()
         if canvas is not self._canvas:
             self._canvas = canvas
             self._clear()
@@ -97,7 +98,7 @@ class FrameBufferOutput:
     def close(self) -> None:
         """Give the console back."""
         if self._console is not None:
-            if self._console_mode is not None:
+            if self._console_mode is not None:      # the kernel draws its text anew
                 self._control(_KDSETMODE, self._console_mode)
             os.close(self._console)
             self._console = None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..base.events import Event, Kind
 from ..base.units import format_size
-from ..screen.memory import MemoryScreen
 
 _ACTIVE = Path("/sys/class/tty/console/active")     # names, the one of /dev/console last
 
@@ -43,24 +42,6 @@ class Console:
     def line(self, text: str) -> None:
         """A line of its own."""
         self.write(("" if self._at_line_start else "\n") + text + "\n")
-
-
-class ConsoleScreen(MemoryScreen):
-    """A screen whose text goes to the consoles as it is written, without colours and places: what a log would be."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
-    def log(self, text: str) -> None:
-        """Add to the log, which is what people see."""
-        super().log(text)
-        self._console.write(text)
-
-    def write(self, text: str) -> None:
-        """Write at the cursor, and to the consoles."""
-        super().write(text)
-        self._console.write(text)
 
 
 class ConsoleProgress:

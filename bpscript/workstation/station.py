@@ -17,10 +17,11 @@ from ..machine.workstation.hardware import can_power_off, find_disks, firmware, 
 from ..machine.workstation.system_calls import Calls, LinuxCalls
 from ..network.roots import open_root
 from ..screen.stdin import keyboard_of
-from .console import Console, ConsoleProgress, ConsoleScreen
+from .console import Console, ConsoleProgress
 from .devices import Drivers
 from .network import connect, find_root
 from .parameters import CommandLine, Parameters, parse_command_line
+from .screens import WorkstationScreen
 
 _DEFAULT_SCRIPT = "boot"            # where no boot file is known
 _EXTENSION = ".bpb"
@@ -77,7 +78,7 @@ class Station:
         for number, disk in enumerate(disks):
             self._say(f"disk {number}: {disk.device} {disk.size / 1e9:.1f} GB {disk.model}".rstrip())
         options = RunOptions(
-            script=_PROMPT, disks=[disk.device for disk in disks], root=url, variables=variables, screen=ConsoleScreen(self._console),
+            script=_PROMPT, disks=[disk.device for disk in disks], root=url, variables=variables,
             switches=line.switches, write_real_disks=True, report=server_of(url), program="BpBatch", log=_nobody, events=ConsoleProgress(self._console), boot=boot,
             clock=WorkstationClock(self._calls),
         )
@@ -99,8 +100,8 @@ class Station:
         return after
 
     def _execute(self, options: RunOptions) -> Result:
-        with closing(keyboard_of(0)) as keyboard:
-            return execute(options._replace(keyboard=keyboard))
+        with closing(keyboard_of(0)) as keyboard, closing(WorkstationScreen.open(self._console)) as screen:
+            return execute(options._replace(keyboard=keyboard, screen=screen, pauses_log=True))
 
     def _tell_server(self, url: str, script: str, variables: Mapping[str, str], error: BpscriptError) -> None:
         """An error before the script has begun."""
