@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ..base.events import Event, Kind
 from ..base.units import format_size
+from ..screen.stdin import PipeKeyboard
+from .keyboards import Keyboards, keyboard_of_consoles
 
 _ACTIVE = Path("/sys/class/tty/console/active")     # names, the one of /dev/console last
 
@@ -26,6 +28,10 @@ class Console:
                 with suppress(OSError):
                     found.append(os.open(devices / name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
         return cls(found or [1])
+
+    def keyboard(self) -> Keyboards | PipeKeyboard:
+        """Keys from all of them. `close` it in the end."""
+        return keyboard_of_consoles(self._descriptors)
 
     def write(self, text: str) -> None:
         """Text with line ends of any kind."""

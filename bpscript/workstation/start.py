@@ -16,7 +16,6 @@ from pathlib import Path
 
 from .. import __version__
 from ..base.errors import BpscriptError
-from ..screen.stdin import keyboard_of
 from .console import Console
 from .kernel import mount
 from .parameters import Parameters, parse_parameters
@@ -64,7 +63,7 @@ def follow(what: str, console: Console, parameters: Parameters) -> None:
     """Do what follows; returns only for a new attempt."""
     if what in {"reboot", "poweroff"}:
         console.line(f"{'starting again' if what == 'reboot' else 'switching off'} in {parameters.delay_s:g} s; Return waits")
-        if _key(parameters.delay_s) is None:
+        if _key(console, parameters.delay_s) is None:
             _leave(what)
     if what == "shell":
         _shell(console)
@@ -72,7 +71,7 @@ def follow(what: str, console: Console, parameters: Parameters) -> None:
     choice = None
     while choice not in {"", "\r", "\n"}:
         console.line(f"trying again in {parameters.delay_s:g} s: Return at once, s a shell, r restart, p power off")
-        choice = _key(parameters.delay_s) or ""
+        choice = _key(console, parameters.delay_s) or ""
         if choice == "s":
             _shell(console)
         elif choice in {"r", "p"}:
@@ -91,9 +90,9 @@ def _shell(console: Console) -> None:
         subprocess.run(["/bin/sh", "-i"], check=False)
 
 
-def _key(timeout_s: float) -> str | None:
+def _key(console: Console, timeout_s: float) -> str | None:
     """The key that is pressed within that time, in lower case."""
-    with closing(keyboard_of(0)) as keyboard:
+    with closing(console.keyboard()) as keyboard:
         key = keyboard.peek(timeout_s)
         return None if key is None else key.character.lower()
 

@@ -16,7 +16,6 @@ from ..machine.workstation.clock import WorkstationClock
 from ..machine.workstation.hardware import can_power_off, find_disks, firmware, hardware_variables
 from ..machine.workstation.system_calls import Calls, LinuxCalls
 from ..network.roots import open_root
-from ..screen.stdin import keyboard_of
 from .console import Console, ConsoleProgress
 from .devices import Drivers
 from .network import connect, find_root
@@ -100,7 +99,7 @@ class Station:
         return after
 
     def _execute(self, options: RunOptions) -> Result:
-        with closing(keyboard_of(0)) as keyboard, closing(WorkstationScreen.open(self._console)) as screen:
+        with closing(self._console.keyboard()) as keyboard, closing(WorkstationScreen.open(self._console)) as screen:
             return execute(options._replace(keyboard=keyboard, screen=screen, pauses_log=True))
 
     def _tell_server(self, url: str, script: str, variables: Mapping[str, str], error: BpscriptError) -> None:
