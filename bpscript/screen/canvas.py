@@ -5,7 +5,7 @@
 
 A cell holds the character that was written there last, or None once something else was drawn over it: a terminal shows
 characters as such and the rest as coloured blocks. Text on a transparent background (DrawText) is in the cell that
-it covers most of, with the background TRANSPARENT.
+it covers most of, with the background TRANSPARENT, and in `drawn` with its place to the pixel.
 
 When the height is no multiple of 16, a last band of cells is cut off by the edge: it can be filled but not written to.
 
@@ -46,6 +46,7 @@ class Saved(NamedTuple):
     area: Area
     cells: list[list[Cell]]
     pixels: list[bytes]
+    drawn: dict[tuple[int, int], tuple[str, int]]
 
 
 class Canvas:
@@ -62,6 +63,7 @@ class Canvas:
         self.cursor = (0, 0)
         self.cursor_visible = False
         self.bands = -(-self.height // CELL_HEIGHT)
+        self.drawn: dict[tuple[int, int], tuple[str, int]] = {}     # x and y: a character that was drawn there, and its colour
         self._font = font
         self._cells: list[list[Cell]] = [[(" ", _EMPTY)] * columns for _ in range(self.bands)]
         self._pixels = None if mode is None else bytearray(self.width * self.height)
@@ -184,6 +186,7 @@ class Canvas:
         else:
             pixels, band, end = self.pixels(), CELL_HEIGHT * self.width, self.lines * CELL_HEIGHT * self.width
             pixels[: end - band] = pixels[band:end]
+            self.drawn = {(x, y - CELL_HEIGHT): letter for (x, y), letter in self.drawn.items() if y >= CELL_HEIGHT}
             self._paint(self.lines - 1, 0, self.columns)
         self._mark(0, self.lines, 0, self.columns)
         return self.lines - 1
@@ -236,6 +239,8 @@ class Canvas:
         for start in range(top * self.width + left, bottom * self.width + left, self.width):
             end = start + right - left
             pixels[start:end] = pixels[start:end].translate(table)
+        for at in self._drawn_in(left, top, right, bottom):
+            self.drawn[at] = self.drawn[at][0], table[self.drawn[at][1]]
         self._mark(top // CELL_HEIGHT, -(-bottom // CELL_HEIGHT), left // CELL_WIDTH, -(-right // CELL_WIDTH))
 
     def renumber(self, numbers: Mapping[int, int]) -> None:
@@ -245,6 +250,7 @@ class Canvas:
             pixels[:] = pixels.translate(table)
             for row in self._cells:
                 row[:] = [cell if cell is None else (cell[0], _renumbered(cell[1], table)) for cell in row]
+            self.drawn = {at: (character, table[color]) for at, (character, color) in self.drawn.items()}
             self._glyphs.clear()
             self.change_all()
 
@@ -266,11 +272,12 @@ class Canvas:
         area = Area(max(area.top, 0), max(area.left, 0), min(area.bottom, self.bands), min(area.right, self.columns))
         cells = [self._cells[line][area.left : area.right] for line in range(area.top, area.bottom)]
         rows = [] if self.mode is None else [bytes(self.pixels()[start:end]) for start, end in self._rows_of(area)]
-        return Saved(area, cells, rows)
+        return Saved(area, cells, rows, dict(self.drawn))
 
     def restore(self, saved: Saved) -> None:
         """Put back what was there."""
         area = saved.area
+        self.drawn = dict(saved.drawn)
         for line, cells in enumerate(saved.cells, area.top):
             self._cells[line][area.left : area.right] = cells
         if self.mode is None:
@@ -331,10 +338,23 @@ class Canvas:
         lines = range(top // CELL_HEIGHT, -(-bottom // CELL_HEIGHT))
         for line in lines:
             self._cells[line][first:last] = [None] * (last - first)
+        self._forget_drawn(left, top, right, bottom)
         self._mark(lines.start, lines.stop, first, last)
 
+    def _drawn_in(self, left: int, top: int, right: int, bottom: int) -> list[tuple[int, int]]:
+        """Characters whose middle is there."""
+        half_width, half_height = CELL_WIDTH // 2, CELL_HEIGHT // 2
+        return [(x, y) for x, y in self.drawn if left <= x + half_width < right and top <= y + half_height < bottom]
+
+    def _forget_drawn(self, left: int, top: int, right: int, bottom: int) -> None:
+        for at in self._drawn_in(left, top, right, bottom):
+            del self.drawn[at]
+
     def _note_text(self, box: Box, text: str, color: int) -> None:
-        """Remember drawn text in the cells that it covers most of."""
+        """Remember drawn text, and in the cells that it covers most of."""
+        for x, character in zip(range(box.x, box.x + box.width, CELL_WIDTH), text, strict=True):
+            if character != " " and -CELL_WIDTH < x < self.width and -CELL_HEIGHT < box.y < self.height:
+                self.drawn[x, box.y] = character, color
         line, column = (box.y + CELL_HEIGHT // 2) // CELL_HEIGHT, (box.x + CELL_WIDTH // 2) // CELL_WIDTH
         if 0 <= line < self.bands:
             attribute = Attribute(color, TRANSPARENT)
@@ -347,6 +367,7 @@ class Canvas:
         if self.mode is None:
             self._stale.add(line)
         else:
+            self._forget_drawn(left * CELL_WIDTH, line * CELL_HEIGHT, right * CELL_WIDTH, (line + 1) * CELL_HEIGHT)
             self._paint(line, left, right)
 
     def _paint(self, line: int, left: int, right: int) -> None:

@@ -8,19 +8,20 @@ A half block is the character U+2580 in the colour of the upper half on that of 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from .canvas import Canvas, Cell
+from .canvas import Canvas
 from .palette import Rgb
-from .screen import CELL_HEIGHT, CELL_WIDTH, TRANSPARENT, Attribute
+from .screen import CELL_HEIGHT, CELL_WIDTH, TRANSPARENT
 from .terminal_colors import Depth, Styles
 
 WindowCell = tuple[str, str]        # a character and its style
 Row = list[WindowCell]
 
 _MOST_STRETCH = 4 / 3               # how much wider than high a picture may become to fill a window of 80 x 24
-_UPPER_HALF, _FULL = "\u2580", "\u2588"
+_UPPER_HALF = "\u2580"
+_THIRDS = (1 / 6, 3 / 6, 5 / 6)
 _SHADES = " \u2591\u2592\u2593\u2588"
 _BLACK = (0, 0, 0)
 _DRAWN_CHARACTERS = range(0x2500, 0x25A0)       # frames, blocks and shades: part of the picture when it shrinks
@@ -70,33 +71,42 @@ def window_rows(canvas: Canvas, window: Window, styles: Styles) -> Iterator[tupl
         return
     picture = _Picture(canvas, window, styles)
     rows = [picture.row(line) for line in range(window.height)]
-    if window.height == canvas.bands and window.width == canvas.columns:
-        for line, row in enumerate(rows):
-            for column, cell in enumerate(canvas.row(line)):
-                if cell is not None:
-                    row[column] = picture.letter(cell, line, column)
-    else:
-        _place_texts(canvas, window, picture, rows)
+    picture.place_texts(rows)
     yield from enumerate(rows, window.top)
 
 
+class _Letter(NamedTuple):
+    """A character in a picture: its pixel place and its colours."""
+
+    y: int
+    x: int
+    character: str
+    foreground: int
+    background: int
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether it is in a cell."""
+        return not (self.x % CELL_WIDTH or self.y % CELL_HEIGHT)
+
+
 class _Picture:
-    """The pixels of a canvas as half blocks."""
+    """A canvas in a graphic mode: its pixels without characters, as half blocks, and the characters to put over them."""
 
     def __init__(self, canvas: Canvas, window: Window, styles: Styles) -> None:
         self._canvas = canvas
+        self._window = window
         self._styles = styles
-        self._pixels = canvas.pixels()
+        self._pixels = bytearray(canvas.pixels())
         self._colors = canvas.palette.colors
+        self._letters = sorted(self._taken_off())
         self._across = canvas.columns * CELL_WIDTH / window.width           # pixels for each cell of the window
         self._down = canvas.bands * CELL_HEIGHT / window.height
-        thirds = (1 / 6, 3 / 6, 5 / 6)
-        self._xs = [min(canvas.width - 1, int((column + third) * self._across)) for column in range(window.width) for third in thirds]
-        self._ys = thirds
+        self._xs = [min(canvas.width - 1, int((column + third) * self._across)) for column in range(window.width) for third in _THIRDS]
         self._means: dict[bytes, Rgb] = {}
 
     def row(self, line: int) -> Row:
-        """A row of the window."""
+        """A row of the window, without characters."""
         upper, lower = self._half(line), self._half(line + 0.5)
         if self._styles.depth is Depth.NONE:
             return [(_SHADES[min(4, (sum(above) + sum(below)) * 5 // 1530)], "") for above, below in zip(upper, lower, strict=True)]
@@ -105,26 +115,79 @@ class _Picture:
             (" ", of(_BLACK, above)) if above == below else (_UPPER_HALF, of(above, below)) for above, below in zip(upper, lower, strict=True)
         ]
 
-    def letter(self, cell: tuple[str, Attribute], line: int, column: int) -> WindowCell:
-        """A cell of the canvas as a cell of the window."""
-        character, attribute = cell
-        foreground, background = attribute.foreground, attribute.background
-        if background == TRANSPARENT:
-            background = self._behind(line, column, foreground)
-        return character, self._styles.of(self._colors[foreground], self._colors[background])
+    def place_texts(self, rows: list[Row]) -> None:
+        """Put the texts where they would begin, or on the nearest line with room; those that are in cells of the canvas come first."""
+        taken: list[set[int]] = [set() for _ in rows]
+        for text in sorted(self._texts(), key=lambda text: not text[0].is_aligned):
+            width = (text[-1].x - text[0].x) // CELL_WIDTH + 1
+            left = min(int(max(0, text[0].x) / self._across + 0.5), max(0, len(rows[0]) - width))
+            wanted = min(len(rows) - 1, int(max(0, text[0].y) / self._down + 0.5))
+            places = range(left - 1, left + width + 1)
+            for line in (wanted, wanted + 1, wanted - 1):
+                if 0 <= line < len(rows) and taken[line].isdisjoint(places):
+                    taken[line].update(range(left, left + width))
+                    self._put(rows[line], left, text)
+                    break
 
-    def _behind(self, line: int, column: int, foreground: int) -> int:
-        """The colour behind a character that was drawn on what was there."""
-        width, height, left = self._canvas.width, self._canvas.height, column * CELL_WIDTH
-        rows = range(line * CELL_HEIGHT, min((line + 1) * CELL_HEIGHT, height))
-        counted = Counter(b"".join(self._pixels[y * width + left : y * width + left + CELL_WIDTH] for y in rows))
+    def _put(self, row: Row, left: int, text: list[_Letter]) -> None:
+        column = left
+        for number, letter in enumerate(text):
+            style = self._styles.of(self._colors[letter.foreground], self._colors[letter.background])
+            cells = [(letter.character, style)]
+            if number and letter.x > text[number - 1].x + CELL_WIDTH:
+                cells.insert(0, (" ", style))
+            for cell in cells:
+                if column < len(row):
+                    row[column] = cell
+                column += 1
+
+    def _taken_off(self) -> Iterator[_Letter]:
+        """All characters, and take them off the pixels: around the cells that they get in the window nothing is to be left of them."""
+        canvas = self._canvas
+        for (x, y), (character, color) in canvas.drawn.items():
+            if ord(character) not in _DRAWN_CHARACTERS:
+                background = self._behind(x, y, color)
+                self._wipe(x, y, color, background)
+                yield _Letter(y, x, character, color, background)
+        for line in range(canvas.bands):
+            for column, cell in enumerate(canvas.row(line)):
+                if cell is not None and cell[0] != " " and cell[1].background != TRANSPARENT and ord(cell[0]) not in _DRAWN_CHARACTERS:
+                    x, y = column * CELL_WIDTH, line * CELL_HEIGHT
+                    self._wipe(x, y, cell[1].foreground, cell[1].background)
+                    yield _Letter(y, x, cell[0], cell[1].foreground, cell[1].background)
+
+    def _texts(self) -> Iterator[list[_Letter]]:
+        """Letters that stand together on a line, with at most a blank between them."""
+        text: list[_Letter] = []
+        for letter in self._letters:
+            if text and (letter.y != text[-1].y or not 0 < letter.x - text[-1].x <= 2 * CELL_WIDTH or (letter.x - text[-1].x) % CELL_WIDTH):
+                yield text
+                text = []
+            text.append(letter)
+        if text:
+            yield text
+
+    def _rows(self, x: int, y: int) -> Iterator[tuple[int, int]]:
+        """Where the rows of pixels of a character begin and end."""
+        left, right = max(0, x), min(self._canvas.width, x + CELL_WIDTH)
+        for each in range(max(0, y), min(self._canvas.height, y + CELL_HEIGHT)):
+            yield each * self._canvas.width + left, each * self._canvas.width + right
+
+    def _behind(self, x: int, y: int, foreground: int) -> int:
+        """The colour behind a character that was drawn on what was there: the most frequent one."""
+        counted = Counter(b"".join(self._pixels[start:end] for start, end in self._rows(x, y)))
         return next((color for color, _ in counted.most_common() if color != foreground), foreground)
+
+    def _wipe(self, x: int, y: int, foreground: int, background: int) -> None:
+        old, new = bytes([foreground]), bytes([background])
+        for start, end in self._rows(x, y):
+            self._pixels[start:end] = self._pixels[start:end].replace(old, new)
 
     def _half(self, line: float) -> list[Rgb]:
         """The colours of the upper halves of a row; half a row further, of the lower ones."""
         width, last = self._canvas.width, self._canvas.height - 1
         samples = []
-        for part in self._ys:
+        for part in _THIRDS:
             start = min(last, int((line + part / 2) * self._down)) * width
             samples.append(bytes(map(self._pixels[start : start + width].__getitem__, self._xs)))
         one, two, three = samples
@@ -137,40 +200,3 @@ class _Picture:
             red, green, blue = (sum(part) // len(picked) for part in zip(*picked, strict=True))
             found = self._means[samples] = (red, green, blue)
         return found
-
-
-def _place_texts(canvas: Canvas, window: Window, picture: _Picture, rows: list[Row]) -> None:
-    """Put the texts of a canvas into a window that is smaller: where they would begin, or on the nearest line with room."""
-    taken: list[set[int]] = [set() for _ in rows]
-    for line in range(canvas.bands):
-        for column, text in _texts(canvas.row(line)):
-            cells = [picture.letter(cell, line, at) for at, cell in enumerate(text, column)]
-            left = min(round(column * window.width / canvas.columns), max(0, window.width - len(cells)))
-            cells = cells[: window.width - left]
-            wanted = min(len(rows) - 1, round(line * window.height / canvas.bands))
-            places = range(left - 1, left + len(cells) + 1)
-            for at in (wanted, wanted + 1, wanted - 1):
-                if 0 <= at < len(rows) and taken[at].isdisjoint(places):
-                    rows[at][left : left + len(cells)] = cells
-                    taken[at].update(range(left, left + len(cells)))
-                    break
-
-
-def _texts(row: Sequence[Cell]) -> Iterator[tuple[int, list[tuple[str, Attribute]]]]:
-    """Words of a line that stand together, with the column where they begin."""
-    text: list[tuple[str, Attribute]] = []
-    start = blanks = 0
-    for column, cell in enumerate((*row, None)):
-        is_letter = cell is not None and not cell[0].isspace() and ord(cell[0]) not in _DRAWN_CHARACTERS
-        if is_letter:
-            assert cell is not None
-            if not text:
-                start = column
-            text.append(cell)
-            blanks = 0
-        elif text and cell is not None and cell[0] == " " and not blanks:
-            text.append(cell)
-            blanks = 1
-        elif text:
-            yield start, text[: len(text) - blanks]
-            text, blanks = [], 0

@@ -178,6 +178,24 @@ def test_half_a_character_is_one_key_when_the_other_half_comes(tmp_path: Path) -
         assert terminal.screen.text == "<René\ufffd!>"
 
 
+def test_keys_with_alt_and_pasted_text(tmp_path: Path) -> None:
+    script = """RemapKeys "y" "z"
+RemapAltKeys "2y" "@Y"
+print "keys: "
+input one
+input two 3
+echo "<$one> <$two>"
+"""
+    (tmp_path / "s.bpb").write_text(script)
+    with Terminal("run", "s.bpb", folder=tmp_path) as terminal:
+        terminal.wait_for("keys:")
+        assert 2004 << 5 in terminal.screen.mode        # pyte's way to note a private mode: pasted text is marked as such
+        terminal.press(b"a\x1b2y\x1by\r")
+        terminal.press(b"\x1b[200~long\x1b[201~\r")
+        assert terminal.wait_for_end() == 0
+        assert terminal.screen.text == "<a@zY> <lon>"
+
+
 def test_escape_shows_the_log_and_the_screen_again(tmp_path: Path) -> None:
     (tmp_path / "s.bpb").write_text('print "picture"\necho "logged"\nwaitforkey 30\ngetkey k\necho "key $k"\n')
     with Terminal("run", "s.bpb", folder=tmp_path) as terminal:

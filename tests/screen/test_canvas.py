@@ -120,3 +120,28 @@ def test_what_is_saved_comes_back(top: int, left: int, height: int, width: int) 
     canvas.restore(saved)
     assert [list(canvas.row(line)) for line in range(canvas.bands)] == cells
     assert bytes(canvas.pixels()) == pixels
+
+
+def test_drawn_characters_are_known_by_their_pixels_until_something_covers_them() -> None:
+    canvas = Canvas(mode=Mode(640, 480))
+    canvas.draw_text(13, 21, "ab c", 14)
+    assert canvas.drawn == {(13, 21): ("a", 14), (21, 21): ("b", 14), (37, 21): ("c", 14)}
+    saved = canvas.save(Area(0, 0, 5, 5))
+    canvas.draw_bar(Box(17, 29, 1, 1), 1)       # the middle of the first
+    canvas.draw_bar(Box(21, 21, 4, 8), 1)       # a corner of the second
+    assert canvas.drawn.keys() == {(21, 21), (37, 21)}
+    canvas.restore(saved)
+    assert len(canvas.drawn) == 3
+    canvas.move(1, 0)
+    canvas.write("xxxx")
+    assert canvas.drawn.keys() == {(37, 21)}
+    canvas.move(29, 0)
+    canvas.write("\n")
+    assert canvas.drawn == {(37, 5): ("c", 14)}
+    canvas.renumber({14: 20})
+    assert canvas.drawn == {(37, 5): ("c", 20)}
+    canvas.fill(Area(0, 0, 30, 80), " ", Attribute())
+    assert not canvas.drawn
+    canvas.draw_text(-4, -9, "off", 1)
+    canvas.draw_text(-8, 0, "x", 1)
+    assert canvas.drawn.keys() == {(4, -9), (12, -9), (-4, -9)}

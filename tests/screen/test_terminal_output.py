@@ -191,6 +191,20 @@ def test_a_picture_shrinks_to_the_window_and_text_stays_readable() -> None:
         assert "        two lines that would be one" in terminal.text
 
 
+def test_texts_between_the_cells_leave_nothing_of_themselves_behind() -> None:
+    with seen(30, 80) as terminal:
+        terminal.display.set_mode(Mode(640, 480))
+        terminal.display.draw_bar(Box(0, 0, 640, 480), 4)
+        terminal.display.draw_text(43, 72, "Windows", 15)
+        terminal.display.draw_text(43, 88, "with all printers", 14)      # its pixels touch the cells of the one above
+        terminal.look()
+        assert terminal.text == "\n" * 5 + "     Windows\n     with all printers"
+        assert {terminal.colors(line, column)[1] for line in range(30) for column in range(80)} == {"aa0000"}
+        terminal.display.draw_text(100, 200, "\u2550\u2588", 1)       # a part of the picture
+        terminal.look()
+        assert "\u2588" not in terminal.text
+
+
 def test_a_photograph_in_few_colours_or_none() -> None:
     picture = Picture(64, 64, bytes(x * 4 for _ in range(64) for x in range(64)), tuple((x, x, x) for x in range(256)))
     for environment in ({"COLORTERM": ""}, {"COLORTERM": "", "TERM": "xterm-256color"}, {"NO_COLOR": "1"}):
