@@ -1,6 +1,6 @@
 """A partition that is not usable until the work on it is complete.
 
-The first bytes, where every file system keeps what it is recognised by, are zeroed at once and written last:
+The first bytes, where every file system keeps what it is recognised by, are zeroed at once and written last (`filesystems/head.py`):
 
     lower   |0000|##############·····|      during the work: "not formatted"
     held     |##|                           what belongs there, in memory
@@ -13,10 +13,11 @@ from ..base.errors import StorageError
 from ..base.units import KIB
 from ..blocks.device import BlockDevice, Buffer, check_range, data_ranges_of
 from ..blocks.medium import medium_of
+from ..filesystems.detect import detect
+from ..filesystems.head import deciding_sector, forget, reveal
 
 HEAD = 128 * KIB        # beyond the superblock of btrfs at 64 KiB, the farthest first signature that we know
 FORMER = 8 * KIB        # both places of a GPT header
-_FIRST = 4 * KIB        # written in the very end: boot sectors, and the superblocks of ext, XFS, F2FS and swap
 
 
 class HeldDevice:
@@ -30,8 +31,7 @@ class HeldDevice:
         length = min(HEAD, lower.size)
         self._head = bytearray(lower.read(0, length) if keep else length)
         self.former = lower.read(0, min(FORMER, lower.size))        # what was there, for those who must know what they replace
-        lower.write(0, bytes(length))       # not `zero`: they are written again soon, a hole would be in the way
-        lower.flush()
+        forget(lower, length)
 
     @property
     def size(self) -> int:
@@ -97,13 +97,8 @@ class HeldDevice:
         return medium_of(self._lower)
 
     def release(self) -> None:
-        """Everything is in place: write the head, its first sectors last, and flush each time."""
-        first = min(_FIRST, len(self._head))
-        self._lower.flush()
-        self._lower.write(first, memoryview(self._head)[first:])
-        self._lower.flush()
-        self._lower.write(0, memoryview(self._head)[:first])
-        self._lower.flush()
+        """Everything is in place: write the head, the sector by which it is recognised last."""
+        reveal(self._lower, self._head, deciding_sector(self, detect(self)))
 
     def check_released(self) -> None:
         """Read the head back. Raises StorageError when it is not what was written."""

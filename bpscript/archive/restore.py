@@ -5,8 +5,8 @@
     blocks    every chunk, in threads: its hash is checked before it is written; equal ones are passed over
     finish    boot sector fields, a larger FAT, signatures of former file systems
     verify    on request: read everything back and compare
-    release   the first sectors; the partition is usable
     grow      ext: resize2fs to the size of the partition
+    release   the first sectors; the partition is usable
 
 A partition where the work was cut off stays marked; running it again passes over what is there already.
 """
@@ -61,15 +61,7 @@ def restore(
 
         return restore_swap(image, device)
     work = _BlockRestore(image, device, placement(image, device.size, place), rewrite)
-    done = work.run(verify=verify, threads=threads, events=events)
-    if image.facts.filesystem in {"EXT2", "EXT3", "EXT4"} and device.size > image.size:
-        from ..filesystems.ext import resize_ext  # noqa: PLC0415
-
-        try:
-            resize_ext(device, clock)
-        except StorageError as error:
-            raise StorageError(f"the archive is restored, but does not fill the partition: {error.message}", hint=error.hint) from error
-    return done
+    return work.run(verify=verify, threads=threads, events=events, clock=clock)
 
 
 class _BlockRestore:
@@ -85,7 +77,7 @@ class _BlockRestore:
         self._done = self._written = self._equal = 0
         self._chooser = _Chooser(image, self._comparer, rewrite)
 
-    def run(self, *, verify: bool, threads: int | None, events: Sink) -> Restored:
+    def run(self, *, verify: bool, threads: int | None, events: Sink, clock: Clock | None) -> Restored:
         """The whole work."""
         archive, total = self._image.chunks, self._used.total
         held = HeldDevice(self._lower, keep=self._chooser.compare)
@@ -107,11 +99,22 @@ class _BlockRestore:
         for patch in self._placed.patches:
             held.write(patch.offset, patch.new)
         wipe_signatures(held, self._kept())
+        self._grow(held, clock)
         held.release()
         if verify:
             held.check_released()
         how = "same size" if self._lower.size == self._image.size else "larger" if self._lower.size > self._image.size else "smaller"
         return Restored(total, self._written, self._equal, how)
+
+    def _grow(self, held: HeldDevice, clock: Clock | None) -> None:
+        """Let ext fill a larger partition, while nobody sees it."""
+        if self._image.facts.filesystem in {"EXT2", "EXT3", "EXT4"} and held.size > self._image.size:
+            from ..filesystems.ext import resize_ext  # noqa: PLC0415 - only for larger partitions
+
+            try:
+                resize_ext(held, clock)
+            except StorageError as error:
+                raise StorageError(f"the archive is on the partition, but cannot fill it: {error.message}", hint=error.hint) from error
 
     def _clear_unused_head(self, held: HeldDevice) -> None:
         """What nobody uses of the first bytes may look like another file system."""

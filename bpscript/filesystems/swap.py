@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import FormatError, StorageError
+from ..base.units import SECTOR
 from ..blocks.device import BlockDevice
 from .signatures import SWAP_PAGE_SIZES, wipe_signatures
 
@@ -79,7 +80,7 @@ def detect_swap(device: BlockDevice) -> str | None:
 def format_swap(device: BlockDevice, label: str = "", uuid: "UUID | None" = None, page_size: int = 4096) -> SwapSpace:
     """Make the whole device a swap space, as `mkswap` does; former file systems are wiped.
 
-    The first page is written last and in one piece. Raises StorageError for a device below ten pages or a label over 16 bytes.
+    The sector with the magic is written last. Raises StorageError for a device below ten pages or a label over 16 bytes.
     """
     if page_size not in SWAP_PAGE_SIZES:
         raise StorageError(f"swap: a page has {page_size} bytes; expected one of {', '.join(map(str, SWAP_PAGE_SIZES))}")
@@ -89,11 +90,12 @@ def format_swap(device: BlockDevice, label: str = "", uuid: "UUID | None" = None
     page_count = min(device.size // page_size, _MAX_PAGES)
     if page_count < MIN_PAGES:
         raise StorageError(f"swap: {device.size} bytes are too small; at least {MIN_PAGES * page_size} are needed")
+    from .head import forget, reveal  # noqa: PLC0415 - it needs us
+
+    forget(device, page_size)
     wipe_signatures(device)
-    device.flush()
     page = bytearray(page_size)     # mkswap zeroes the boot block too, and so do we
     _HEADER.pack_into(page, _HEADER_OFFSET, _VERSION, page_count - 1, 0, uuid.bytes if uuid else bytes(16), name)
     page[-len(_MAGIC) :] = _MAGIC
-    device.write(0, page)
-    device.flush()
+    reveal(device, page, page_size - SECTOR)
     return SwapSpace(page_size, page_count, label, uuid)

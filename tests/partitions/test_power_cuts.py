@@ -1,5 +1,6 @@
 """Whatever write a power cut ends: the old table, the new one, or none; never half of one."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from bpscript.base.entropy import Entropy
 from bpscript.base.errors import StorageError
 from bpscript.base.units import MIB
+from bpscript.blocks.device import BlockDevice
 from bpscript.blocks.faulty import FaultyDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.blocks.overlay import OverlayDevice
@@ -17,6 +19,7 @@ from bpscript.partitions.boot import boot_partition, set_boot_partition
 from bpscript.partitions.plan import plan_partitions
 from bpscript.partitions.table import read_table
 from tests.partitions.disks import put
+from tests.power_cuts import PowerCuts
 
 SIZE = 40 * MIB
 LISTS = (
@@ -45,29 +48,27 @@ def blank_or(text: str | None) -> OverlayDevice:
     return OverlayDevice(base(text))
 
 
+@pytest.mark.parametrize("most", [12, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("old", [None, *LISTS])
 @pytest.mark.parametrize("new", LISTS)
-def test_set_partitions_leaves_the_old_table_the_new_one_or_none(old: str | None, new: str) -> None:
+def test_set_partitions_leaves_the_old_table_the_new_one_or_none(
+    old: str | None, new: str, most: int | None, record_property: Callable[[str, object], None]
+) -> None:
     before = read_table(blank_or(old)).to_list()
     plan = plan_partitions(new, blank_or(old), entropy=Entropy("new"))
-    writes = sum(map(len, plan.stages))
     after = plan.after.to_list()
-    seen = []
-    for allowed in range(writes + 1):
-        disk = blank_or(old)
-        failed = False
-        try:
-            plan.apply(FaultyDevice(disk, writes_allowed=allowed))
-        except StorageError:
-            failed = True
-        assert failed == (allowed < writes)
+
+    def judge(disk: BlockDevice) -> str:
         found = read_table(disk).to_list()
-        assert found in {before, after, ""}, f"after {allowed} of {writes} writes"
-        seen.append(found)
+        assert found in {before, after, ""}, found
+        return "new" if found == after else "old" if found == before else "none"
+
+    def again(disk: BlockDevice) -> None:
         put(disk, new, seed="again")                                # running the script again mends it
-        assert read_table(disk).to_list() == after
         assert read_table(disk).warnings == ()
-    assert seen[-1] == after
+
+    tried = PowerCuts(base(old), plan.apply).check(f"SetPartitions, {old} to {new}", judge, again=again, most=most)
+    record_property("tried", str(tried))
 
 
 @pytest.mark.parametrize("text", LISTS[1:])

@@ -2,8 +2,13 @@
 
 The bitmaps and the counts of groups and superblock are the library's; here is only the choice. `reserved` blocks are promised
 to directories that will need them when they are written, so no file gets them.
+
+Blocks that something on the disk leads to are not free when they are given up, but `retired`: until `settle` says that the disk
+knows of it, nothing new is written there, or a power cut would leave an old file with new contents. When room is short, `on_short`
+brings that about.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ...base.errors import NoSpaceError
@@ -30,20 +35,34 @@ class Allocator:
         self._found = self._ffi.new("blk64_t *")
         self._goal = first
         self._super = self._ffi.cast("uint32_t *", filesystem.super)
+        self._retired: list[tuple[int, int]] = []
+        self._retired_count = 0
+        self.on_short: Callable[[], object] | None = None
         self.reserved = 0
 
     @property
     def free(self) -> int:
         """Blocks that may be taken."""
+        return max(0, self._free_now + self._retired_count - self.reserved)
+
+    @property
+    def at_once(self) -> int:
+        """Blocks that may be taken without settling what was retired."""
+        return max(0, self._free_now - self.reserved)
+
+    @property
+    def _free_now(self) -> int:
         free: int = self._super[_FREE_LOW]
         if self._wide:
             free |= self._super[_FREE_HIGH] << 32
-        return max(0, free - self.reserved)
+        return free
 
     def take(self, count: int) -> list[tuple[int, int]]:
         """`count` blocks as (start, count) pieces, one where possible. Raises NoSpaceError and takes nothing."""
         if count > self.free:
             raise self._no_space(count)
+        if count > self.at_once and self._retired and self.on_short is not None:
+            self.on_short()
         taken: list[tuple[int, int]] = []
         left = count
         while left:
@@ -63,7 +82,7 @@ class Allocator:
 
     def take_run(self, count: int) -> int | None:
         """The first of `count` blocks in one run near the goal; None, with nothing taken, when they are not the next that are free."""
-        if count > self.free:
+        if count > self.at_once:
             return None
         piece = self._free_run(self._goal, self._last, count) if self._goal <= self._last else None
         if piece is None or piece[1] < count:
@@ -83,6 +102,17 @@ class Allocator:
         for start, count in pieces:
             for done in range(0, count, _AT_ONCE):
                 self._library.ext2fs_block_alloc_stats_range(self._filesystem, start + done, min(_AT_ONCE, count - done), -1)
+
+    def retire(self, pieces: list[tuple[int, int]]) -> None:
+        """Give up blocks that something on the disk leads to."""
+        self._retired += pieces
+        self._retired_count += sum(count for _, count in pieces)
+
+    def settle(self) -> None:
+        """Nothing on the disk leads to retired blocks any more: they are free."""
+        retired, self._retired = self._retired, []
+        self._retired_count = 0
+        self.give_back(retired)
 
     def _find(self, wanted: int) -> tuple[int, int] | None:
         """The first free run of `wanted` blocks near the goal, else the longest of those looked at."""

@@ -5,7 +5,7 @@ neighbours in one go. File data does not pass through: it goes straight to the d
 Source: e2fsprogs `lib/ext2fs/ext2_io.h`. A negative count means bytes, not blocks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...blocks.device import BlockDevice
@@ -24,6 +24,7 @@ class Channel:
         self._cache_limit = cache_limit
         self.block_size = 1024
         self.failure: BaseException | None = None
+        self.spill: Callable[[], object] = self.write_back      # when there are too many blocks in memory
         self.keep_back = -1     # the block of the superblock: never written here, because it comes last
         self._blocks: dict[int, bytes] = {}
         self._dirty: set[int] = set()
@@ -58,12 +59,13 @@ class Channel:
                 del blocks[number]
                 self._dirty.discard(number)
 
-    def write_back(self) -> None:
-        """Write every changed block but `keep_back`, neighbours together."""
+    def write_back(self, wanted: Callable[[int], bool] | None = None) -> bool:
+        """Write changed blocks but `keep_back`, neighbours together: all, or those of which `wanted` says so. True when there were some."""
         run: list[bytes] = []
+        chosen = {block for block in self._dirty if block != self.keep_back and (wanted is None or wanted(block))}
         start = 0
         limit = max(1, _RUN_LIMIT // self.block_size)
-        for block in sorted(self._dirty - {self.keep_back}):
+        for block in sorted(chosen):
             if run and (block != start + len(run) or len(run) >= limit):
                 self.device.writev(start * self.block_size, run)
                 run = []
@@ -72,12 +74,13 @@ class Channel:
             run.append(self._blocks[block])
         if run:
             self.device.writev(start * self.block_size, run)
-        self._dirty &= {self.keep_back}
+        self._dirty -= chosen
+        return bool(chosen)
 
     def _keep(self, block: int, data: bytes) -> None:
         if block not in self._blocks and (len(self._blocks) + 1) * self.block_size > self._cache_limit:
             if len(self._dirty) * 2 > len(self._blocks):
-                self.write_back()
+                self.spill()
             for number in self._blocks.keys() - self._dirty - {self.keep_back}:
                 del self._blocks[number]
         self._blocks[block] = data

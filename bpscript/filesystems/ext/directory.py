@@ -54,7 +54,7 @@ class Directory:
     """One directory in memory. `names`: name → (inode, type of the entry), in order of arrival."""
 
     __slots__ = (
-        "_at", "_blocks", "changed", "inode", "inode_changed", "names", "number", "parent", "remap", "reserved", "runs", "shape", "tree",
+        "_at", "_blocks", "changed", "inode", "inode_changed", "names", "number", "on_disk", "parent", "remap", "reserved", "runs", "shape", "tree",
     )  # fmt: skip
 
     def __init__(self, number: int, parent: int, inode: Inode, shape: Shape) -> None:
@@ -69,6 +69,7 @@ class Directory:
         self.changed = False                # blocks differ from the disk's
         self.remap = False                  # runs differ from the disk's
         self.inode_changed = False
+        self.on_disk = False                # something on the disk may lead to its blocks
         self._blocks = 1                    # the linear form: blocks begun, and bytes used of the last
         self._at = _DOTS
 
@@ -245,3 +246,16 @@ def parse_block(block: bytes, shape: Shape, where: str) -> Iterator[tuple[int, i
                 raise FormatError(f"{where}: damaged name {name!r}")
             yield number, kind if shape.has_types else 0, name
         position += length
+
+
+def appends(old: bytes, new: bytes, shape: Shape) -> bool:
+    """Whether a block is another one with entries behind its last."""
+    position = last = 0
+    while position < shape.room:
+        length = int.from_bytes(old[position + 4 : position + 6], "little")
+        if length < _HEAD or position + length > shape.room:
+            return False
+        last, position = position, position + length
+    used = entry_size(old[last + _HEAD : last + _HEAD + old[last + 6]])
+    start, end = last + 4, last + 6         # rec_len of the last entry: it alone may be shorter
+    return new[:start] == old[:start] and new[end : last + used] == old[end : last + used] and int.from_bytes(new[start:end], "little") == used

@@ -5,8 +5,8 @@ The features are those mke2fs 1.47 makes by default for each kind, block sizes a
 longer than a gigabyte.
 
 On an image file mke2fs works itself, and writes the superblock last. Anywhere else it works on a sparse file in memory, and what it
-wrote is copied to the device, the first bytes last: any device will do, also a disk that we hold exclusively. Either way a power cut
-leaves no half volume.
+wrote is copied to the device, the sector of the superblock last (`head.py`): any device will do, also a disk that we hold exclusively.
+Either way a power cut leaves no half volume.
 """
 
 import os
@@ -29,6 +29,7 @@ _EXT4 = ("extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink"
 FEATURES = {"EXT2": _BASE, "EXT3": _BASE + _JOURNAL, "EXT4": _BASE + _JOURNAL + _EXT4}
 _SMALL = 512 * MIB          # below this: blocks of 1 KiB, one inode for 4 KiB
 _FIRST_BYTES = 64 * KIB     # cleared first and written last
+_SUPERBLOCK = 1024          # its first sector has the magic number
 _MAX_LABEL = 16             # bytes of s_volume_name
 
 
@@ -64,6 +65,11 @@ def format_ext(
     if len(label.encode()) > _MAX_LABEL:
         raise StorageError(f'label "{label}" has {len(label.encode())} bytes; ext holds at most {_MAX_LABEL}')
     size = device.size
+    place = host_file_of(device)
+    if place is None or not place[0].is_file():     # an image file is written in order
+        from ..head import forget  # noqa: PLC0415 - as below
+
+        forget(device, _FIRST_BYTES)
     zeroed = _clear(device)
     if not zeroed:
         wipe_signatures(device)
@@ -90,11 +96,11 @@ def format_ext(
                 raise NoSpaceError(f"{size} bytes are too small for {kind}: {words}")
             raise StorageError(f"mke2fs cannot make {kind} on {size} bytes: {words}")
         if descriptor is not None:
-            from .programs import copy_new  # noqa: PLC0415 - an image file needs no copy
+            from ..head import reveal  # noqa: PLC0415 - an image file needs none of it
+            from .programs import copy_new  # noqa: PLC0415
 
             copy_new(descriptor, device, _FIRST_BYTES, size)
-            device.flush()
-            device.write(0, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
+            reveal(device, os.pread(descriptor, min(_FIRST_BYTES, size), 0), _SUPERBLOCK)
     device.flush()
 
 
@@ -115,11 +121,10 @@ def _place_for(device: BlockDevice) -> Iterator[tuple[Path, int, int | None]]:
 def _clear(device: BlockDevice) -> bool:
     """Make the device read as zeros where that is cheap; True when all of it does.
 
-    On a real disk punching may mean writing, so only the first bytes are cleared, and mke2fs initialises lazily.
+    On a real disk punching may mean writing, so nothing more is cleared, and mke2fs initialises lazily.
     """
     place = medium_of(device)
     if place is not None and not place[0].is_file():
-        device.zero(0, min(_FIRST_BYTES, device.size))
         return False
     # In slices: a layer below may keep a note for every page that is zeroed.
     for start, end in list(data_ranges_of(device, 0, device.size)):

@@ -138,13 +138,15 @@ def _problems(output: str) -> list[Problem]:
     return found
 
 
-def repair_ext(device: BlockDevice, clock: Clock | None = None) -> None:
-    """Replay the journal and mend what can be mended without a question (`e2fsck -p`).
+def repair_ext(device: BlockDevice, clock: Clock | None = None, *, everything: bool = False) -> None:
+    """Replay the journal and mend what can be mended without a question (`e2fsck -p`), or, if that is not enough, `everything` (`-y`).
 
     Raises FormatError when more is needed.
     """
     with hosted(device) as (path, offset):
         result = run_program(["e2fsck", "-p", f"{path}?offset={offset}"], clock)
+        if everything and result.returncode & _UNCORRECTED:
+            result = run_program(["e2fsck", "-f", "-y", f"{path}?offset={offset}"], clock)
         if not _CLEAN <= result.returncode <= _CORRECTED:
             reason = [line for line in result.stdout.splitlines() if line.strip()]
             raise FormatError(

@@ -1,11 +1,17 @@
 """What lies below paths: an open libext2fs handle, inodes, block maps, allocation and the order of writing.
 
-A write-back cache stands between the library and the device (channel.py). Before the first change reaches the disk the
-superblock loses its "clean" mark; `flush` writes all metadata and the clean superblock last. A power cut in between leaves a
-volume that says it wants e2fsck.
+A write-back cache stands between the library and the device (channel.py). What a command changes reaches the disk in this order, with
+a flush of the device at each bar, so that a power cut leaves a volume that says it wants e2fsck, and every file with its old or its
+new contents (there is no journal of ours):
+
+    superblock without its "clean" mark | data, maps of new files, new blocks of directories | inodes, bitmaps, groups | clean superblock
+
+Blocks that were given back are used again only behind the second bar of a later round (allocator.py): until then an inode on
+the disk may still lead to them. Two superblocks differ in one sector only (`superblock_sector.py`), which arrives or does not.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...base.clock import Clock
@@ -38,6 +44,7 @@ from .superblock import (
     Superblock,
     read_groups,
 )
+from .superblock_sector import in_one_sector
 from .xattrs import Xattrs
 
 _STATE = 0x3A                   # s_state
@@ -71,7 +78,12 @@ class Store:
                 f"ext volume claims {superblock.size} bytes, its partition has {device.size}",
                 hint="the image or partition was cut short",
             )
-        read_groups(device, superblock)     # refuses metadata outside the volume before the library follows it
+        groups = read_groups(device, superblock)     # refuses metadata outside the volume before the library follows it
+        table_blocks = -(-superblock.inodes_per_group * superblock.inode_size // superblock.block_size)
+        self._tables = sorted((group.inode_table, group.inode_table + table_blocks) for group in groups)
+        self.in_place: set[int] = set()     # blocks of directories that are changed where they are
+        self._released: list[tuple[int, Inode, Map | None]] = []
+        self.write_out: Callable[[], object] = self.flush       # brings everything to the disk, and leaves the mark
         self.device = device
         self.superblock = superblock
         self.clock = clock
@@ -82,6 +94,7 @@ class Store:
         self.read_only_reason = self._why_not_written(writable)
         self._ffi, self._library = load()
         self.channel = Channel(device, CACHE_LIMIT_READING if self.read_only_reason else CACHE_LIMIT)
+        self.channel.spill = self.write_files
         self.data = WriteBehind(device)
         self._allocator: Allocator | None = None
         self._marked = False                # the superblock on disk says "not clean"
@@ -144,8 +157,10 @@ class Store:
                 self._handle, self.channel, self.superblock.first_data_block, self.superblock.block_count,
                 bool(self.superblock.incompatible & Incompatible.BITS64),
             )  # fmt: skip
+            self._allocator.on_short = self.write_out
         self.seen.clear()
         self._write_superblock(clean=False)
+        self.device.flush()
         self._marked = True
 
     def _write_superblock(self, *, clean: bool) -> None:
@@ -156,16 +171,33 @@ class Store:
             state = int.from_bytes(data[_STATE : _STATE + 2], "little") & ~VALID_FS
             data[_STATE : _STATE + 2] = state.to_bytes(2, "little")
             if self.shape.has_checksums:
-                data[_CHECKSUM:] = self._library.ext2fs_crc32c_le(0xFFFF_FFFF, bytes(data[:_CHECKSUM]), _CHECKSUM).to_bytes(4, "little")
-        self.device.write(SUPERBLOCK_OFFSET, data)
+                data[_CHECKSUM:] = _crc32c(bytes(data[:_CHECKSUM])).to_bytes(4, "little")
+        former = self.device.read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
+        self.device.write(SUPERBLOCK_OFFSET, in_one_sector(bytes(data), former, _crc32c if self.shape.has_checksums else None))
 
     @property
     def changed(self) -> bool:
         """True when `flush` has something to do."""
         return self._marked
 
-    def flush(self) -> None:
-        """Write all metadata, the superblock last."""
+    def write_files(self) -> None:
+        """Before directories are stored: data and maps, then the inodes that lead to them."""
+        self._write_new()
+        if self.channel.write_back(self._is_table):
+            self.device.flush()
+
+    def _write_new(self) -> None:
+        """Data, and every block that nothing on the disk leads to yet."""
+        self.data.flush()
+        self.channel.write_back(lambda block: block not in self.in_place and not self._is_table(block))
+        self.device.flush()
+
+    def _is_table(self, block: int) -> bool:
+        index = bisect_right(self._tables, (block, self.superblock.block_count)) - 1
+        return index >= 0 and block < self._tables[index][1]
+
+    def flush(self, *, clean: bool = True) -> None:
+        """Write all metadata, the superblock last; with `clean` False the volume stays marked, because more will follow."""
         if not self._marked:
             return
         if not self.backup_superblocks:
@@ -173,10 +205,17 @@ class Store:
         else:
             self._handle.flags = self._handle.flags & ~FLAG_MASTER_SB_ONLY | FLAG_DIRTY | FLAG_CHANGED
         self._handle.now = self.clock.now_ns() // 1_000_000_000
-        self.data.flush()
+        self._write_new()
+        if self.channel.write_back():       # entries lead to what is new
+            self.device.flush()
+        self._release()
+        self.allocator.settle()
         self.check(self._library.ext2fs_flush2(self._handle, FLUSH_NO_SYNC), "writing metadata")
         self.channel.write_back()
         self.device.flush()
+        self.in_place.clear()
+        if not clean:
+            return
         if self.data.failed:
             return      # data that were accepted are missing: the volume goes on wanting to be checked
         self._write_superblock(clean=True)
@@ -218,7 +257,11 @@ class Store:
 
     def new_inode(self, parent: int, mode: int) -> int:
         """A free inode near the parent's, not yet marked as used."""
-        self.check(self._library.ext2fs_new_inode(self._handle, parent, mode, self._ffi.NULL, self._number), "new file")
+        code = self._library.ext2fs_new_inode(self._handle, parent, mode, self._ffi.NULL, self._number)
+        if code and self._released:
+            self.write_out()
+            code = self._library.ext2fs_new_inode(self._handle, parent, mode, self._ffi.NULL, self._number)
+        self.check(code, "new file")
         return int(self._number[0])
 
     def free_inodes_from(self, number: int, count: int) -> int:
@@ -305,10 +348,10 @@ class Store:
             self._handle.flags |= FLAG_DIRTY | FLAG_CHANGED
 
     def release_map(self, old: Map) -> None:
-        """Free the data and tree blocks of a map."""
+        """Give up the data and tree blocks of a map that is on the disk."""
         self.data.flush()      # what waits for these blocks must not come after what they are used for next
-        self.allocator.give_back([(run.start, run.blocks) for run in old.runs])
-        self.allocator.give_back([(block, 1) for block in old.tree])
+        self.allocator.retire([(run.start, run.blocks) for run in old.runs])
+        self.allocator.retire([(block, 1) for block in old.tree])
 
     def has_blocks(self, inode: Inode) -> bool:
         """True when i_block is a map: not for devices, short symlinks and inline data."""
@@ -319,11 +362,22 @@ class Store:
         return inode.mode & 0o170000 == 0o120000 and bool(inode.flags & EXTENTS_FLAG or inode.size >= _INLINE_BLOCK)
 
     def release_inode(self, number: int, inode: Inode, known_map: Map | None = None) -> None:
-        """Free an inode that has no name left, with everything it holds; `known_map` spares reading its map."""
-        # What can fail on a damaged volume comes before the first block is given back.
+        """Free an inode that has no name left, with everything it holds; `known_map` spares reading its map.
+
+        That is done when the disk knows that it has no name.
+        """
+        # What can fail on a damaged volume comes before anything is given up.
         old = known_map
         if old is None and self.has_blocks(inode):
             old = self.map_of(number, inode)
+        self._released.append((number, inode, old))
+
+    def _release(self) -> None:
+        released, self._released = self._released, []
+        for number, inode, old in released:
+            self._release_one(number, inode, old)
+
+    def _release_one(self, number: int, inode: Inode, old: Map | None) -> None:
         if old is not None:
             inode.blocks = self.block_size // 512 if inode.file_acl else 0
         inode.links = 0
@@ -398,3 +452,8 @@ class Store:
         """Raise NoSpaceError unless so many blocks are free."""
         if count > self.allocator.free:
             raise NoSpaceError(f"{count * self.block_size} bytes are needed and {self.free_bytes()} are free")
+
+
+def _crc32c(data: bytes) -> int:
+    _, library = load()
+    return int(library.ext2fs_crc32c_le(0xFFFF_FFFF, data, len(data)))

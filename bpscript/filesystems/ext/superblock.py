@@ -189,6 +189,12 @@ class Superblock(NamedTuple):
             or self.state & ERROR_FS
         )
 
+    @property
+    def was_cut_off(self) -> bool:
+        """True when it was being written to, there is nothing to replay, and nobody found an error in it."""
+        waits = self.incompatible & Incompatible.RECOVER or self.read_only_compatible & ReadOnlyCompatible.ORPHAN_PRESENT
+        return not waits and not self.state & (VALID_FS | ERROR_FS)
+
     @classmethod
     def read(cls, device: BlockDevice) -> "Superblock":
         """The primary superblock of a device. Raises FormatError that names the field which makes no sense."""

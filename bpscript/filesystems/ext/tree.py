@@ -7,7 +7,7 @@ from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ..filesystem import FileKind, split_path
 from .blockmap import append_run, cut_holes, extent_tree_size
-from .directory import MAX_NAME, Directory, Shape, parse_block
+from .directory import MAX_NAME, Directory, Shape, appends, parse_block
 from .inodes import CASEFOLD_FLAG, ENCRYPT_FLAG, INDEX_FLAG, INLINE_DATA_FLAG, Inode
 from .store import Store
 from .superblock import ROOT_INODE
@@ -89,7 +89,7 @@ class Tree:
         """Let go of directories when there are too many names in memory; only between operations, for none holds one then."""
         if self._names > self._names_limit and not self._holders:
             if self._store.changed:
-                self.write_back()
+                self._store.write_out()
             self.loaded.clear()
             self._names = 0
 
@@ -106,6 +106,7 @@ class Tree:
             raise StorageError(f"{where} has {inode.size} bytes; at most {_MAX_DIRECTORY} are read")
         found = store.map_of(number, inode)
         directory.runs, directory.tree = found
+        directory.on_disk = True
         blocks = [run.start + index for run in found.runs for index in range(run.blocks)]
         if len(blocks) * store.block_size > _MAX_DIRECTORY:
             raise FormatError(f"{where} has {len(blocks)} blocks, more than its size says")
@@ -133,6 +134,8 @@ class Tree:
         missing = directory.room_needed(names) - have
         if missing <= 0:
             return
+        if missing + have > store.allocator.at_once < store.allocator.free:
+            store.write_out()       # what a directory gets must be there when it is written
         # More than needed, so that the blocks of a large directory lie together; what is left over is given back.
         pieces = None
         for count in (max(missing, have // 2), missing):
@@ -149,7 +152,7 @@ class Tree:
         more = extent_tree_size(len(directory.runs), store.block_size) - len(directory.tree) - directory.reserved
         if not store.has_extents:
             more = 4 + directory.block_count // (store.block_size // 4) - len(directory.tree) - directory.reserved
-        if more > store.allocator.free:
+        if more > store.allocator.at_once:
             directory.runs = before
             store.allocator.give_back(pieces)
             raise NoSpaceError("the volume has no block left for a larger directory")
@@ -193,8 +196,11 @@ class Tree:
             blocks = directory.linear()
             self._fit(directory, len(blocks))
         directory.inode.size = len(blocks) * store.block_size
+        if directory.on_disk and not self._may_stay(directory, blocks):
+            self._move(directory, len(blocks))
+        directory.on_disk = True
         if directory.remap:
-            store.allocator.give_back([(block, 1) for block in directory.tree])
+            store.allocator.retire([(block, 1) for block in directory.tree])
             store.store_map(directory.number, directory.inode, directory.runs)
             directory.tree = store.map_of(directory.number, directory.inode).tree
             directory.remap = False
@@ -203,6 +209,39 @@ class Tree:
         numbers = (run.start + index for run in directory.runs for index in range(run.blocks))
         for number, data in zip(numbers, blocks, strict=True):
             store.write_directory_block(directory.number, number, data)
+
+    def _may_stay(self, directory: Directory, blocks: list[bytes]) -> bool:
+        """Whether blocks may be written where they are: a power cut in the middle must lose no name.
+
+        So it is when nothing changes, or names were only put behind the last one of a single block, which is not seen before its
+        own sector and that of the name before have arrived.
+        """
+        if directory.remap:
+            return False
+        numbers = [run.start + index for run in directory.runs for index in range(run.blocks)]
+        changed = [
+            (number, old, new) for number, new in zip(numbers, blocks, strict=True)
+            if (old := self._store.channel.read_block(number))[: self._store.shape.room] != new[: self._store.shape.room]
+        ]
+        if len(changed) > 1 or any(not appends(old, new, self._store.shape) for _, old, new in changed):
+            return False
+        self._store.in_place.update(number for number, _, _ in changed)
+        return True
+
+    def _move(self, directory: Directory, count: int) -> None:
+        """New blocks for a directory; it leads to them as soon as its inode, one sector, is written. Without room they stay."""
+        taken = None
+        if count <= self._store.allocator.at_once:
+            with suppress(NoSpaceError):
+                taken = self._store.allocator.take(count)
+        if taken is None:
+            self._store.in_place.update(run.start + index for run in directory.runs for index in range(run.blocks))
+            return
+        self._store.allocator.retire([(run.start, run.blocks) for run in directory.runs])
+        directory.runs = []
+        for start, length in taken:
+            append_run(directory.runs, directory.block_count, start, length)
+        directory.remap = True
 
     def _indexed(self, directory: Directory) -> list[bytes] | None:
         """The blocks with an index, and room for them; None where there is none, or the index would be too large."""
@@ -224,7 +263,7 @@ class Tree:
                 append_run(directory.runs, directory.block_count, start, length)
         else:
             directory.runs, freed = cut_holes(directory.runs, [(count, have)])
-            self._store.allocator.give_back(freed)
+            self._store.allocator.retire(freed)
         directory.remap = True
 
     def inode(self, path: str, number: int) -> Inode:

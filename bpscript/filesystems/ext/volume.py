@@ -38,6 +38,7 @@ class ExtVolume:
         self._store = Store(device, superblock, writable=writable, clock=clock)
         self._superblock = superblock
         self._clock = clock
+        self._store.write_out = self._write_out
         self._tree = Tree(self._store, clock)
         self._new_files = NewFiles(self._store, self._tree)
         self._listing = Listing(self._store, self._tree)
@@ -47,20 +48,22 @@ class ExtVolume:
     def on(cls, device: BlockDevice, *, writable: bool = True, clock: Clock | None = None) -> "ExtVolume":
         """The volume on a device.
 
-        One that was not unmounted cleanly is mended first: its journal is replayed, on the device itself, or in memory
-        when `writable` is False or the device refuses to be written. Raises FormatError when it is damaged.
+        One that was not unmounted cleanly is mended first, by e2fsck: its journal is replayed, on the device itself, or in memory
+        when `writable` is False or the device refuses to be written. A volume without a journal to replay, and on which no error was
+        found, was left by a power cut while it was written to (`store.py`): there everything is mended, since nobody can be
+        asked. Raises FormatError when it is damaged.
         """
         time = Clock() if clock is None else clock
         superblock = Superblock.read(device)
         if superblock.needs_recovery:
             try:
                 if writable:
-                    repair_ext(device, time)
+                    repair_ext(device, time, everything=superblock.was_cut_off)
             except ReadOnlyError:
                 writable = False
             if not writable:
                 device = OverlayDevice(device)
-                repair_ext(device, time)
+                repair_ext(device, time, everything=superblock.was_cut_off)
             superblock = Superblock.read(device)
             if superblock.needs_recovery:
                 raise FormatError("ext volume still needs recovery after e2fsck", hint="run e2fsck on it")
@@ -382,10 +385,23 @@ class ExtVolume:
         return check_ext(self._store.device)
 
     def flush(self) -> None:
-        """Write directories, inodes, bitmaps, and the superblock last."""
+        """Write files, directories, bitmaps, and the superblock last."""
         if self._store.changed:
+            self._write(clean=True)
+
+    def _write_out(self) -> None:
+        """The same in the middle of a command: what was given up is free then, and the volume stays marked."""
+        self._write(clean=False)
+
+    def _write(self, *, clean: bool) -> None:
+        allocator = self._store.allocator
+        short, allocator.on_short = allocator.on_short, None    # directories may want blocks: not again from the beginning
+        try:
+            self._store.write_files()
             self._tree.write_back()
-            self._store.flush()
+            self._store.flush(clean=clean)
+        finally:
+            allocator.on_short = short
 
     def close(self) -> None:
         """Flush and let go. Closing twice is allowed."""

@@ -15,6 +15,7 @@ from ...base.errors import StorageError
 from ...base.records import build_record
 from ...base.units import KIB, format_size
 from ...blocks.device import BlockDevice
+from ..head import forget
 from . import layout
 from .geometry import Geometry
 from .layout import Cluster
@@ -90,8 +91,7 @@ def format_fat(
         hidden_sectors=hidden_sectors, heads=heads, sectors_per_track=sectors_per_track, volume_id=volume_id & 0xFFFFFFFF,
         label=raw_label or _NO_NAME,
     )
-    device.zero(0, min(_WIPED, device.size))
-    device.flush()
+    forget(device, _WIPED)
     device.zero(max(0, device.size - _WIPED), min(_WIPED, device.size))
     end = geometry.data_offset + (geometry.cluster_size if geometry.width == 32 else 0)
     device.zero(geometry.fat_offset, end - geometry.fat_offset)

@@ -41,6 +41,7 @@ class VolumeState:
     def mark(self, table: FatTable) -> None:
         """Set the mark. The boot sector's comes first and goes last, so the FATs never differ without it."""
         self._mark_boot_sector(layout.STATE_DIRTY)
+        self._device.flush()
         if self._clean:
             table.set_reserved(table.get(1) & ~self._clean)
             table.flush()
@@ -51,6 +52,7 @@ class VolumeState:
         if self._clean:
             table.set_reserved(table.get(1) | self._clean)
             table.flush()
+            self._device.flush()
         self._mark_boot_sector(0)
         self._device.flush()
 

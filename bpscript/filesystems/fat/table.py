@@ -10,16 +10,21 @@ regular expressions instead of loops.
 Changed pages are written by `flush` (or when memory for pages runs out): all pages to the first FAT, then to the second.
 FAT12 entries straddle bytes and sectors, but that table is at most 6 KiB: it is one page.
 
+Clusters that something on the disk leads to are not free when they are given up, but `retired`: until `settle` says that the disk knows
+of it, nothing new is written there, or a power cut would leave an old file with new contents. In the same way a cluster that makes a
+directory longer is linked to it by `settle`, when it holds what it should. When room is short, `on_short` brings that about.
+
 Allocation is next-fit: from where the last one ended, one run for the whole request when there is one, else the free runs in order.
 """
 
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ...base.errors import FormatError, NoSpaceError
 from ...blocks.device import BlockDevice
+from ...blocks.ranges import RangeSet
 from . import layout
 from .geometry import Geometry
 from .layout import Cluster
@@ -72,6 +77,9 @@ class FatTable:
         self._pages: dict[int, _Page] = {}
         self._cursor = next_free if 2 <= next_free < self._limit else 2
         self._free: int | None = None                           # counted when it is first needed
+        self._retired = RangeSet()
+        self._links: list[tuple[int, int]] = []                 # of a cluster to the next, to be made by `settle`
+        self.on_short: Callable[[], object] | None = None
 
     @property
     def free_clusters(self) -> int:
@@ -79,6 +87,11 @@ class FatTable:
         if self._free is None:
             self._free = sum(used.count(0) for _, used in self._scan())
         return self._free
+
+    @property
+    def available(self) -> int:
+        """Clusters that are free or retired."""
+        return self.free_clusters + sum(end - start for start, end in self._retired)
 
     def trust(self, free_clusters: int) -> None:
         """Take the count of FSInfo, if it can be true and counting would take long: other programs are known to leave it wrong."""
@@ -143,11 +156,13 @@ class FatTable:
         """Clusters of a chain."""
         return sum(count for _, count in self.runs(first, what))
 
-    def allocate(self, count: int, after: int = 0) -> list[tuple[Cluster, int]]:
-        """Take `count` free clusters as one chain, linked behind cluster `after` if that is not 0.
+    def allocate(self, count: int, after: int = 0, *, later: bool = False) -> list[tuple[Cluster, int]]:
+        """Take `count` free clusters as one chain, linked behind cluster `after` if that is not 0; `later`: by `settle`.
 
         Raises NoSpaceError, with nothing taken, when there are not so many.
         """
+        if count > self.free_clusters and len(self._retired) and self.on_short is not None:
+            self.on_short()
         if count > self.free_clusters:
             raise NoSpaceError(f"{count} clusters are needed, {self.free_clusters} are free")
         # The usual case first: the run is in the page where the last one ended.
@@ -159,7 +174,9 @@ class FatTable:
         for first, length in reversed(pieces):
             self._chain(first, length, following)
             following = first
-        if after:
+        if after and later:
+            self._links.append((after, following))
+        elif after:
             self._set(after, following)
         assert self._free is not None
         self._free -= count
@@ -192,15 +209,32 @@ class FatTable:
         self._cursor = start + total if start + total < self._limit else 2
         return Cluster(start)
 
-    def free_chain(self, first: int, what: str = "chain") -> None:
-        """Give back a whole chain; checked to its end before anything changes."""
-        for _ in self.runs(first, what):
-            pass
-        for start, count in self.runs(first, what):     # the walk is one link ahead of what is freed
-            self.free_run(start, count)
+    def retire_chain(self, first: int, what: str = "chain") -> None:
+        """Give up a whole chain; checked to its end before anything changes."""
+        self._link()        # a directory that became longer goes with all it has
+        runs = list(self.runs(first, what))
+        for start, count in runs:
+            if any(self._retired.within(start, start + count)):
+                raise FormatError(f"{what}: cluster {start} belongs to another chain too, or twice to this one")
+        for start, count in runs:
+            self._retired.add(start, start + count)
+
+    def settle(self) -> bool:
+        """The disk has every chain and no longer leads to what was retired: make links, free clusters. True when there was any."""
+        changed = bool(self._links) or len(self._retired) > 0
+        self._link()
+        retired, self._retired = self._retired, RangeSet()
+        for start, end in retired:
+            self.free_run(start, end - start)
+        return changed
+
+    def _link(self) -> None:
+        for cluster, following in self._links:
+            self._set(cluster, following)
+        self._links.clear()
 
     def free_run(self, start: int, count: int) -> None:
-        """Give back clusters, whatever they are linked to."""
+        """Give back clusters that nothing on the disk leads to, whatever they are linked to."""
         free = self.free_clusters
         for page, low, high in self._pieces(start, count):
             if page.has_high_bits:

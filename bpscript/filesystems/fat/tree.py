@@ -61,13 +61,16 @@ class Tree:
             raise NotFoundError(f'no file or directory "/{path}"')
         return directory, entry
 
-    def trim(self) -> None:
-        """Let go of directories, the root apart, when they have become too many. Only while nobody holds one."""
-        if self._held > HELD_SLOTS:
-            self.write()
-            self._by_cluster = {self.root.cluster: self.root}
-            self._by_path = {"": self.root}
-            self._held = self.root.size
+    @property
+    def is_large(self) -> bool:
+        """Whether there are too many directories in memory."""
+        return self._held > HELD_SLOTS
+
+    def drop(self) -> None:
+        """Let go of directories, the root apart, when all is written and nobody holds one."""
+        self._by_cluster = {self.root.cluster: self.root}
+        self._by_path = {"": self.root}
+        self._held = self.root.size
 
     def write(self) -> None:
         """Write what was changed."""
@@ -91,7 +94,7 @@ class Tree:
             size = self._geometry.cluster_size
             last_offset, last_length = directory.extents[-1]
             last = (last_offset + last_length - self._geometry.data_offset) // size + 1
-            runs = self._table.allocate(count, after=last)
+            runs = self._table.allocate(count, after=last, later=True)
             directory.grow([(self._geometry.cluster_offset(start), length * size) for start, length in runs])
             self._held += count * size
 

@@ -5,11 +5,14 @@ written in one piece (`streams.py`). `flush`, called at the end of every command
 
     1. the volume is marked dirty, when the first change is made       boot sector state byte, and FAT[1] on FAT16 and FAT32
     2. file data                                                       into clusters that were free
-    3. first FAT, second FAT, directories, FSInfo
-    4. the mark is taken away, if the volume did not have it before
+    3. first FAT, second FAT: chains of what is new                    nothing leads to them yet
+    4. directories
+    5. both FATs: what was given up is free, directories are longer; FSInfo
+    6. the mark is taken away, if the volume did not have it before
 
-with a device flush between these steps. A power cut leaves a volume that is either as it was, or as it should be, or marked:
-DOS, Windows and Linux then check it.
+with a device flush between these steps. A power cut leaves a volume that is as it was or as it should be, or is marked, and then has
+each file with its old or its new contents, and perhaps clusters that belong to nothing: DOS, Windows and Linux check it, and
+we can go on writing to it.
 """
 
 from codecs import lookup
@@ -47,6 +50,7 @@ class FatVolume:
         self._found_marked = self._state.is_marked(self._table)
         if not self._found_marked:
             self._table.trust(self._state.free_clusters)
+        self._table.on_short = self._write_out
         self._tree = Tree(device, geometry, self._table, code_page)
         self._writer = WriteBehind(device)
         self._storing = Storing(geometry, self._table, self._writer)
@@ -115,7 +119,7 @@ class FatVolume:
     def usage(self) -> Usage:
         """Room for data, in whole clusters."""
         size = self.geometry.cluster_size
-        return Usage(self.geometry.cluster_count * size, self._table.free_clusters * size)
+        return Usage(self.geometry.cluster_count * size, self._table.available * size)
 
     # Reading
 
@@ -233,10 +237,10 @@ class FatVolume:
         self._begin()
         if old is None:
             self._tree.grow(directory, slots, path)
-        old_goes_first = fields is not None and cluster_count > self._table.free_clusters
+        old_goes_first = fields is not None and cluster_count > self._table.available
         if old is not None and fields is not None and old_goes_first:
             directory.update(old.slot, fields._replace(cluster_high=0, cluster_low=0, size=0))
-            self._table.free_chain(old_first, f'file "/{path}"')
+            self._table.retire_chain(old_first, f'file "/{path}"')
             old_first = 0
         runs: list[Run] = []
         self._waiting += 1
@@ -262,7 +266,7 @@ class FatVolume:
         else:
             directory.update(old.slot, stamped)
             if old_first:
-                self._table.free_chain(old_first, f'file "/{path}"')
+                self._table.retire_chain(old_first, f'file "/{path}"')
 
     def _write_new(  # noqa: PLR0917 - those of write_file
         self, path: str, directory: Directory, name: str, chunks: Iterable[Buffer], size: int, facts: Facts | None
@@ -352,7 +356,7 @@ class FatVolume:
             raise InTheWayError(f'directory "/{path}" is not empty')
         self._begin()
         if first:
-            self._table.free_chain(first, f'"/{path}"')
+            self._table.retire_chain(first, f'"/{path}"')
         directory.remove(entry)
         if fields.is_directory:
             self._tree.removed(first)
@@ -379,6 +383,7 @@ class FatVolume:
             source.remove(entry)
         moved = target.add(name, fields)
         if not same:
+            self._write_out()       # the new name is there before the old one goes
             source.remove(entry)
         if fields.is_directory:
             self._tree.moved(first, new, target, moved.slot)
@@ -395,16 +400,24 @@ class FatVolume:
         if not self._changed:
             return
         failed_before, self._failed = self._failed, True
-        self._writer.flush()
-        self._device.flush()
-        self._table.flush()
-        self._tree.write()
-        self._state.write_info(self._table)
-        self._device.flush()
+        self._write_out()
         self._failed = failed_before or self._writer.failed
         if not (self._failed or self._found_marked):
             self._state.unmark(self._table)
         self._changed = False
+
+    def _write_out(self) -> None:
+        """Everything but the last step; afterwards what was given up is free."""
+        self._writer.flush()
+        self._device.flush()
+        self._table.flush()
+        self._device.flush()
+        self._tree.write()
+        self._device.flush()
+        if self._table.settle():
+            self._table.flush()
+        self._state.write_info(self._table)
+        self._device.flush()
 
     def close(self) -> None:
         """Flush and let go."""
@@ -414,7 +427,7 @@ class FatVolume:
 
     def _check_room(self, path: str, needed: int, old_first: int = 0, old_count: int = 0) -> None:
         """Raise NoSpaceError unless `needed` clusters are free; the old chain counts as free if nobody reads it."""
-        free = self._table.free_clusters
+        free = self._table.available
         if needed <= free:
             return
         if needed <= free + old_count and not any(reader.is_reading and reader.first == old_first for reader in self._readers):
@@ -426,8 +439,10 @@ class FatVolume:
         return self._table.runs(first, f'file "/{path}"') if first else iter(())
 
     def _trim(self) -> None:
-        if not self._waiting:
-            self._tree.trim()
+        if not self._waiting and self._tree.is_large:
+            if self._changed:
+                self._write_out()
+            self._tree.drop()
 
     # Facts
 

@@ -29,6 +29,7 @@ from bpscript.blocks.slice import SliceDevice
 from bpscript.filesystems.cache import CacheVolume, cache_valid, format_cache
 from bpscript.filesystems.cache.layout import BLOCK, CHECKSUMS, MOST_EXTENTS, SLOT, Entry, Geometry, blocks_for
 from bpscript.filesystems.filesystem import Facts, FileKind, Filesystem, make_dirs, remove_tree, walk
+from tests.power_cuts import PowerCuts
 
 CLOCK = Clock(1_000_000_000)
 
@@ -713,43 +714,42 @@ def readable(device: BlockDevice) -> dict[str, bytes]:
     return found
 
 
-def test_a_power_cut_leaves_whole_files_only() -> None:
-    """After every prefix of the writes, with any of the unflushed ones lost and the last one torn: what is there was written so."""
-    journal = JournalDevice(MemoryDevice(2 * MIB))
-    written = script(volume_on(journal, reserve=False))
-    versions = {(name, data) for state in written for name, data in state.items()}
-    random_source = random.Random(7)
-    for prefix in range(len(journal.writes) + 1):
-        unflushed = journal.unflushed(prefix)
-        for attempt in range(4):
-            lost = {index for index in unflushed if attempt and random_source.random() < 0.5}
-            torn = random_source.randrange(0, 4096, 512) if attempt == 3 else None
-            disk = MemoryDevice(2 * MIB)
-            journal.replay(prefix, disk, lost=lost, torn=torn)
-            found = readable(disk)
-            assert set(found.items()) <= versions
-            # It goes on working.
-            volume = volume_on(disk, reserve=False)
-            volume.write_file("after", [noise(100_000, 9)])
-            assert contents(volume_on(disk, reserve=False), "after") == noise(100_000, 9)
-    assert readable(disk)["after"]
+@pytest.mark.parametrize("most", [120, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_a_power_cut_leaves_whole_files_only(most: int | None, record_property: Callable[[str, object], None]) -> None:
+    """What is there was written so, and the cache goes on working."""
+    cuts = PowerCuts(MemoryDevice(2 * MIB), lambda disk: script(volume_on(disk, reserve=False)))
+    versions = {(name, data) for state in script(volume_on(MemoryDevice(2 * MIB), reserve=False)) for name, data in state.items()}
+
+    def judge(disk: BlockDevice) -> str:
+        found = readable(OverlayDevice(disk))
+        found.pop("after", None)
+        assert set(found.items()) <= versions
+        return f"{len(found)} files"
+
+    def again(disk: BlockDevice) -> None:
+        volume_on(disk, reserve=False).write_file("after", [noise(100_000, 9)])
+        assert contents(volume_on(disk, reserve=False), "after") == noise(100_000, 9)
+
+    record_property("tried", str(cuts.check("cache", judge, again=again, most=most, final=lambda state: True)))
 
 
-def test_what_was_there_survives_a_power_cut_unless_its_room_was_needed() -> None:
-    journal = JournalDevice(MemoryDevice(2 * MIB))
-    volume = volume_on(journal, reserve=False)
+@pytest.mark.parametrize("most", [60, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_what_was_there_survives_a_power_cut_unless_its_room_was_needed(most: int | None, record_property: Callable[[str, object], None]) -> None:
+    before = MemoryDevice(2 * MIB)
+    volume = volume_on(before, reserve=False)
     volume.write_file("old", [noise(50_000, 1)])
     volume.write_file("x", [noise(70_000, 2)])
-    volume.flush()
-    begin = len(journal.writes)
-    volume.write_file("x", [noise(80_000, 3)])
-    for prefix in range(begin, len(journal.writes) + 1):
-        for lost in (set(), set(journal.unflushed(prefix)), set(list(journal.unflushed(prefix))[:-1])):
-            disk = MemoryDevice(2 * MIB)
-            journal.replay(prefix, disk, lost=lost)
-            found = readable(disk)
-            assert found["old"] == noise(50_000, 1)
-            assert found["x"] in {noise(70_000, 2), noise(80_000, 3)}
+    volume.close()
+
+    def work(disk: BlockDevice) -> None:
+        volume_on(disk, reserve=False).write_file("x", [noise(80_000, 3)])
+
+    def judge(disk: BlockDevice) -> str:
+        found = readable(OverlayDevice(disk))
+        assert found["old"] == noise(50_000, 1)
+        return {noise(70_000, 2): "old", noise(80_000, 3): "new"}[found["x"]]
+
+    record_property("tried", str(PowerCuts(before, work).check("cache, replaced", judge, again=work, most=most)))
 
 
 def test_room_is_free_for_certain_before_it_is_written_to() -> None:

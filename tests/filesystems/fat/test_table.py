@@ -19,6 +19,13 @@ SIZES = {12: MIB, 16: 20 * MIB, 32: 40 * MIB}
 widths = pytest.mark.parametrize("width", [12, 16, 32])
 
 
+def free_chain(table: FatTable, first: int) -> None:
+    """Give up a chain, and say that the disk knows of it."""
+    table.retire_chain(first)
+    table.settle()
+
+
+
 def made(width: int) -> tuple[MemoryDevice, Geometry, FatTable]:
     device = MemoryDevice(SIZES[width])
     geometry = format_fat(device, width)
@@ -49,7 +56,7 @@ def test_chains_do_not_overlap_and_survive_writing(width: int, data: st.DataObje
     for _ in range(data.draw(st.integers(1, 25))):
         if data.draw(st.booleans()) and chains:
             chain = chains.pop(data.draw(st.integers(0, len(chains) - 1)))
-            table.free_chain(chain[0])
+            free_chain(table, chain[0])
         else:
             count = data.draw(st.one_of(st.integers(1, 5), st.integers(1, geometry.cluster_count // 3)))
             if count > table.free_clusters:
@@ -78,7 +85,7 @@ def test_a_request_is_one_run_when_there_is_one(width: int) -> None:
     pieces = [table.allocate(step) for _ in range(7)]
     table.allocate(table.free_clusters)
     for piece in pieces[::2]:
-        table.free_chain(piece[0][0])
+        free_chain(table, piece[0][0])
     assert [count for _, count in table.allocate(step)] == [step]
     scattered = table.allocate(step + step // 2)
     assert len(scattered) > 1
@@ -95,7 +102,7 @@ def test_a_run_may_cross_pages() -> None:
 def test_allocation_goes_on_where_it_ended_and_comes_round() -> None:
     _, geometry, table = made(16)
     first = table.allocate(10)
-    table.free_chain(first[0][0])
+    free_chain(table, first[0][0])
     assert table.allocate(1)[0][0] == 12
     table.allocate(geometry.cluster_count - 12)
     assert table.allocate(3)[0][0] == 2
@@ -105,8 +112,12 @@ def test_a_chain_is_extended_behind_its_last_cluster() -> None:
     _, _, table = made(16)
     (first, _), = table.allocate(2)
     table.allocate(1)
-    table.allocate(2, after=first + 1)
+    table.allocate(2, after=first + 1, later=True)
+    assert list(table.runs(first)) == [(2, 2)], "not before what it leads to is on the disk"
+    assert table.settle()
     assert list(table.runs(first)) == [(2, 2), (5, 2)]
+    table.allocate(1, after=6)
+    assert list(table.runs(first)) == [(2, 2), (5, 3)]
 
 
 def test_fat32_reserved_bits_are_kept() -> None:
@@ -119,7 +130,7 @@ def test_fat32_reserved_bits_are_kept() -> None:
     table.flush()
     raw = device.read(geometry.fat_offset + 12, 12)
     assert [int.from_bytes(raw[at : at + 4], "little") for at in (0, 4, 8)] == [0xA0000004, 0xA0000005, 0xAFFFFFFF]
-    table.free_chain(3)
+    free_chain(table, 3)
     table.flush()
     assert device.read(geometry.fat_offset + 12, 4) == b"\0\0\0\xa0"
     assert not FatTable(device, geometry).copies_differ()
@@ -147,7 +158,7 @@ def test_a_damaged_chain_is_refused(width: int, entries: dict[int, int], message
         list(table.runs(10, "file x"))
     before = device.read(0, device.size)
     with pytest.raises(FormatError):
-        table.free_chain(10)
+        free_chain(table, 10)
     table.flush()
     assert device.read(0, device.size) == before
 
@@ -177,7 +188,7 @@ def test_pages_come_and_go_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) 
     chooser = random.Random(1)
     chains = [table.allocate(chooser.randrange(1, 4000))[0][0] for _ in range(30)]
     for chain in chains[::3]:
-        table.free_chain(chain)
+        free_chain(table, chain)
     lengths = {chain: table.chain_length(chain) for index, chain in enumerate(chains) if index % 3}
     table.flush()
     again = FatTable(device, geometry)
