@@ -3,8 +3,8 @@
 Our own decoder, since a library for this one format would be the largest thing in the boot environment. Source: CompuServe,
 "Graphics Interchange Format, Version 89a", 17 to 23 and appendix F.
 
-Hostile files: sizes are checked before anything is decoded, decoding stops at the last pixel, and a string of the table is no longer
-than the table (4096), so memory is bounded by a few times the picture.
+Hostile files: sizes are checked before anything is decoded, decoding stops at the last pixel and when there are more codes than pixels can
+need, and a string of the table is no longer than the table (4096): time and memory are bounded by a few times the picture.
 """
 
 import struct
@@ -101,10 +101,11 @@ def _after_blocks(data: bytes, position: int) -> int:
     return position + 1
 
 
-def _blocks(data: bytes, position: int) -> bytes:
-    """A chain of blocks as one; it may be cut short by the end of the file."""
+def _blocks(data: bytes, position: int, most: int) -> bytes:
+    """A chain of blocks as one; it may be cut short by the end of the file, and after `most` bytes."""
     pieces = []
-    while position < len(data) and data[position]:
+    end = min(len(data), position + most)
+    while position < end and data[position]:
         pieces.append(data[position + 1 : position + 1 + data[position]])
         position += data[position] + 1
     return b"".join(pieces)
@@ -123,7 +124,8 @@ def _decode(data: bytes, start: int, length: int) -> bytes:
     done = 0
     last = b""
     kept = kept_bits = 0
-    for byte in _blocks(data, start + 1):
+    # A pixel takes at most a code of 12 bits; a table that is thrown away again and again would take us for ever.
+    for byte in _blocks(data, start + 1, 2 * length + 1024):
         kept |= byte << kept_bits
         kept_bits += 8
         while kept_bits >= width:

@@ -12,6 +12,7 @@ new picture that is there exactly is shared; the others, those of most pixels fi
     Reuse-Colors    the nearest of all 256 as they are
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -68,11 +69,18 @@ class Palette:
 
         `weights` are how many of its pixels have each, `used` how many pixels of the rest of the screen have each number.
         """
-        return _Allocator(self, wanted, weights, used, strategy).run()
+        unique: Counter[Rgb] = Counter()
+        for color, weight in zip(wanted, weights, strict=True):
+            if weight:
+                unique[color] += weight
+        colors = sorted(unique, key=lambda color: -unique[color])
+        allocation = _Allocator(self, colors, [unique[color] for color in colors], used, strategy).run()
+        numbers = dict(zip(colors, allocation.numbers, strict=True))
+        return allocation._replace(numbers=[numbers.get(color, 0) for color in wanted])
 
 
 class _Allocator:
-    """The work of one picture."""
+    """The work of one picture; its colours differ from each other, and come in the order of their weights."""
 
     def __init__(
         self, palette: Palette, wanted: Sequence[Rgb], weights: Sequence[int], used: Mapping[int, int], strategy: Strategy
@@ -96,16 +104,13 @@ class _Allocator:
     def run(self) -> Allocation:
         """Find a number for each colour, those of most pixels first."""
         numbers = self._numbers
-        order = sorted((index for index, weight in enumerate(self._weights) if weight), key=lambda index: -self._weights[index])
         if self._strategy is Strategy.REUSE:
-            for index in order:
-                numbers[index] = self._palette.nearest(self._wanted[index])
-            return Allocation(numbers)
+            return Allocation([self._palette.nearest(color) for color in self._wanted])
         exact = {color: number for number, color in enumerate(self._colors) if number not in self._in_use}
         exact |= {self._colors[number]: number for number in sorted(self._in_use, reverse=True)}    # those in use win
         rest = []
-        for index in order:
-            number = exact.get(self._wanted[index])
+        for index, color in enumerate(self._wanted):
+            number = exact.get(color)
             if number is None:
                 rest.append(index)
             else:

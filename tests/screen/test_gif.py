@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import tracemalloc
 
 import pytest
@@ -125,6 +126,17 @@ def test_strings_that_grow_stay_within_bounds() -> None:
     tracemalloc.stop()
     assert picture.pixels == bytes(width * height)
     assert peak < 12 * width * height
+
+
+def test_a_table_that_is_thrown_away_again_and_again_takes_no_time() -> None:
+    """16 MB of nothing but the code 4, which clears the table: 44 million of them."""
+    clears = bytes([0x24, 0x49, 0x92]) * 85
+    chain = (b"\xff" + clears) * (1 << 16)
+    file = b"GIF89a" + bytes(7) + b"," + struct.pack("<HHHHB", 0, 0, 100, 100, 0x80) + bytes(6) + b"\2" + chain + b"\0;"
+    started = time.process_time()
+    with pytest.raises(FormatError, match="it ends after 0 of 10000 pixels"):
+        read_gif(file, "x", LARGEST)
+    assert time.process_time() - started < 1
 
 
 @given(st.binary(max_size=300), st.booleans())

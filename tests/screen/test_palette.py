@@ -100,6 +100,12 @@ def test_reuse_colors_changes_nothing_though_numbers_are_free() -> None:
     assert color_at(canvas, 2, 0) == (0, 0, 0)
 
 
+def test_colors_that_come_twice_share_a_number() -> None:
+    canvas = Canvas(mode=MODE)
+    draw_picture(canvas, stripes([(1, 2, 3), (4, 5, 6)] * 100), 0, 0, Strategy.BEST)
+    assert len(set(canvas.pixels())) == 3
+
+
 def test_strategies_differ_on_the_same_picture() -> None:
     seen = {}
     for strategy in Strategy:
