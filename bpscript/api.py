@@ -514,10 +514,12 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, 
     disks = Disks(_disks(options, settings, clock, stack, stage))
     stack.push(_closing(disks))
     files = Files(disks, root, stage.host(FolderSource(Path.cwd(), confined=False), stack), program, settings, is_remote=_is_address(options.root), events=options.events)
-    keyboard = stage.keyboard(ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard(""))
+    typed = ScriptedKeyboard(options.keys) if options.keys is not None else options.keyboard or ScriptedKeyboard("")
+    keyboard = stage.keyboard(typed)
+    editor = options.editor if keyboard is typed else None      # a stage has to see all keys
     return Machine(
         program=program, disks=disks, files=files, screen=screen, keyboard=keyboard, settings=settings,
-        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage, editor=options.editor,
+        clock=clock, entropy=Entropy(options.seed), events=options.events, boot=options.boot or LoggedBoot(), stage=stage, editor=editor,
         pauses_log=options.pauses_log,
     )
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UsageError
 from ..screen.outputs import open_screen
@@ -37,6 +37,9 @@ class Console:
     def __init__(self, screen: "Screen", keyboard: TerminalKeyboard | PipeKeyboard | None) -> None:
         self.screen = screen
         self.keyboard = keyboard
+
+    def open(self) -> None:
+        """Take what is there already when the script begins; `close` gives it back."""
 
     def log(self, text: str) -> None:
         """Take log text."""
@@ -79,8 +82,12 @@ class TerminalConsole(Console):
         self._output = output
         self._typing = typing       # the keyboard of the terminal, also where the script's keys come from somewhere else
         self._waiting = SpooledTemporaryFile(_MOST_IN_MEMORY, "w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed below
-        if typing is not None:
-            typing.open()
+        self._before: Any = None    # handler of SIGWINCH
+
+    def open(self) -> None:
+        """Take the terminal."""
+        if self._typing is not None:
+            self._typing.open()
         self._before = signal.signal(signal.SIGWINCH, self._resized)
 
     def log(self, text: str) -> None:
@@ -103,7 +110,8 @@ class TerminalConsole(Console):
         finally:
             if self._typing is not None:
                 self._typing.close()
-            signal.signal(signal.SIGWINCH, self._before)
+            if self._before is not None:
+                signal.signal(signal.SIGWINCH, self._before)
             try:
                 self._print_log()
             except OSError as error:
@@ -131,6 +139,7 @@ def open_console(mode: str, keys: str | None) -> Iterator[Console]:
     with ExitStack() as stack:
         console = _terminal_console(keys, stack) if mode == "terminal" else Console(open_screen(mode), keyboard_of(0) if keys is None else None)
         stack.callback(console.close)
+        console.open()
         yield console
 
 

@@ -169,7 +169,7 @@ def _pressed(run: Run, menu: Menu) -> str:
     while True:
         if run.keys.live and left and has_default:
             started = run.machine.clock.now_ns()
-            found = run.keys.wait(left)
+            found = run.wait_for_key(left)
             left = max(0.01, left - (run.machine.clock.now_ns() - started) / 1e9)
             if found is None:
                 return menu.default
@@ -180,3 +180,4 @@ def _pressed(run: Run, menu: Menu) -> str:
             raise StorageError("end of keyboard input: no key of the menu was pressed")
         if fold(pressed) in menu.files:
             return fold(pressed)
+        run.turns_to_log(pressed)

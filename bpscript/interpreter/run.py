@@ -348,9 +348,15 @@ class Run:
 
     def _escape_pressed(self, key: str) -> bool:
         """Escape on a terminal shows the log, and the screen again; it is no key of the script then."""
-        if key != _ESCAPE or not self.keys.live or not self.variables.is_on("AutoShowLog"):
+        if not self.turns_to_log(key):
             return False
         self.keys.drop()
+        return True
+
+    def turns_to_log(self, key: str) -> bool:
+        """Whether a key is the one that shows the log, and the screen again; it does so then."""
+        if key != _ESCAPE or not self.keys.live or not self.variables.is_on("AutoShowLog"):
+            return False
         screen = self.machine.screen
         screen.show_log(not screen.log_visible)
         return True

@@ -19,7 +19,7 @@ from .terminal_repaint import Shown, repaint
 # Alternate screen, no wrapping at the right edge, pasted text in brackets, no cursor; and back.
 _ENTER = "\033[?1049h\033[?7l\033[?2004h\033[?25l\033[0m\033[2J"
 _LEAVE = "\033[r\033[0m\033[?7h\033[?2004l\033[?25h\033[?1049l"
-_LEAVE_CONSOLE = "\033[r\033[0m\033[?7h\033[?25h\033[H\033[2J"      # the Linux console has no alternate screen
+_LEAVE_CONSOLE = "\033[r\033[0m\033[?7h\033[?25h\033[H\033[2J\033[?1049l"      # most Linux consoles have no alternate screen
 _HIDE_CURSOR, _SHOW_CURSOR = "\033[?25l", "\033[?25h"
 _FLICKERS = 200             # characters from which on the cursor would be seen running over the screen
 _USUAL_SIZE = 24, 80        # lines and columns of a serial line, which does not tell

@@ -17,6 +17,7 @@ class Keyboards:
 
     def __init__(self, descriptors: Iterable[int]) -> None:
         self._members = {descriptor: TerminalKeyboard(descriptor) for descriptor in descriptors}
+        self._shown: TerminalKeyboard | None = None     # whose key was looked at: it is the next one, whatever is pressed elsewhere
 
     @property
     def ended(self) -> bool:
@@ -43,7 +44,7 @@ class Keyboards:
         """Remove the next key, waiting for it; None when no key will come."""
         if self.peek(None) is None:
             return None
-        found = self._ready()
+        found, self._shown = self._shown, None
         assert found is not None
         return found.take()
 
@@ -54,7 +55,9 @@ class Keyboards:
 
     def _ready(self) -> TerminalKeyboard | None:
         """The first one with a key."""
-        return next((member for member in self._members.values() if member.peek() is not None), None)
+        if self._shown is None:
+            self._shown = next((member for member in self._members.values() if member.peek() is not None), None)
+        return self._shown
 
 
 def keyboard_of_consoles(descriptors: Iterable[int]) -> Keyboards | PipeKeyboard:

@@ -77,3 +77,16 @@ def test_keys_with_alt_have_a_layout_of_their_own() -> None:
     keys.remap({"2": "x", "3": "x"})
     keys.remap({"2": "@"}, alt=True)
     assert [keys.take(), keys.take()] == ["@", "3"]
+
+
+def test_escape_shows_the_log_while_a_script_waits_and_is_no_key_of_it() -> None:
+    ran = run_script('waitforkey 5 log "none"\nlog "$Keypressed"', keyboard=Terminal(None, "\033", "x"))
+    assert ran.log == "x"
+    assert ran.screen.log_visible
+    assert not run_script("waitforkey 5\nwaitforkey 5", keyboard=Terminal(None, "\033", "\033", "x")).screen.log_visible
+    ran = run_script('onkey "\\033" log "mine "\nwaitforkey 5 log "none"', keyboard=Terminal(None, None, "\033"))
+    assert ran.log == "mine "
+    assert not ran.screen.log_visible
+    ran = run_script(".KEY 1 x.pxe\n.DEF 1 9\n", keyboard=Terminal("\033", "1"), files={"x.pxe": b"1"})
+    assert ran.booted == 'tftpboot "x.pxe"'
+    assert ran.screen.log_visible

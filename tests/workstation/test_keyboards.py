@@ -80,3 +80,21 @@ def test_one_that_goes_leaves_the_other(lines: tuple[Line, Line]) -> None:
 def test_without_terminals_standard_input_is_read() -> None:
     with open(os.devnull, "rb") as nothing:
         assert isinstance(keyboard_of_consoles([nothing.fileno()]), PipeKeyboard)
+
+
+def test_the_key_that_was_looked_at_is_the_one_that_is_taken() -> None:
+    pairs = [os.openpty() for _ in range(2)]
+    keyboards = Keyboards([theirs for _, theirs in pairs])
+    try:
+        assert keyboards.peek(0) is None
+        os.write(pairs[1][0], b"2")
+        assert keyboards.peek(5) == Key("2")
+        os.write(pairs[0][0], b"1")
+        time.sleep(0.05)
+        assert keyboards.peek(0) == Key("2")
+        assert [keyboards.take(), keyboards.take()] == [Key("2"), Key("1")]
+    finally:
+        keyboards.close()
+        for pair in pairs:
+            for descriptor in pair:
+                os.close(descriptor)
