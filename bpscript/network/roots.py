@@ -40,19 +40,19 @@ def _tftp_root(url: str, _: Sink) -> "NetworkRoot":
 def _multicast_root(url: str, events: Sink) -> "NetworkRoot":
     from .tftp.shared import SCHEME, SharedSource  # noqa: PLC0415 - only for those who use it
 
-    source = _tftp_source(url[len(SCHEME) :])
+    source = _tftp_source(url, SCHEME)
     return NetworkRoot(SharedSource(source, events=events), source.host)
 
 
-def _tftp_source(url: str) -> "TftpSource":
+def _tftp_source(url: str, before: str = "") -> "TftpSource":
     from urllib.parse import unquote  # noqa: PLC0415 - only for those who use it
 
     from .tftp.source import TftpSource  # noqa: PLC0415
 
-    match = _TFTP.match(url)
+    match = _TFTP.match(url[len(before) :])
     port = int(match["port"] or 69) if match else 0
     if match is None or not 1 <= port <= 65535:
-        raise UsageError(f"{url}: expected tftp://HOST[:PORT][/FOLDER]")
+        raise UsageError(f"{url}: expected {before}tftp://HOST[:PORT][/FOLDER]")
     return TftpSource(match["six"] or match["host"], port, folder=unquote(match["folder"] or ""))
 
 

@@ -349,7 +349,7 @@ def test_nothing_is_written_or_listed() -> None:
         root.store("x", [b""])
     with pytest.raises(StorageError, match="cannot be listed"):
         root.entries("")
-    with pytest.raises(UsageError, match=r"tftp:///x: expected tftp://HOST"):
+    with pytest.raises(UsageError, match=r"multicast\+tftp:///x: expected multicast\+tftp://HOST"):
         open_root("multicast+tftp:///x")
 
 
