@@ -141,7 +141,7 @@ class Declaration:
         """The forms of the arguments, without the name: `('"archive" partition [disk]',)`."""
         return self.written_usage or (_usage(self.parameters),)
 
-    @property
+    @cached_property
     def usage(self) -> str:
         """The whole usage line."""
         return " or ".join(f"{self.name} {form}".strip() for form in self.usages)

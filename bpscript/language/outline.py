@@ -37,7 +37,7 @@ def outline(text: str, reader: Reader) -> list[Symbol]:
 
 def line_symbols(line: Line, reader: Reader) -> list[Symbol]:
     """The symbols of one line with commands."""
-    reading: Reading = reader.read(line.text, (0,) * len(reader.macros(line.text)))
+    reading: Reading = reader.read(line.text, ())
     found = [
         Symbol("use", used.written.strip("${}"), line.number, used.column + line.column - 1, used.width)
         for used in reading.used or reader.macros(line.text)

@@ -62,7 +62,25 @@ class About(NamedTuple):
 
 def parse(line: Expanded, start: int, shape: str, about: About) -> Shape:
     """Read the text from `start` as a shape, as far as it goes. Raises PlacedError."""
-    return _Reader(line, start, shape, about).read()
+    automaton = Automaton(line.text, start, shape)
+    end = start
+    try:
+        while (token := automaton.next_token()) is not None and automaton.feed(token):
+            end = token.end
+        nodes = automaton.finish()
+    except WrongTokenError:
+        nodes = None
+    if nodes is None or (shape == "values" and _touching(nodes) is not None):
+        return _Reader(line, start, shape, about).read()        # once more, for the sentence that says what is wrong
+    return Shape(nodes, end)
+
+
+def _touching(nodes: tuple[Node, ...]) -> tuple[Node, Node] | None:
+    """Two arguments of a list without a blank or comma between them."""
+    for one, two in pairwise(nodes):
+        if one.end == two.start and not isinstance(one, Comma | Absent) and not isinstance(two, Comma | Absent):
+            return one, two
+    return None
 
 
 def found_at(text: str, position: int) -> str:
@@ -134,11 +152,12 @@ class _Reader:
         if self.shape != "values":
             return
         text = self.line.text
-        for one, two in pairwise(nodes):
-            if one.end == two.start and not isinstance(one, Comma | Absent) and not isinstance(two, Comma | Absent):
-                strings = text[one.end - 1] == '"' and text[two.start] == '"'
-                what = "two strings must be separated by a blank" if strings else "a blank is missing"
-                raise self._error_at(two.start, two.end, f"{what} before {found_at(text, two.start)}")
+        pair = _touching(nodes)
+        if pair is not None:
+            one, two = pair
+            strings = text[one.end - 1] == '"' and text[two.start] == '"'
+            what = "two strings must be separated by a blank" if strings else "a blank is missing"
+            raise self._error_at(two.start, two.end, f"{what} before {found_at(text, two.start)}")
 
     def _error(self, problem: int, automaton: Automaton) -> PlacedError:
         """The sentence for text that does not fit its shape: what was found and what could have come."""

@@ -25,6 +25,11 @@ def _reader(commands: CommandSet, program: str) -> Reader:
     return _READERS[key]
 
 
+def forget() -> None:
+    """Drop all lines that were read."""
+    _READERS.clear()
+
+
 def _rules() -> Rules:
     rules = Rules()
     for module in (variables, secrets, captures, disks, files):
@@ -75,10 +80,9 @@ class _Checker:
             if each is None:
                 continue
             loops.check(each)
-            each.findings += wrong_ignores(file.source)
             silent = ignored(file.source)
             found += sorted(
-                (finding for finding in each.findings if finding.code not in silent.get(finding.line, ())), key=lambda one: (one.line, one.column, one.code)
+                (finding for finding in (*each.findings, *wrong_ignores(file.source)) if finding.code not in silent.get(finding.line, ())), key=lambda one: (one.line, one.column, one.code)
             )
         return Report(tuple(found), tuple(file.source.name for file in program.files.values()))
 

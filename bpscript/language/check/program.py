@@ -40,6 +40,7 @@ class Program:
         self.premises = premises
         self.reader = reader
         self.files: dict[str, ScriptFile] = {}      # by path, or name for one that lies nowhere
+        self._choices: dict[str, int] = {}          # of the longest name that a macro may mean: which it means
         self.defined: dict[str, int] = {}           # folded names of variables that are set somewhere, and their numbers
         self.spellings: dict[str, str] = {}
         self.patterns: set[tuple[str, str]] = set()     # beginnings and ends of computed names
@@ -58,6 +59,7 @@ class Program:
         """A variable that is set somewhere."""
         key = fold(name)
         if key not in self.defined:
+            self._choices.clear()
             self.defined[key] = len(self.defined)
             self.spellings[key] = name
 
@@ -81,7 +83,10 @@ class Program:
         names = used.names
         if len(names) == 1:
             return 0
-        return next((index for index, (key, _) in enumerate(names) if self.is_known(key)), 0)
+        longest = names[0][0]
+        if longest not in self._choices:
+            self._choices[longest] = next((index for index, (key, _) in enumerate(names) if self.is_known(key)), 0)
+        return self._choices[longest]
 
     # Files --------------------------------------------------------------------------------------------------------------
 
@@ -92,10 +97,10 @@ class Program:
             return self.files[key]
         text = decode(data, iso_latin=True, code_page="cp850").text
         file = self.files[key] = ScriptFile(Source.parse(name, text), path, folder)
-        macros, read = self.reader.macros, self.reader.read
+        read = self.reader.read
         for line in file.source.lines:
             if line.kind is LineKind.COMMAND:
-                reading = read(line.text, (0,) * len(macros(line.text)))
+                reading = read(line.text, ())
                 file.readings.append(reading)
                 self._collect(reading, file, in_handler=False)
             else:
@@ -104,13 +109,14 @@ class Program:
 
     def settle(self) -> None:
         """Read lines again whose macros mean other names than the longest ones."""
+        self._choices.clear()
         for file in self.files.values():
-            for index, line in enumerate(file.source.lines):
-                used = file.readings[index].used or (self.reader.macros(line.text) if line.kind is LineKind.COMMAND else ())
-                if any(len(each.names) > 1 for each in used):
-                    choices = tuple(map(self.choice, used))
-                    if any(choices):
-                        file.readings[index] = self.reader.read(line.text, choices)
+            for index, reading in enumerate(file.readings):
+                if not reading.used or all(len(each.names) == 1 for each in reading.used):
+                    continue
+                choices = tuple(map(self.choice, reading.used))
+                if any(choices):
+                    file.readings[index] = self.reader.read(file.source.lines[index].text, choices)
 
     def include(self, name: str, caller: ScriptFile) -> ScriptFile | None:
         """The file that an Include means; None when it is not there or cannot be known."""
@@ -195,7 +201,7 @@ class Program:
         if text is not None:
             line = make_line(1, text[0])
             if line.kind is LineKind.COMMAND and line.text:
-                reading = self.reader.read(line.text, (0,) * len(self.reader.macros(line.text)))
+                reading = self.reader.read(line.text, ())
                 if not any(each.name == "Eval" for each in reading.commands):
                     self._collect(reading, file, in_handler=in_handler)
 

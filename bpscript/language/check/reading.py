@@ -19,13 +19,14 @@ from ..automaton import skip_blanks
 from ..binding import Match, UnavailableCommandError, UnknownCommandError, find_command, match_arguments, read_nodes
 from ..declare import CommandSet, Declaration
 from ..evaluate import Constant, evaluator
-from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_template, names_of, unescape
-from ..places import Expanded, Place, PlacedError
+from ..expand import HOLE, Macro, Template, TooManyMacrosError, Where, expand, make_template, names_of, unescape
+from ..places import Expanded, Place, PlacedError, Segment
 from ..syntax import NUMERIC, TEXTUAL, Node, Rest, Tenths, Test, Word
 
 # A number, a word, several numbers, a place on the screen or on a disk, a whole test, half a calculation.
 _SAMPLES = ("1", "x", "1 1", "1 1 1", "1 1 1 1", "1,1", "0:1", "1 == 1", "x x", "(1", "1)")
 _SET = re.compile(r"(?i)(?<![^ \t])set[ \t]+([A-Za-z_][A-Za-z0-9_+-]*)[ \t]*=")
+_WHOLE = (Segment(0, 1, 0),)
 _CODE_PAGE = "cp850"
 
 
@@ -120,7 +121,7 @@ class Reader:
         if "\0" in text:
             return Reading(problems=(Problem("BP101", "a NUL character is not allowed in a script", text.index("\0") + 1, 1),))
         try:
-            template = make_template(text, 1, dict(enumerate(choices)), _upper_code)
+            template = _plain(text) or make_template(text, 1, dict(enumerate(choices)), _upper_code)
         except PlacedError as error:
             return Reading(problems=(_problem("BP101", error),))
         except TooManyMacrosError:
@@ -195,6 +196,13 @@ class Reader:
             if nested is None or not nested.nodes or not isinstance(nested.parameter.type, CommandArgument):
                 return tuple(found), None
             start = nested.nodes[0].start
+
+
+def _plain(text: str) -> Template | None:
+    """The template of a line without macros, escapes and operators behind strings: such a line is its own."""
+    if "$" in text or "\\" in text or '"/' in text or text.count('"') % 2:
+        return None
+    return Template(Expanded(text, _WHOLE), ())
 
 
 def _name_width(used: Used, chosen: frozenset[str]) -> int:

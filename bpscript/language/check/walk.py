@@ -1,7 +1,8 @@
 """Along all ways through a file, with what is known on each of them (state.py).
 
-Only labels are places where ways meet: a file is walked from its first line and from every label that is reached, until nothing is forgotten
-any more. Then it is walked once more, and this time the rules look at each command.
+Only labels are places where ways meet: a file is walked from its first line and from every label that is reached, up to the next label. Where a
+way arrives that knows less, that stretch is walked again, and what was found there before is dropped. Stretches are taken in the order of
+the lines, so most of them are walked once.
 
     Goto                  continues at the label with the state it has
     If, WaitForKey        both ways: with the command behind them and without
@@ -12,6 +13,7 @@ any more. Then it is walked once more, and this time the rules look at each comm
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from ..declare import Declaration
 from ..evaluate import evaluator
@@ -199,7 +201,6 @@ class Walk:
     def __init__(self, program: Program, rules: Rules, file: ScriptFile, include: Callable[[str, ScriptFile], Summary | None]) -> None:
         self.program = program
         self.file = file
-        self.findings: list[Finding] = []
         self.edges: dict[int, set[int]] = {}
         self.waits: set[int] = set()            # lines that wait, or may do anything
         self.leaves: set[int] = set()           # lines that may end the script, or leave the file for good
@@ -207,13 +208,13 @@ class Walk:
         self.sets: dict[int, set[str]] = {}     # variables that a line may set
         self.has_handlers = False               # a key may lead out of any loop
         self.out: State | None = None
-        self.reporting = False
         self._rules = rules
         self._include = include
         self._heads: dict[int, State] = {}
         self._pending: list[int] = []
         self._later: list[tuple[int, State]] = []
-        self._seen: set[tuple[int, str, int]] = set()
+        self._found: dict[int, dict[tuple[int, str, int], Finding]] = {0: {}}      # by the first line of the stretch
+        self._stretch = 0
         self._labels = file.source.labels
         self._targets = frozenset(self._labels.values())
         self.reached: set[int] = set()
@@ -221,25 +222,27 @@ class Walk:
     # The walk -------------------------------------------------------------------------------------------------------------
 
     def run(self, entry: State) -> None:
-        """Find out what is known everywhere, then let the rules look."""
+        """Along all ways."""
         self._arrive(0, entry)
         while self._pending:
-            index = self._pending.pop()
+            self._stretch = index = heappop(self._pending)
+            self._found[index] = {}
             self._trace(index, self._heads[index].copy())
-        self.reporting = True
-        self.out = None
-        for index in sorted(self._heads):
-            self._trace(index, self._heads[index].copy())
+        self._stretch = 0
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that was found."""
+        return [finding for found in self._found.values() for finding in found.values()]
 
     def _arrive(self, index: int, state: State) -> None:
-        if self.reporting:
-            return
         known = self._heads.get(index)
         if known is None:
             self._heads[index] = state.copy()
         elif not known.join(state):
             return
-        self._pending.append(index)
+        if index not in self._pending:
+            heappush(self._pending, index)
 
     def _trace(self, index: int, state: State) -> None:
         lines, readings = self.file.source.lines, self.file.readings
@@ -252,8 +255,7 @@ class Walk:
             self.reached.add(index)
             if line.kind is LineKind.COMMAND and not self._line(index, line, readings[index], state):
                 return
-            if self.reporting:
-                self.edges.setdefault(index, set()).add(index + 1 if index + 1 < len(lines) else END)
+            self.edges.setdefault(index, set()).add(index + 1 if index + 1 < len(lines) else END)
             index += 1
         if self.out is None:
             self.out = state.copy()
@@ -262,9 +264,8 @@ class Walk:
 
     def _line(self, index: int, line: Line, reading: Reading, state: State) -> bool:
         """One line; False when the next line does not follow."""
-        if self.reporting:
-            for problem in reading.problems:
-                self.problem(index, problem)
+        for problem in reading.problems:
+            self.problem(index, problem)
         for name in reading.meant:
             state.maybe |= self.program.bits_of({fold(name)})
             state.values.pop(fold(name), None)
@@ -273,7 +274,7 @@ class Walk:
             return True
         if not reading.commands:
             return True
-        if self.reporting and reading.used:
+        if reading.used:
             self._look_at_variables(index, reading, state)
         return self._commands(index, reading.commands, reading.used, state)
 
@@ -295,7 +296,7 @@ class Walk:
             name = command.name
             self._apply(step)
             if name in _WAITS:
-                self._waiting(index)
+                self.waits.add(index)
                 if name == "Interact":
                     state.forget()      # anything may be typed
             if name in {"If", "WaitForKey"}:
@@ -325,7 +326,7 @@ class Walk:
                 break
             elif command.declaration.ends_script:
                 goes_on = self.program.continues     # it may fail
-                if self.reporting and not later:
+                if not later:
                     self.leaves.add(index)
                 break
         if before is None:
@@ -338,9 +339,8 @@ class Walk:
     def _apply(self, step: Step) -> None:
         """Let the rules look at a command, then let it change the state."""
         name = step.command.name
-        if self.reporting:
-            for rule in self._rules.of(step.command.declaration):
-                rule(step)
+        for rule in self._rules.of(step.command.declaration):
+            rule(step)
         for rule in self._rules.effects.get(name, ()):
             rule(step)
         if name == "Set":
@@ -371,26 +371,20 @@ class Walk:
             state.secret |= bits
         elif not step.command.is_open(node):
             state.secret &= ~bits
-        if self.reporting:
-            self.sets.setdefault(step.index, set()).update(keys)
+        self.sets.setdefault(step.index, set()).update(keys)
 
     # Ways -----------------------------------------------------------------------------------------------------------------
 
     def _edge(self, step: Step, target: int) -> None:
-        if self.reporting and not step.later:
+        if not step.later:
             self.edges.setdefault(step.index, set()).add(target)
             self.exit_guards[step.index, target] = step.guards
-
-    def _waiting(self, index: int) -> None:
-        if self.reporting:
-            self.waits.add(index)
 
     def _anything(self, index: int, state: State) -> None:
         """A command that is not known: it may set, write and jump as it likes."""
         state.forget()
-        self._waiting(index)
-        if self.reporting:
-            self.leaves.add(index)
+        self.waits.add(index)
+        self.leaves.add(index)
         for target in self._labels.values():
             self._arrive(target, state)
 
@@ -404,15 +398,14 @@ class Walk:
             label = label_of(value)
             target = self._labels.get(label_key(label))
             if target is None:
-                if self.reporting:
-                    known = [self.file.source.lines[each].text[1:].strip() for each in self._labels.values()]
-                    step.report("BP201", node, f'there is no label "{label[:60]}" in this file', did_you_mean(label, known))
+                known = [self.file.source.lines[each].text[1:].strip() for each in self._labels.values()]
+                step.report("BP201", node, f'there is no label "{label[:60]}" in this file', did_you_mean(label, known))
                 return step.conditional
             targets = [target]
         else:
             start, end = _around(step, node)
             targets = [index for key, index in self._labels.items() if key.startswith(start) and key.endswith(end)]
-            if not targets and self.reporting and not step.sampled:
+            if not targets and not step.sampled:
                 step.report("BP201", node, f'there is no label that begins with "{start}"' if start else "this file has no label")
         for target in targets:
             self._arrive(target, step.state)
@@ -434,7 +427,7 @@ class Walk:
         reader = self.program.reader
         reading = reader.read(line.text, tuple(map(self.program.choice, reader.macros(line.text))))
         place = step.at or step.place(node)
-        if known and not step.sampled and self.reporting:
+        if known and not step.sampled:
             for problem in reading.problems:
                 self.report(step.index, problem.code, place.column, place.width, f"in the text of Eval: {problem.message}", problem.hint)
         if reading.is_opaque and not step.later:
@@ -443,7 +436,7 @@ class Walk:
         inner = Step(
             self, step.index, step.command, reading.used, step.state, step.conditional, step.guards, place, not known or step.sampled, step.later
         )
-        if self.reporting and reading.commands and not inner.sampled:
+        if reading.commands and not inner.sampled:
             inner.command = reading.commands[0]
             for rule in self._rules.checks.get("$", ()):
                 rule(inner)
@@ -458,16 +451,14 @@ class Walk:
             name = None
         summary = self._include(name, self.file) if isinstance(name, str) else None
         state = step.state
-        if self.reporting:
-            self.leaves.add(step.index)
-        if summary is not None and summary.is_cycle and self.reporting:
+        self.leaves.add(step.index)
+        if summary is not None and summary.is_cycle:
             step.report("BP206", node, f'"{name}" includes itself, perhaps by way of another file')
         if summary is None or summary.is_cycle:
             state.forget()
-            self._waiting(step.index)
+            self.waits.add(step.index)
             return
-        if self.reporting:
-            self.sets.setdefault(step.index, set()).update(summary.sets)
+        self.sets.setdefault(step.index, set()).update(summary.sets)
         for key in summary.sets:
             state.values.pop(key, None)
         out = summary.out
@@ -487,12 +478,11 @@ class Walk:
     ) -> None:
         """A finding; the column counts in the line without blanks around it."""
         line = self.file.source.lines[index]
-        key = index, code, column
-        if key in self._seen or not self.reporting:
+        found = self._found[self._stretch]
+        if (index, code, column) in found:
             return
-        self._seen.add(key)
-        column += line.column - 1
-        self.findings.append(Finding(self.file.source.name, line.number, column, width, code, " ".join(message.split()), hint, line.written))
+        place = line.number, column + line.column - 1, width
+        found[index, code, column] = Finding(self.file.source.name, *place, code, " ".join(message.split()), hint, line.written)
 
     def problem(self, index: int, problem: Problem) -> None:
         """What is wrong with a line by itself."""
