@@ -66,8 +66,10 @@ def _places() -> Iterator[tuple[str, list[str]]]:
         for action, each in inner.items():
             yield f"{name} {action}", _options(each)
     from ..commands import COMMANDS  # noqa: PLC0415 - only here
+    from ..language.check.codes import RULES  # noqa: PLC0415 - as above
 
     yield "help ", COMMANDS.names()
+    yield "explain ", list(RULES)
 
 
 def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

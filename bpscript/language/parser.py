@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from . import quick
 from .automaton import Automaton, skip_blanks
 from .expand import unescape
 from .places import Expanded, Place, PlacedError
@@ -62,6 +63,14 @@ class About(NamedTuple):
 
 def parse(line: Expanded, start: int, shape: str, about: About) -> Shape:
     """Read the text from `start` as a shape, as far as it goes. Raises PlacedError."""
+    plain = quick.read(line.text, start, shape)
+    if plain is not None:
+        return Shape(*plain)
+    return parse_fully(line, start, shape, about)
+
+
+def parse_fully(line: Expanded, start: int, shape: str, about: About) -> Shape:
+    """The same by the machine alone."""
     automaton = Automaton(line.text, start, shape)
     end = start
     try:

@@ -1,4 +1,5 @@
-"""`python -m tests.benchmarks.checking`: how long the checker and the formatter take for a script of 1,000 lines, all of them different.
+"""`python -m tests.benchmarks.checking`: how long the checker and the formatter take for a script of 1,000 lines: the lines of the example scripts, and
+such with a command on nearly every line, no two alike.
 
 CPU time of this process, after everything is loaded: the median of several rounds. "again" is the same script a second time with one line changed,
 as an editor asks with every key.
@@ -17,6 +18,7 @@ from bpscript.commands import COMMANDS
 from bpscript.language.check import checker
 from bpscript.language.format import format_bytes
 
+EXAMPLES = Path(__file__).parents[1] / "spec" / "examples"
 LINES = 1000
 # Twenty lines of a kind that scripts are made of; {n} makes each of them another one.
 PATTERN = """
@@ -42,8 +44,22 @@ delete "{{:1}}/tmp/file{n}"
 """
 
 
-def script() -> bytes:
-    """The script."""
+def usual() -> bytes:
+    """The example scripts one after the other, each time with labels and numbers of their own: a third of it is comments and empty lines."""
+    lines: list[str] = []
+    number = 0
+    while len(lines) < LINES:
+        for path in sorted(EXAMPLES.glob("*.bpb")):
+            number += 1
+            for line in path.read_text(encoding="utf-8").splitlines():
+                words = line.lower().split()
+                is_end = words[:1] in (["poweroff"], ["hdboot"], ["linuxboot"], [".key"], [".def"])
+                lines.append(f"echo \"{number}\"" if is_end else f"{line}-{number}" if line.startswith(":") or "goto" in words else line)
+    return "\n".join(lines[:LINES]).encode()
+
+
+def dense() -> bytes:
+    """Commands on nine lines of ten, no two alike."""
     lines = ["set size = 0", 'set class = "generic"', 'SetPartitions "FAT32:2000 LINUX-EXT2:500"']
     number = 0
     while len(lines) < LINES:
@@ -65,33 +81,36 @@ def measure(work: Callable[[], object], rounds: int, before: Callable[[], object
     return median(found)
 
 
+def _row(name: str, data: bytes, rounds: int) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.bpb"
+        path.write_bytes(data)
+        report = check(path)        # loads everything
+        middle = data.splitlines()[LINES // 2]
+        count = 0
+
+        def change() -> None:
+            nonlocal count
+            count += 1
+            path.write_bytes(data.replace(middle, b"echo \"%d\"" % count, 1))
+
+        first = measure(lambda: check(path), rounds, checker.forget)
+        again = measure(lambda: check(path), rounds, change)
+        formatted = measure(lambda: format_bytes(data, COMMANDS), rounds)
+    lines = data.splitlines()
+    return f"| {name} | {len(lines)} | {len(set(lines))} | {len(report.findings)} | {first:.0f} | {again:.0f} | {formatted:.0f} |"
+
+
 def main() -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     gc.set_threshold(50_000, 20, 20)        # as cli/main.py has it
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "long.bpb"
-        data = script()
-        path.write_bytes(data)
-        report = check(path)        # loads everything
-        count = 0
-
-        def change() -> None:
-            nonlocal count
-            count += 1
-            path.write_bytes(data.replace(b"step 7 of the", b"step 7, %d" % count).replace(b'echo "step 9 ', b'echo "%d step 9 ' % count))
-
-        rows = {
-            "check, read for the first time": measure(lambda: check(path), rounds, checker.forget),
-            "check again, one line changed": measure(lambda: check(path), rounds, change),
-            "fmt": measure(lambda: format_bytes(data, COMMANDS), rounds),
-        }
-    print(f"{LINES} lines, {len(set(data.splitlines()))} different, {len(report.findings)} findings; CPU milliseconds, median of {rounds}\n")
-    print("| what | ms |\n| --- | --- |")
-    for name, value in rows.items():
-        print(f"| {name} | {value:.1f} |")
+    print(f"CPU milliseconds, median of {rounds}\n")
+    print("| script | lines | different | findings | check | check again, one line changed | fmt |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for name, data in (("lines of the examples", usual()), ("a command on nearly every line, no two alike", dense())):
+        print(_row(name, data, rounds))
     return 0
 
 

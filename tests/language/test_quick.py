@@ -1,0 +1,63 @@
+"""What is read without the machine is what the machine reads."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bpscript.language import quick
+from bpscript.language.parser import About, parse_fully
+from bpscript.language.places import Expanded, PlacedError, Segment
+from tests.grammar.test_cases import ALL_CASES
+
+SHAPES = ("values", "single", "assignment", "test", "position", "place", "filter")
+PIECES = (
+    '"a"', '"b c"', '""', r'"\""', '"\0\ue000"', "5", "007", "-3", "2147483648", "1.5", "\0\ue001", "x", "os-1", "not", "ci", "exist", "valid", ":", ":1", ",", "=", "==",
+    "<>", "=<", "=>=", " ", "  ", "\t", "(", ")", "(1+2)", "/a=b/", "{1}", "[0-2]", "@", "#", "+", "-", "*", "in", "match-expr", "echo", ".wrt", "\\", "\r", "$", "\u00e9", "A_b", "%",
+)  # fmt: skip
+
+
+def same(text: str, shape: str) -> bool:
+    """Compare both; True when the quick one read something."""
+    found = quick.read(text, 0, shape)
+    if found is None:
+        return False
+    line = Expanded(text, (Segment(0, 1, 0),))
+    try:
+        fully = parse_fully(line, 0, shape, About("Command", "usage", 99))
+    except PlacedError as error:
+        raise AssertionError(f"{text!r} as {shape}: read as {found}, refused by the machine: {error}") from error
+    assert (fully.nodes, fully.end) == found, (text, shape)
+    return True
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), st.sampled_from(SHAPES))
+@example("not exist \"a\" echo", "test")
+@example("valid :1 echo", "test")
+@example("ci \"a\"==\"b\" echo", "test")
+@example("not \"a\" == \"b\"", "test")
+@example("5 == 5", "test")
+def test_both_read_the_same(text: str, shape: str) -> None:
+    same(text, shape)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map(" ".join), st.sampled_from(SHAPES))
+def test_both_read_the_same_with_blanks(text: str, shape: str) -> None:
+    same(text, shape)
+
+
+def test_both_read_the_lines_of_all_cases_in_the_same_way() -> None:
+    """Whatever shape they are taken for."""
+    lines = {line for case in ALL_CASES for line in case.script.decode("latin-1").splitlines() if "\0" not in line}
+    read = sum(same(line.partition(" ")[2], shape) for line in sorted(lines) for shape in SHAPES)
+    assert read > 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [('"a" "b" 3', "values"), ('"c" echo', "single"), ("0.5 echo", "single"), ('x = "text"', "assignment"), ("n=5", "assignment"),
+     ('"a" == "b" echo', "test"), ("1 < 2 echo", "test"), ('not exist "a" echo', "test"), ("valid :1 echo", "test")],
+)  # fmt: skip
+def test_the_commonest_are_read(text: str, shape: str) -> None:
+    assert same(text, shape) is (text != "0.5 echo")
