@@ -35,6 +35,10 @@ def test_the_wheel_holds_the_data_files(wheel: Path) -> None:
         "bpscript/grammar/bpbatch.lark",
         "bpscript/images/boot/mbr.bin",
         "bpscript/images/keymaps/fr-CH.bpb",
+        "bpscript/images/gallery/login.bpb",
+        "bpscript/images/gallery/dusk.gif",
+        "bpscript/screen/font.hex",
+        "bpscript/screen/FONT-LICENSE.txt",
         "bpscript/archive/FORMAT.md",
         "bpscript/cli/main.py",
     } <= names
