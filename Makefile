@@ -1,6 +1,7 @@
 # make demo     build a disk from a real system tree and show what is on it
 # make test     everything that must be green: unit, property, grammar, contract, oracle and end-to-end tests, ruff, mypy
 # make test-net only the tests with foreign servers and clients in network namespaces, as root
+# make test-boot virtual machines that boot from the network, are imaged, and start their systems, as root
 # make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
 # make fuzz     the parsers of bytes from outside, guided by coverage (FUZZ_SECONDS=120 each)
 # make docs     the manual as a web site: build/docs/index.html
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-net bench soak fuzz setup packages docs clean
+.PHONY: demo test test-net test-boot bench soak fuzz setup packages docs clean
 
 demo: setup
 	$(BIN)/python -m tests.demo
@@ -21,6 +22,10 @@ test: setup
 # Foreign servers and clients, virtual machines that boot from the network.
 test-net: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m net
+
+# The boot environment on virtual machines: as root, half an hour.
+test-boot: setup
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow" tests/boot
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ARGS)

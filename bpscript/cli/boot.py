@@ -35,6 +35,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     sub.add_argument("--modules", metavar="DIR", help="the modules of that kernel, as in /lib/modules/VERSION")
     sub.add_argument("--ipxe", metavar="DIR", help="a folder with undionly.kpxe and ipxe.efi (default: Debian's)")
     sub.add_argument("--append", metavar="TEXT", default="", help="more for the kernel's command line, such as nbp.onerror=reboot")
+    sub.add_argument("--no-graphics", action="store_true", help="leave a BIOS machine in text mode")
     sub.add_argument("--level", metavar="N", type=_level, default=19, help="of zstd, 1 to 22; default 19")
     sub.add_argument("--json", action="store_true", help="the sizes as JSON")
     sub.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -46,7 +47,7 @@ def build_verb(options: argparse.Namespace) -> int:
 
     chosen = BuildOptions(
         out=Path(options.out), kernel=_path(options.kernel), modules=_path(options.modules), ipxe=_path(options.ipxe),
-        append=options.append, level=options.level,
+        append=options.append, graphics=not options.no_graphics, level=options.level,
     )
     built = build(chosen, _say)
     if options.json:

@@ -20,8 +20,8 @@ _ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet panic=60"
 _SCRIPT = """#!ipxe
 # Made by bpscript boot build. A machine boots from here by itself; nbp.* are parameters of the boot environment (docs/boot.md).
 set base {arguments} {append}
-set seen BOOTIF=01-${{netX/mac:hexhyp}} nbp.ip=${{netX/ip}} nbp.netmask=${{netX/netmask}} nbp.router=${{netX/gateway}} nbp.server=${{next-server}} nbp.hostname=${{hostname:uristring}} nbp.script=${{155:uristring}}
-kernel {kernel} initrd={initramfs} ${{base}} ${{seen}} || goto failed
+{video}set seen BOOTIF=01-${{netX/mac:hexhyp}} nbp.ip=${{netX/ip}} nbp.netmask=${{netX/netmask}} nbp.router=${{netX/gateway}} nbp.server=${{next-server}} nbp.hostname=${{hostname:uristring}} nbp.script=${{155:uristring}}
+kernel {kernel} initrd={initramfs} ${{base}} ${{video}} ${{seen}} || goto failed
 initrd {initramfs} || goto failed
 boot || goto failed
 :failed
@@ -31,9 +31,13 @@ chain --replace --autofree {script} || reboot
 """
 
 
-def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str) -> None:
+# A BIOS is asked for 1024 x 768 pixels of 16 bits (VESA 0x117), which the kernel then shows as a frame buffer; UEFI has one by itself.
+_VIDEO = "iseq ${platform} efi || set video vga=0x317\n"
+
+
+def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str, *, graphics: bool) -> None:
     """The script, and iPXE from a folder or from Debian's package. Raises UsageError, NotFoundError."""
-    files[SCRIPT] = ipxe_script(append).encode()
+    files[SCRIPT] = ipxe_script(append, graphics=graphics).encode()
     for name in (BIOS_PROGRAM, UEFI_PROGRAM):
         folder = ipxe if ipxe is not None else _PACKAGE_FOLDER_ON_HOST if (_PACKAGE_FOLDER_ON_HOST / name).is_file() else unpacked("ipxe") / _PACKAGE_FOLDER
         try:
@@ -47,8 +51,8 @@ def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callabl
 _PACKAGE_FOLDER_ON_HOST = Path("/") / _PACKAGE_FOLDER
 
 
-def ipxe_script(append: str) -> str:
+def ipxe_script(append: str, *, graphics: bool) -> str:
     """The script; `append` goes to the kernel's command line. Raises UsageError."""
     if "\n" in append or "${" in append:
         raise UsageError(f"--append {append!r}: one line without ${{ is expected")
-    return _SCRIPT.format(arguments=_ARGUMENTS, append=append, kernel=KERNEL, initramfs=INITRAMFS, script=SCRIPT)
+    return _SCRIPT.format(arguments=_ARGUMENTS, append=append, video=_VIDEO if graphics else "", kernel=KERNEL, initramfs=INITRAMFS, script=SCRIPT)

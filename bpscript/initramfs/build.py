@@ -58,6 +58,7 @@ class BuildOptions:
     modules: Path | None = None
     ipxe: Path | None = None
     append: str = ""
+    graphics: bool = True
     level: int = LEVEL
     cache: Path | None = None       # default: bpscript/boot in the folder of XDG_CACHE_HOME, or in ~/.cache
 
@@ -98,7 +99,7 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
         work = Path(name)
         unpacked = _unpacker(packages, work)
         files: dict[str, bytes] = {}
-        add_boot_files(files, options.ipxe, unpacked, options.append)
+        add_boot_files(files, options.ipxe, unpacked, options.append, graphics=options.graphics)
         kernel, modules = _kernel(options, packages, work)
         trees = _trees(modules, unpacked, events)
         _note(events, "compressing")

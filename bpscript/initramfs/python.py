@@ -60,7 +60,9 @@ PACKAGES = (
 )
 # Of ourselves: what runs on servers and on the host that builds. Nobody imports them there.
 _OWN_LEFT_OUT = ("server", "initramfs", "testing.py", "cases", "lsp")
-_DATA = {".lark", ".bin", ".psf", ".json", ".txt", ".gz", ".hex", ".png", ".gif"}
+_DATA = {".lark"}          # of other people's packages
+# Of ours what stands beside modules for people.
+_NO_DATA = {".md", ".txt", ".asm", ".html", ".typed", ".pyc"}
 
 
 class PythonFiles:
@@ -89,7 +91,6 @@ class PythonFiles:
             self._add_one(tree, origin, f"{OWN_FOLDER}/{origin.name}", bare=True)
             return
         left_out = ("__pycache__", *package.left_out)
-        # PyCryptodome finds some of its modules by reading docstrings of none; those of ours are the commands' own declarations.
         self._add_folder(tree, origin.parent, f"{OWN_FOLDER}/{package.name}", lambda name: name.startswith(left_out), bare=True)
 
     def add_ourselves(self, tree: Tree) -> None:
@@ -98,7 +99,7 @@ class PythonFiles:
         self._add_folder(tree, own, f"{OWN_FOLDER}/bpscript", lambda name: name == "__pycache__" or name in _OWN_LEFT_OUT, bare=False)
         for name in ("grammar", "images"):
             with as_file(files(f"bpscript.{name}")) as folder:
-                self._add_folder(tree, folder, f"{OWN_FOLDER}/bpscript/{name}", lambda each: each in {"__pycache__", "cases", "golden"}, bare=False)
+                self._add_folder(tree, folder, f"{OWN_FOLDER}/bpscript/{name}", lambda each: each in {"__pycache__", "cases", "golden", "gallery", "recipes"}, bare=False)
 
     def finish(self) -> None:
         """Compile. Raises FormatError."""
@@ -115,7 +116,7 @@ class PythonFiles:
             self._orders.append((tree, f"{target}c", Order(str(path), f"/{target}", bare)))
         elif ".so" in path.suffixes:
             self._libraries.add_program(tree, target, path)
-        elif path.suffix in _DATA:
+        elif path.suffix in _DATA if bare else path.suffix not in _NO_DATA:
             tree.add_file(target, path.read_bytes())
 
 

@@ -45,6 +45,7 @@ class Parameters:
     after_end: str = "prompt"
     delay_s: float = 30.0
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    graphics: bool = True
     debug: bool = False
     mistakes: tuple[str, ...] = ()
 
@@ -65,6 +66,7 @@ def parse_parameters(line: str) -> Parameters:
         after_end=reader.choice("onend", AFTERWARDS, "prompt"),
         delay_s=reader.seconds("delay", 30.0),
         variables=reader.variables,
+        graphics=reader.choice("screen", ("auto", "text"), "auto") == "auto",
         debug=reader.choice("debug", ("on", "off"), "off") == "on",
         mistakes=tuple(reader.mistakes),
     )
@@ -140,7 +142,7 @@ class _Reader:
 # Every parameter; docs/boot.md explains them.
 _NAMES = (
     "commandline", "script", "root", "interface", "dhcp", "timeout", "ip", "netmask", "router", "server", "hostname", "onerror", "onend", "delay",
-    "debug", "set",
+    "screen", "debug", "set",
 )
 
 

@@ -25,11 +25,12 @@ class WorkstationScreen(Display):
         self._taken = False
 
     @classmethod
-    def open(cls, console: Console, device: str = "/dev/fb0") -> "WorkstationScreen":
-        """The frame buffer of the machine, if it has one that we can write."""
+    def open(cls, console: Console, device: str = "/dev/fb0", *, graphics: bool = True) -> "WorkstationScreen":
+        """The frame buffer of the machine, if it has one that we can write and `graphics` are wanted."""
         output = None
-        with suppress(UsageError):
-            output = open_frame_buffer(device)
+        if graphics:
+            with suppress(UsageError):
+                output = open_frame_buffer(device)
         return cls(console, output)
 
     def write(self, text: str) -> None:

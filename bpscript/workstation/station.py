@@ -99,7 +99,7 @@ class Station:
         return after
 
     def _execute(self, options: RunOptions) -> Result:
-        with closing(self._console.keyboard()) as keyboard, closing(WorkstationScreen.open(self._console)) as screen:
+        with closing(self._console.keyboard()) as keyboard, closing(WorkstationScreen.open(self._console, graphics=self._parameters.graphics)) as screen:
             return execute(options._replace(keyboard=keyboard, screen=screen, pauses_log=True))
 
     def _tell_server(self, url: str, script: str, variables: Mapping[str, str], error: BpscriptError) -> None:

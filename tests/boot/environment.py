@@ -27,7 +27,7 @@ def built() -> Path:
             for old in CACHE.glob("out-*"):
                 shutil.rmtree(old)
             kernel, modules = kernel_files()
-            _build(out, "--kernel", str(kernel), "--modules", str(modules), "--level", "3")
+            _build(out, "--kernel", str(kernel), "--modules", str(modules), "--level", "3", "--no-graphics")
     return out
 
 

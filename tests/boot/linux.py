@@ -21,7 +21,8 @@ NONCE = "nonce-5d41402a"
 LABEL = "LABROOT"
 MODULES = ("virtio_pci", "virtio_blk", "ahci", "sd_mod", "nvme", "ext4", "crc32c_generic")
 APPLETS = ("sh", "mount", "umount", "insmod", "findfs", "switch_root", "cat", "poweroff", "reboot", "sleep", "echo", "mkdir", "sync")
-_BOOT_MIB, _ROOT_MIB = 48, 48
+LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+_BOOT_MIB, _ROOT_MIB = 48, 24
 
 # Of the initramfs: drivers in order, then the root wherever it is.
 _FIRST = f"""#!/bin/sh
@@ -67,18 +68,24 @@ def initramfs() -> bytes:
     return tree.to_cpio()
 
 
-def make_archives(folder: Path) -> None:
-    """boot.imz and root.imz (full), hardware.imi (incremental), hostname.ref: what a lab's server would have."""
+def make_archives(folder: Path, *, ballast: int = 12) -> None:
+    """boot.imz, esp.imz and root.imz (full), hardware.imi (incremental), hostname.ref: what a lab's server would have.
+
+    `ballast` is MB of random bytes in the root: what takes a while to unpack.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / "model"
     work.mkdir()
     image = work / "model.img"
-    _cli(work, "disk", "create", image.name, "128M", "--partitions", f"BIGDOS:{_BOOT_MIB} LINUX-EXT2:{_ROOT_MIB}", "--format")
+    root_mib = _ROOT_MIB + ballast
+    _cli(work, "disk", "create", image.name, f"{128 + root_mib}M", "--partitions", f"BIGDOS:{_BOOT_MIB} LINUX-EXT2:{root_mib} FAT32:{_BOOT_MIB}", "--format")
     _fill_boot(work, image)
-    _fill_root(work, image)
+    _fill_root(work, image, root_mib, ballast)
+    if LOADER.exists():
+        _fill_esp(work, image, (1 + _BOOT_MIB + root_mib) * MIB)
     (work / "hardware" / "etc").mkdir(parents=True)
     (work / "hardware" / "etc" / "hardware").write_text("net-card-7\n")
-    (work / "capture.mrz").write_text(f'FullZip "{{:1}}/" "{folder}/boot.imz"\nFullZip "{{:2}}/" "{folder}/root.imz"\nIncrZip "{work}/hardware" "{folder}/hardware.imi"\n')
+    (work / "capture.mrz").write_text(f'FullZip "{{:1}}/" "{folder}/boot.imz"\nFullZip "{{:2}}/" "{folder}/root.imz"\nFullZip "{{:3}}/" "{folder}/esp.imz"\nIncrZip "{work}/hardware" "{folder}/hardware.imi"\n')
     _cli(work, "run", "capture.mrz", "--disk", image.name)
     (folder / "hostname.ref").write_text("${BOOTP-Host-Name}\n")
     shutil.rmtree(work)
@@ -94,7 +101,19 @@ def _fill_boot(work: Path, image: Path) -> None:
     run_tool(["mcopy", "-i", at, work / "initrd", work / "syslinux.cfg", "::"])
 
 
-def _fill_root(work: Path, image: Path) -> None:
+def _fill_esp(work: Path, image: Path, offset: int) -> None:
+    """systemd-boot where firmware looks for it, and what it starts."""
+    kernel, _ = kernel_files()
+    at = f"{image}@@{offset}"
+    (work / "lab.conf").write_text("title Lab\nlinux /vmlinuz\ninitrd /initrd\noptions console=ttyS0,115200 quiet panic=5\n")
+    run_tool(["mmd", "-i", at, "::EFI", "::EFI/BOOT", "::loader", "::loader/entries"])
+    run_tool(["mcopy", "-i", at, LOADER, "::EFI/BOOT/BOOTX64.EFI"])
+    run_tool(["mcopy", "-i", at, work / "lab.conf", "::loader/entries/lab.conf"])
+    run_tool(["mcopy", "-i", at, kernel, "::vmlinuz"])
+    run_tool(["mcopy", "-i", at, work / "initrd", "::initrd"])
+
+
+def _fill_root(work: Path, image: Path, size: int, ballast: int) -> None:
     tree = _with_busybox()
     tree.add_file("sbin/init", _INIT.encode(), executable=True)
     tree.add_file("etc/hostname", b"not-patched\n")
@@ -106,8 +125,10 @@ def _fill_root(work: Path, image: Path) -> None:
     root.mkdir()
     run_tool(["bsdtar", "-xpf", work / "root.cpio", "-C", root])
     # Something to unpack that takes a while.
-    (root / "ballast").write_bytes(os.urandom(12 * MIB))
-    run_tool(["mke2fs", "-q", "-F", "-t", "ext4", "-L", LABEL, "-d", root, "-E", f"offset={(1 + _BOOT_MIB) * MIB},root_owner=0:0", image, f"{_ROOT_MIB}M"])
+    with (root / "ballast").open("wb") as file:
+        for _ in range(ballast):
+            file.write(os.urandom(MIB))
+    run_tool(["mke2fs", "-q", "-F", "-t", "ext4", "-L", LABEL, "-d", root, "-E", f"offset={(1 + _BOOT_MIB) * MIB},root_owner=0:0", image, f"{size}M"])
 
 
 def _with_busybox() -> Tree:

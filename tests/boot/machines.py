@@ -73,14 +73,22 @@ class Machine:
                 [*self._command, "-chardev", f"socket,id=line,path={line},server=on,wait=on", "-serial", "chardev:line"],
                 stdout=output, stderr=output, stdin=subprocess.DEVNULL,
             )
-        end = time.monotonic() + 10
-        while not line.exists():
-            assert self._popen.poll() is None, (self._folder / f"{self.name}.qemu.log").read_text(errors="replace")
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        self._keys = socket.socket(socket.AF_UNIX)
-        self._keys.connect(str(line))
+        self._keys = self._connect(line)
         threading.Thread(target=self._listen, args=(self._keys,), daemon=True).start()
+
+    def _connect(self, line: Path) -> socket.socket:
+        """The serial line, once QEMU listens there."""
+        end = time.monotonic() + 20
+        while True:
+            found = socket.socket(socket.AF_UNIX)
+            try:
+                found.connect(str(line))
+                return found
+            except OSError:
+                found.close()
+            assert self.is_on, (self._folder / f"{self.name}.qemu.log").read_text(errors="replace")
+            assert time.monotonic() < end, f"{self.name}: QEMU does not listen"
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """As a power cut: nothing is told, nothing is written any more."""

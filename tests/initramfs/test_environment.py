@@ -32,6 +32,10 @@ assert count > 200 and not failed
 import zlib, bz2, lzma, hashlib, ctypes, cffi, decimal, datetime, zoneinfo, socket, struct, json
 from bpscript.filesystems.ext.library import load
 print(load())
+from bpscript.screen.font import built_in_font
+built_in_font()
+from bpscript.base.resources import image_bytes
+assert len(image_bytes("boot/mbr.bin")) == 440
 """
 
 

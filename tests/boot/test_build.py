@@ -1,0 +1,80 @@
+"""`bpscript boot build` from Debian's packages: how large it gets, the same bytes twice, and as a user who may nothing."""
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bpscript.base.units import MIB
+from tests.boot.environment import CACHE, ROOT, kernel_files
+
+pytestmark = pytest.mark.slow
+
+NOBODY = 65534
+
+
+def test_two_builds_are_the_same_and_small(tmp_path: Path) -> None:
+    """With everything from packages, at the usual level; the second one in another folder, at another time, with other hashes."""
+    kernel_files()              # or skip
+    reports = []
+    for number, seed in enumerate(("1", "2")):
+        command = [sys.executable, "-m", "bpscript", "boot", "build", str(tmp_path / f"out{number}"), "--json"]
+        environment = {**os.environ, "XDG_CACHE_HOME": str(CACHE / "home"), "PYTHONHASHSEED": seed, "LANG": "C.UTF-8" if number else "C"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout))
+    names = sorted(path.name for path in (tmp_path / "out0").iterdir())
+    assert names == ["boot.ipxe", "initrd.img", "ipxe.efi", "undionly.kpxe", "vmlinuz"]
+    same, different, wrong = filecmp.cmpfiles(tmp_path / "out0", tmp_path / "out1", names, shallow=False)
+    assert (sorted(same), different, wrong) == (names, [], [])
+    sizes = {each["name"]: each["size"] for each in reports[0]["files"]}
+    assert sizes == {path.name: path.stat().st_size for path in (tmp_path / "out0").iterdir()}
+    assert sum(part["packed"] for part in reports[0]["parts"]) == sizes["initrd.img"] < 16 * MIB
+    for part in reports[0]["parts"]:
+        print(f"{part['name']:<12}{part['files']:>6}{part['size']:>12}{part['packed']:>12}")
+    print(sizes)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may go to; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_user_without_rights_builds_it_with_debians_python(open_folder: Path) -> None:
+    """Nobody, without lists of packages of its own, with another Python of the same version."""
+    python = Path("/usr/bin/python3")
+    version = subprocess.run([python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False).stdout.split()
+    if os.geteuid() != 0 or version != [str(each) for each in sys.version_info[:2]] or not (Path(f"/usr/lib/python{'.'.join(version)}") / "json").exists():
+        pytest.skip("needs root, to be somebody else, and Debian's Python of the same version")
+    kernel_files()
+    code = open_folder / "code"            # as a wheel is unpacked
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "bpscript", code / "bpscript", ignore=ignored)
+    shutil.copytree(ROOT / "grammar", code / "bpscript" / "grammar", ignore=ignored)
+    shutil.copytree(ROOT / "images", code / "bpscript" / "images", ignore=ignored)
+    home = open_folder / "home"
+    home.mkdir()
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    closed = [parent for parent in (Path(site), *Path(site).parents) if parent.stat().st_mode & 0o005 != 0o005]
+    if closed:
+        pytest.skip(f"{closed[0]} is closed to others")
+    os.chown(home, NOBODY, NOBODY)
+    done = subprocess.run(
+        ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", f"HOME={home}", f"PYTHONPATH={code}:{site}",
+         python, "-m", "bpscript", "boot", "build", str(home / "out"), "--level", "1"],
+        capture_output=True, text=True, check=False, cwd=home,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (home / "out" / "initrd.img").stat().st_uid == NOBODY
+    assert "modules" in done.stdout
+    assert "python" in done.stdout

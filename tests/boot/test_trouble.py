@@ -1,0 +1,170 @@
+"""What goes wrong in a lab: power cuts, a server that is started again, passwords that are wrong, no server at all."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from bpscript.api import open_disk
+from tests.boot import environment
+from tests.boot.linux import NONCE, make_archives
+from tests.boot.machines import ADDRESS, Machine, lab, mac
+from tests.boot.test_deploy import start_gateway
+from tests.oracles import e2fsck
+
+pytestmark = [pytest.mark.qemu, pytest.mark.slow]
+
+HOSTS = f'[defaults]\nscript = "deploy"\n[hosts.pc1]\nmac = "{mac(1)}"\n'
+DEPLOY = """Set Rewrite = "$Rewriting"
+If valid :2 Goto there
+SetPartitions "BIGDOS:48 LINUX-EXT2:160"
+SetBootPart 1
+:there
+Echo "UNZIP-BEGINS"
+FullUnzip "root.imz" 2
+Echo "UNZIP-DONE"
+FullUnzip "boot.imz" 1
+Patch "hostname.ref" "{:2}/etc/hostname"
+HdBoot
+"""
+LOGIN = """Set tries = 0
+:again
+Set tries = ($tries + 1)
+If $tries > 3 PowerOff
+Print "\\r\\nUser: "
+Input user
+Print "Password: "
+GetPasswd password
+CheckUser "$user" "$password" "Unix"
+Echo "TRY $tries $Security-Check"
+If "$Security-Check" <> "PASSED" Goto again
+Echo "LOGGED-IN"
+"""
+_CUTS = 10
+_LONG_MB = 96       # of random bytes in the archive
+
+
+@pytest.mark.parametrize("rewriting", ["ALL", "AUTO"])
+def test_power_cuts_never_leave_half_a_system(tmp_path: Path, rewriting: str) -> None:
+    """Ten times the power goes at a random moment of FullUnzip; each time the partition is either none, or whole, and in the end the system starts."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    root = environment.served(tmp_path / "served")
+    make_archives(root, ballast=_LONG_MB)
+    (root / "deploy.bpb").write_text(DEPLOY)
+    with lab(tmp_path) as room:
+        server = room.serve(root, f'{HOSTS}[hosts.pc1.variables]\nRewriting = "{rewriting}"\n')
+        disk = room.disk("disk", 512 << 20)
+        machine = room.machine("pc1", disks=(disk,), net_first=True, on=False)       # as labs do; the disk alone would stand still
+        duration_s = 4.0
+        seen = []
+        for number in range(1, _CUTS // 2 + 1):      # ten in both variants
+            done = machine.text.count("UNZIP-DONE")
+            machine.switch_on()
+            machine.wait_for("UNZIP-BEGINS", 180, times=number)
+            began = time.monotonic()
+            moment_s = chance.uniform(0, duration_s)
+            while time.monotonic() - began < moment_s and machine.text.count("UNZIP-DONE") == done:
+                time.sleep(0.02)
+            machine.kill()
+            finished = machine.text.count("UNZIP-DONE") > done
+            duration_s = max(2.0, time.monotonic() - began) if finished else duration_s * 1.2
+            seen.append((round(moment_s, 1), finished, look_at(disk)))
+        print(seen)
+        machine.switch_on()
+        machine.wait_for("IMAGED ", 300)
+        machine.wait_until_off(60)
+    assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
+    assert "none" in [state for _, _, state in seen]
+    assert "Traceback" not in machine.text + server.text
+
+
+def look_at(image: Path) -> str:
+    """The second partition of a disk whose machine has no power: "none", or "whole"."""
+    with open_disk(image) as disk:
+        entry = disk.table().get(2)
+        assert entry is not None
+        kind = disk.kind_of(2)
+        if kind is None:
+            return "none"
+        assert kind == "EXT4"
+        start = entry.start
+        volume = disk.volume(2)
+        assert volume.stat("ballast").size == _LONG_MB << 20
+    e2fsck(image, start)
+    return "whole"
+
+
+def test_a_server_that_is_started_again_in_the_middle(tmp_path: Path) -> None:
+    root = environment.served(tmp_path / "served")
+    make_archives(root, ballast=_LONG_MB)
+    (root / "deploy.bpb").write_text(DEPLOY)
+    hosts = f'{HOSTS}[hosts.pc1.variables]\nRewriting = "ALL"\n'
+    with lab(tmp_path) as room:
+        server = room.serve(root, hosts)
+        machine = room.machine("pc1", disks=(room.disk("disk", 512 << 20),))
+        machine.wait_for("UNZIP-BEGINS", 180)
+        time.sleep(1)
+        assert server.stop() in {0, 143}
+        assert "UNZIP-DONE" not in machine.text
+        time.sleep(4)
+        again = room.serve(root, hosts)
+        machine.wait_for("IMAGED ", 300)
+        machine.wait_until_off(60)
+    assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
+    assert "root.imz" in again.text
+    assert "Traceback" not in machine.text + server.text + again.text
+
+
+def test_a_wrong_password_three_times_turns_the_machine_off(tmp_path: Path) -> None:
+    root = environment.served(tmp_path / "served")
+    (root / "deploy.bpb").write_text(LOGIN)
+    with lab(tmp_path) as room:
+        start_gateway(room)
+        room.serve(root, HOSTS)
+        machine = room.machine("pc1")
+        for number in (1, 2, 3):
+            machine.wait_for("User: ", 120, times=number)
+            machine.type(f"smith\rwrong{number}\r")
+            machine.wait_for(f"TRY {number} FAILED", 60)
+        machine.wait_until_off(60)
+    assert "LOGGED-IN" not in machine.text
+
+
+def failing(tmp_path: Path, append: str, hosts: str) -> Machine:
+    """A machine whose script is not on the server, with parameters of the kernel."""
+    root = environment.served(tmp_path / "served")
+    script = (root / "boot.ipxe").read_text()
+    (root / "boot.ipxe").unlink()
+    (root / "boot.ipxe").write_text(script.replace("console=tty0", f"{append} console=tty0"))
+    with lab(tmp_path) as room:
+        server = room.serve(root, hosts)
+        machine = room.machine("pc1")
+        machine.wait_for("bpscript: error:", 120)
+        machine.wait_until_off(60)
+        assert "Traceback" not in machine.text + server.text
+    return machine
+
+
+def test_a_missing_script_is_said_and_the_machine_turns_off(tmp_path: Path) -> None:
+    machine = failing(tmp_path, "nbp.onerror=poweroff nbp.delay=2", HOSTS)
+    assert f"bpscript: error: no script deploy.bpb at http://{ADDRESS}/" in machine.text
+    assert "switching off in 2 s" in machine.text
+
+
+def test_without_a_dhcp_server_the_passed_address_is_used(tmp_path: Path) -> None:
+    """nbp.dhcp=off: what iPXE knew is enough for a script, without a second exchange."""
+    root = environment.served(tmp_path / "served")
+    script = (root / "boot.ipxe").read_text()
+    (root / "boot.ipxe").unlink()
+    (root / "boot.ipxe").write_text(script.replace("console=tty0", "nbp.dhcp=off console=tty0"))
+    (root / "deploy.bpb").write_text('Echo "PASSED $BOOTP-Your-IP $BOOTP-Server-IP $BOOTP-Host-Name $BOOTP-Subnet-Mask"\nPowerOff\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        machine = room.machine("pc1")
+        machine.wait_for("PASSED ", 120)
+        machine.wait_until_off(30)
+    assert f"PASSED 10.9.0.100 {ADDRESS} pc1 255.255.255.0\n" in machine.text
+    assert "is our boot environment" not in server.text
