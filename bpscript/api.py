@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _LAST_WORDS_BEFORE_BOOT_S = 30.0        # that the report of a boot may take to arrive
 
 PathLike = str | os.PathLike[str]
+_LOOPS = Path("/sys/block")
 
 
 _SHELL = "shell"        # the name of what has no script
@@ -138,11 +139,25 @@ def execute(options: RunOptions, stage: "Stage | None" = None) -> Result:
         log = options.log or pieces.append
         reporting = stack.enter_context(_reporting(options, script, variables, log))
         machine = _machine(options._replace(events=stage.events(reporting.events)), program, script, stack, stage)
+        _show_disks(machine, options.events, log)
         stage.ready(machine, script, variables)
         ended = run_script(machine, COMMANDS, script if options.script else None, variables, options.switches, log)
         stage.ended(machine, ended.variables, ended.booted, ended.error)
         reporting.state = "failed" if ended.error is not None else "booted" if ended.booted is not None else "done"
     return Result("".join(pieces), ended.variables, ended.booted, ended.error)
+
+
+def _show_disks(machine: "Machine", events: Sink, log: Callable[[str], None]) -> None:
+    """Which disk has which number, where it can be mistaken: of several disks, and of a real one."""
+    if len(machine.disks) < 2 and not any(disk.is_real for disk in machine.disks):
+        return
+    from .base.events import Event, Kind  # noqa: PLC0415 - one image file is the usual case
+    from .base.units import format_size  # noqa: PLC0415
+
+    for disk in machine.disks:
+        text = f"disk {disk.number}: {disk.name}, {format_size(disk.device.size)}"
+        log(f"[note] {text}\r\n")
+        events(Event(Kind.NOTE, {"text": text}))
 
 
 class _Reporting:
@@ -609,18 +624,35 @@ def _create_or_complain(disk: NewDisk) -> FileDevice:
         raise UsageError(error.message, hint=error.hint) from error
 
 
+def open_to_read(path: PathLike, stack: ExitStack) -> FileDevice:
+    """An image or disk that is only read, also when it is mounted. Raises UsageError when there is none."""
+    try:
+        return stack.enter_context(FileDevice(Path(path), writable=False))
+    except NotFoundError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
 def open_device(path: PathLike, stack: ExitStack, *, writable: bool, write_real_disks: bool) -> BlockDevice:
     """The device of a path; one that may not be written is opened for reading, and refuses writes with the reason."""
     name = os.fspath(path)
     try:
         if not writable:
-            return ReadOnlyDevice(stack.enter_context(FileDevice(Path(path), writable=False)), name)
+            return ReadOnlyDevice(open_to_read(path, stack), name)
+        _refuse_users(Path(path))
         try:
             return stack.enter_context(FileDevice(Path(path), allow_real_disk=write_real_disks))
         except ReadOnlyError as error:
             return ReadOnlyDevice(stack.enter_context(FileDevice(Path(path), writable=False)), name, hint=error.hint)
     except NotFoundError as error:
         raise UsageError(error.message, hint=error.hint) from error
+
+
+def _refuse_users(path: Path) -> None:
+    """Raise StorageError for an image that is mounted or used otherwise through a loop device. Of a real disk the kernel tells when it is opened."""
+    if path.is_file() and any(True for _ in _LOOPS.glob("loop*/loop/backing_file")):
+        from .blocks.busy import refuse_users  # noqa: PLC0415 - few hosts have loop devices in use
+
+        refuse_users(path, writing=True)
 
 
 def _name_of(disk: DiskLike) -> str:

@@ -79,7 +79,7 @@ class PowerCuts:
         end = judge(self.disk())
         ends_right = final or (lambda state: state == end)
         assert ends_right(end)
-        for words, disk in self.cuts(random.Random(seed), most):
+        for words, disk in self.cuts(random.Random(seed), most, 3 if most is not None else 12):
             try:
                 state = judge(disk)
             except Exception as error:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 _NAME = re.compile(r"pass|pwd|secret|token|credential", re.IGNORECASE)
 _SHORTEST = 3       # characters, to be looked for inside other texts
-MASK = "*"
+MASK = "***"
 
 
 def is_secret_name(name: str) -> bool:
@@ -42,16 +42,16 @@ class Secrets:
             self.is_typing = False
 
     def masked(self, text: str) -> str:
-        """The text with a mask of the same length in place of every secret."""
+        """The text with a mask in place of every secret; it does not tell how long that is."""
         if text in self._texts:
-            return MASK * len(text)
+            return MASK
         for secret in sorted(self._texts, key=len, reverse=True):
             if len(secret) >= _SHORTEST and secret in text:
-                text = text.replace(secret, MASK * len(secret))
+                text = text.replace(secret, MASK)
         return text
 
     def masked_bytes(self, data: bytes) -> bytes:
-        """The same for the bytes of a file, whatever their encoding."""
+        """The same for the bytes of a file, whatever their encoding; the mask has the length of the secret, so that columns stay."""
         for secret in sorted(self._texts, key=len, reverse=True):
             if len(secret) >= _SHORTEST:
                 for encoding in ("utf-8", "cp850", "latin-1", "utf-16-le"):
@@ -59,5 +59,5 @@ class Secrets:
                         found = secret.encode(encoding)
                     except UnicodeEncodeError:
                         continue
-                    data = data.replace(found, MASK.encode() * len(found))
+                    data = data.replace(found, b"*" * len(found))
         return data

@@ -1,7 +1,7 @@
 """Who uses a disk that we read or write: mounted file systems and swap, also of an image behind a loop device.
 
 What the kernel says: proc(5), /proc/self/mounts (device, mount point, type, options; blanks as \\040) and /proc/swaps;
-loop(4), /sys/block/loopN/loop/backing_file.
+loop(4), /sys/block/loopN/loop/backing_file; and /sys/block/DISK[/PARTITION]/holders: volumes of LVM, LUKS and md that lie on it.
 """
 
 import re
@@ -30,6 +30,10 @@ def users(
     for device, use in _uses(proc, readers=readers):
         if wanted.fullmatch(device) or (whole is not None and whole.fullmatch(device)):
             found.append(f"{device} {use}")
+    for device in devices:
+        if not device.startswith("/dev/"):
+            continue
+        found += [f"{held} held by {name}" for held, name in _holders(blocks, Path(device).name) if wanted.fullmatch(held)]
     return found
 
 
@@ -49,6 +53,17 @@ def _uses(proc: Path, *, readers: bool) -> Iterator[tuple[str, str]]:
             yield str(Path(fields[0]).resolve()), f"mounted on {fields[1]}"
     for line in _lines(proc / "swaps")[1:]:
         yield str(Path(line.split(" ")[0]).resolve()), "in use for swapping"
+
+
+def _holders(blocks: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Block devices that lie on a disk or its partitions: which of them, and their names."""
+    own = blocks / name
+    if not own.is_dir():        # a partition: it is in the folder of its disk
+        own = next(iter(sorted(blocks.glob(f"*/{name}"))), own)
+    for folder in (own / "holders", *sorted(own.glob(f"{name}*/holders"))):
+        for holder in sorted(folder.glob("*")):
+            mapped = _lines(holder / "dm" / "name") or _lines(blocks / holder.name / "dm" / "name")
+            yield f"/dev/{folder.parent.name}", mapped[0] if mapped else holder.name
 
 
 def _loops(disk: Path, blocks: Path) -> list[str]:

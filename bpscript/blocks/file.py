@@ -7,7 +7,6 @@ O_EXCL, which the kernel refuses while the disk or one of its partitions is moun
 import errno
 import fcntl
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -217,19 +216,11 @@ class FileDevice:
                 return ReadOnlyError(f"{self.path} cannot be opened for writing: {error.strerror}")
             return StorageError(f"{self.path} cannot be read: {error.strerror}")
         if error.errno == errno.EBUSY:
-            users = ", ".join(_mounted_from(self.path)) or "another program"
-            return StorageError(f"{self.path} is in use by {users}", hint="unmount it first")
+            from .busy import users  # noqa: PLC0415 - only when it is refused
+
+            found = ", ".join(users(self.path, readers=True)) or "by another program"
+            return StorageError(f"{self.path} is in use: {found}", hint="unmount it first")
         return StorageError(f"{self.path}: {error.strerror}")
-
-
-def _mounted_from(disk: Path) -> list[str]:
-    """Mount points of a disk and its partitions, from /proc/mounts."""
-    found = []
-    for line in Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
-        device, point = line.split(" ")[:2]
-        if re.fullmatch(re.escape(str(disk.resolve())) + r"(p?\d+)?", device):
-            found.append(f"{device} on {point}")
-    return found
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from contextlib import ExitStack
 from json.encoder import encode_basestring as quoted
 from pathlib import Path
@@ -19,6 +20,7 @@ from .progress import progress_sink
 
 if TYPE_CHECKING:
     from ..machine.stage import Stage
+    from ..trust.record import Recorder
 
 _EXAMPLES = """examples:
   bpscript run deploy.bpb --disk disk.img:2G --set BOOTP-Host-Name=pc7
@@ -44,6 +46,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--dump-vars", metavar="F.json", help="write all variables there at the end")
     parser.add_argument("--events", metavar="F.jsonl", help="write everything that happens there, a JSON object a line")
     parser.add_argument("--report", metavar="URL", help="tell a server of ours what happens, for its status page: http://HOST[:PORT]/")
+    parser.add_argument("--record", metavar="F", help="keep what is needed to replay the run, without passwords; a run with --report that fails sends it")
     parser.add_argument("--plan", metavar="F", help="refuse unless disks, script and inputs are those of a plan that was saved")
 
 
@@ -91,7 +94,14 @@ def run_verb(options: argparse.Namespace) -> int:
             bar = ignore if console.owns_terminal else progress_sink()
             chosen = run_options(options, _tee(bar, events_file))
             chosen = chosen._replace(keyboard=console.keyboard, editor=console.editor, screen=console.screen, report=options.report, log=log)
-            result = execute(chosen, _stage(options, chosen))
+            recorder = _recorder(options, chosen)
+        try:
+            result = execute(chosen, recorder or _planned(options, chosen))
+        finally:
+            if recorder is not None and options.record is not None:
+                _write_record(recorder, options.record)
+        if recorder is not None and result.error is not None and options.report is not None:
+            _send_record(recorder, options)
         if vars_file is not None:
             json.dump(result.variables, vars_file, ensure_ascii=False, indent=1, sort_keys=True)
             vars_file.write("\n")
@@ -115,8 +125,39 @@ def run_options(options: argparse.Namespace, events: Sink) -> RunOptions:
     )
 
 
-def _stage(options: argparse.Namespace, chosen: RunOptions) -> "Stage | None":
-    """What stands between the run and the world."""
+def _recorder(options: argparse.Namespace, chosen: RunOptions) -> "Recorder | None":
+    """What records the run: on request, and for a report of what failed."""
+    if options.record is None and options.report is None:
+        return None
+    if options.plan is not None:
+        raise UsageError("--plan and a record exclude each other", hint="leave out --record and --report")
+    from ..trust.record import Recorder  # noqa: PLC0415 - few runs are recorded
+
+    return Recorder(chosen)
+
+
+def _write_record(recorder: "Recorder", path: str) -> None:
+    try:
+        recorder.write(Path(path))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _send_record(recorder: "Recorder", options: argparse.Namespace) -> None:
+    """To the server that got the reports; where that fails, beside us."""
+    from ..network.http.report import MOST_RECORD, send_record  # noqa: PLC0415 - only after a failure
+
+    reason = send_record(options.report, recorder.bundle(MOST_RECORD))
+    if reason is None:
+        return
+    left = options.record or f"{Path(options.script).stem}.record"
+    if options.record is None:
+        _write_record(recorder, left)
+    print(f"bpscript: the record of this failure could not be sent ({reason}); it is in {left}", file=sys.stderr)
+
+
+def _planned(options: argparse.Namespace, chosen: RunOptions) -> "Stage | None":
+    """What holds the run to a plan."""
     if options.plan is None:
         return None
     from ..trust.saved import PlannedRun  # noqa: PLC0415 - only with --plan

@@ -23,6 +23,7 @@ VERBS = (
     Verb("fmt", "fmt", "write scripts in one way, without changing what they mean"),
     Verb("lsp", "lsp", "a language server for editors, on standard input and output"),
     Verb("shell", "shell", "try commands one by one, with completion and help"),
+    Verb("replay", "replay", "run a record again, and say where it goes another way"),
     Verb("disk", "disk", "make, look into and change disk images without a script"),
     Verb("image", "image", "make, restore, check and look into archives", actions=True),
     Verb("serve", "serve", "serve files, addresses and boot programs to a room of machines"),

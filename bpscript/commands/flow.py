@@ -240,6 +240,7 @@ def _matches_pattern(run: Run, text: str, pattern: str, ignore_case: bool) -> bo
 def _matches_password(run: Run, text: str, crypted: str, ignore_case: bool) -> bool:
     from ..crypto.unix_crypt import matches  # noqa: PLC0415 - few scripts need it
 
+    run.machine.secrets.add(text, crypted)
     spellings = dict.fromkeys((text, text.lower(), text.upper()) if ignore_case else (text,))
     for spelling in spellings:
         try:

@@ -1,5 +1,8 @@
 """The keyboard (language.md 8.3), and passwords from it (8.6)."""
 
+from contextlib import nullcontext
+
+from ..base.secrets import is_secret_name
 from ..interpreter.nested import NestedCommand
 from ..interpreter.run import Run
 from ..language.declare import command
@@ -91,7 +94,12 @@ def on_key(run: Run, key: Key, command: NestedCommand | None = None) -> None:
 
 
 def _read_line(run: Run, name: str | None, most: int | None, echo: str | None) -> None:
-    text = run.read_line(most, echo)
+    secrets = run.machine.secrets
+    is_secret = echo is not None or (name is not None and is_secret_name(name))
+    with secrets.typing() if is_secret else nullcontext():
+        text = run.read_line(most, echo)
+    if is_secret and text:
+        secrets.add(text)
     if text is None:
         raise run.refuse(None, _NO_MORE_KEYS)
     if name is not None:

@@ -27,12 +27,14 @@ def crypt(run: Run, text: str, salt: str, name: VariableName) -> None:
     """
     from ..crypto import unix_crypt  # noqa: PLC0415 - few scripts need it
 
+    run.machine.secrets.add(text)
     try:
         result = unix_crypt.crypt(_encoded(run, text, 0), salt)
     except BpscriptError as error:
         if isinstance(error, PlacedError):
             raise
         raise run.refuse(1, error.message, error.hint) from error
+    run.machine.secrets.add(result)
     run.variables.set(name, result)
 
 
@@ -50,6 +52,7 @@ def des_crypt(run: Run, text: str, key: str, name: VariableName) -> None:
     """
     from ..crypto.des import des_encrypt_hex  # noqa: PLC0415
 
+    run.machine.secrets.add(text, key)
     run.variables.set(name, des_encrypt_hex(_encoded(run, text, 0), _encoded(run, key, 1)))
 
 
@@ -67,6 +70,7 @@ def des_decrypt(run: Run, digits: str, key: str, name: VariableName) -> None:
     """
     from ..crypto.des import des_decrypt_hex  # noqa: PLC0415
 
+    run.machine.secrets.add(key)
     key_bytes = _encoded(run, key, 1)
     try:
         data = des_decrypt_hex(digits, key_bytes)
@@ -78,6 +82,7 @@ def des_decrypt(run: Run, digits: str, key: str, name: VariableName) -> None:
         raise run.refuse(0, f"what is decrypted is no text of code page {run.code_page}: the key may be wrong") from None
     if "\0" in text:
         raise run.refuse(0, "what is decrypted holds the character code 0: the key may be wrong")
+    run.machine.secrets.add(text)
     run.variables.set(name, text)
 
 
@@ -111,6 +116,7 @@ def check_user(run: Run, user: str, password: str, domain: str) -> None:
     """
     from ..network.roots import NetworkRoot  # noqa: PLC0415 - few scripts need it
 
+    run.machine.secrets.add(password)
     check = _asks if isinstance(run.machine.files.source, NetworkRoot) else _matches
     passed = bool(user and password) and check(run, user, password, domain)
     run.variables.set("Security-Check", "PASSED" if passed else "FAILED")

@@ -1,5 +1,6 @@
 """Commands for variables (language.md 8.1, 8.2)."""
 
+from ..base.secrets import is_secret_name
 from ..interpreter.run import Run
 from ..language.declare import command
 from ..language.names import fold
@@ -19,6 +20,8 @@ def set_(run: Run, name: AssignedName, value: str | int) -> None:
         > Set greeting = "hello"
         > Set n = ((3 * 5) + 2)
     """
+    if is_secret_name(name) and fold(name) != "security-check":
+        run.machine.secrets.add(str(value))
     run.variables.set(name, value if isinstance(value, str) else str(value))
 
 

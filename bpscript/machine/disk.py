@@ -28,6 +28,7 @@ class Disk:
         self.number = number
         self.device = GuardedDevice(device, self._check_expectation)
         self.name = name
+        self.is_real: bool = getattr(device, "is_real_disk", False)     # no image file
         # An image file says 512 of itself, whatever the disk was that it was made of.
         self._own_sector_size: int | None = getattr(device, "sector_size", None) if getattr(device, "is_real_disk", True) else None
         self._settings = settings

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..base.clock import Clock
 from ..base.entropy import Entropy
 from ..base.events import Sink, ignore
+from ..base.secrets import Secrets
 from ..screen.keyboard import Keyboard
 from ..screen.line_editor import LineEditor
 from ..screen.screen import Screen
@@ -43,6 +44,7 @@ class Machine:
     boot: Boot = field(default_factory=LoggedBoot)
     job: Job = field(default_factory=Job)
     stage: Stage = field(default_factory=Stage)
+    secrets: Secrets = field(default_factory=Secrets)
     pauses_log: bool = False
     editor: LineEditor | None = None
 

@@ -16,6 +16,7 @@ from ..base.events import Event, Kind
 MAX_MACHINES = 5_000
 MAX_EVENTS = 1_000      # in one report
 _LONGEST = 300          # characters of one text
+MAX_RECORDS = 64 << 20  # bytes of all records of failures together; the oldest go first
 _QUIET_S = 60.0         # a run that reported nothing for so long is told as silent
 
 
@@ -46,6 +47,7 @@ class Machine:
     last_file: str = ""
     fetched: int = 0            # bytes in all
     reported: float | None = None
+    record: int | None = None   # bytes of the record of its last failure
 
     def as_dict(self, now: float) -> dict[str, Any]:
         """For JSON."""
@@ -61,6 +63,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._machines: OrderedDict[str, Machine] = OrderedDict()
         self._runs: dict[str, str] = {}         # address → the run that is shown
+        self._records: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many machines are known."""
@@ -78,9 +81,28 @@ class Fleet:
             found = self._machines.get(address)
             return None if found is None else found.as_dict(self._clock())
 
+    def keep_record(self, address: str, bundle: bytes) -> None:
+        """The record of a run that failed on a machine; the last one counts."""
+        with self._lock:
+            machine = self._heard(address)
+            self._records.pop(address, None)
+            self._records[address] = self._clock(), bundle
+            machine.record = len(bundle)
+            while sum(len(each) for _, each in self._records.values()) > MAX_RECORDS:
+                gone, _ = self._records.popitem(last=False)
+                if gone in self._machines:
+                    self._machines[gone].record = None
+
+    def record(self, address: str) -> bytes | None:
+        """The record of the last run that failed on a machine."""
+        with self._lock:
+            found = self._records.get(address)
+            return None if found is None else found[1]
+
     def forget(self, address: str) -> bool:
         """Take a machine off the list until it is heard again; False when it is not there."""
         with self._lock:
+            self._records.pop(address, None)
             self._runs.pop(address, None)
             return self._machines.pop(address, None) is not None
 
@@ -138,6 +160,7 @@ class Fleet:
             while len(self._machines) > MAX_MACHINES:
                 gone, _ = self._machines.popitem(last=False)
                 self._runs.pop(gone, None)
+                self._records.pop(gone, None)
         machine.last_seen = now
         self._machines.move_to_end(address)
         return machine

@@ -5,6 +5,8 @@
     GET  /api/machines[/ADDRESS]        each machine
     GET  /api/images                    each image with its state
     POST /api/report                    what a run on a machine says of itself; concerns the line of the sender only
+    POST /api/record                    the record of a run that failed on the sender
+    GET  /api/machines/ADDRESS/record   the last record of a machine, for `bpscript replay`
     POST /api/machines/ADDRESS/forget   with a token
     POST /api/images/NAME/verify        with a token
 """
@@ -60,6 +62,7 @@ class Pages:
         self.application = Starlette(routes=[
             Route("/", self._status_page), Route("/api/status", self._status), Route("/api/machines", self._machines),
             Route("/api/machines/{address}", self._machine), Route("/api/images", self._images), Route("/api/report", self._report, methods=["POST"]),
+            Route("/api/record", self._keep_record, methods=["POST"]), Route("/api/machines/{address}/record", self._record),
             Route("/api/machines/{address}/forget", self._forget, methods=["POST"]),
             Route("/api/machines/{address}/again", self._again, methods=["POST"]),
             Route("/api/images/{name:path}/verify", self._verify, methods=["POST"]),
@@ -96,6 +99,21 @@ class Pages:
         except StorageError as error:
             return _error(500, error.message)
         return Response(status_code=204)
+
+    async def _keep_record(self, request: Request) -> Response:
+        bundle = await request.body()
+        if not bundle.startswith(b"PK") or request.client is None:
+            return _error(400, "a record is a zip file")
+        self._fleet.keep_record(request.client.host, bundle)
+        return Response(status_code=204)
+
+    async def _record(self, request: Request) -> Response:
+        address = request.path_params["address"]
+        found = self._fleet.record(address)
+        if found is None:
+            return _error(404, "there is no record of this machine")
+        name = "".join(each if each.isalnum() else "-" for each in address)
+        return Response(found, headers={**_HEADERS, "Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}.record"'})
 
     async def _forget(self, request: Request) -> Response:
         refused = self._refused(request)

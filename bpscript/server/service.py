@@ -294,7 +294,7 @@ class Service:
     def _served(self, served: Served) -> None:
         if not _is_page(served.path):
             self._transfers.add(served, monotonic())
-        elif served.method not in {"GET", "HEAD"} and served.path not in {b"/api/report", CAROUSEL_PATH}:
+        elif served.method not in {"GET", "HEAD"} and served.path not in {b"/api/report", b"/api/record", CAROUSEL_PATH}:
             shown = served.path.decode("utf-8", "replace")[:300]
             self._event(Event(Kind.NOTE, {"text": f"{served.peer} {served.method} {shown} {served.status}"}))
 

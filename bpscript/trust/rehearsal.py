@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..api import check_new_size, open_device
+from ..api import check_new_size, open_to_read
 from ..base.clock import Clock
 from ..base.errors import StorageError
 from ..base.events import Event, Kind, Sink
@@ -54,6 +54,10 @@ class PlanClock(Clock):
     def __init__(self, fixed_ns: int | None = None) -> None:
         super().__init__(fixed_ns)
         self.waited = 0.0
+
+    def begin_at(self, now_ns: int) -> None:
+        """It is that time now, and goes on from there."""
+        self._offset_ns += now_ns - self.now_ns()
 
     def sleep(self, seconds: float) -> None:
         """Let time pass. Raises StorageError after a day of it."""
@@ -103,7 +107,7 @@ class Rehearsal(Stage):
         elif is_new:
             real = BlankDevice(size or 0)
         else:
-            real = open_device(path, stack, writable=False, write_real_disks=False)
+            real = open_to_read(path, stack)
             if size is not None:
                 check_new_size(path, real.size, size)
         upper = stack.enter_context(FileDevice.create(self._folder(stack) / f"disk{number}", real.size))

@@ -37,7 +37,9 @@ class UsedFile(NamedTuple):
 class Watch:
     """Where a run is, and what it used. `is_network` says whether the files come from a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, deep: bool = True) -> None:
+        """`deep`: files are hashed; else, of a server that would have to send them twice, only their size is noted."""
+        self._deep = deep
         self.spot = NOWHERE
         self.files: dict[tuple[str, bool], UsedFile] = {}       # by name, and whether it is of the host
         self.probed: dict[tuple[str, bool], bool] = {}          # whether it was there
@@ -64,11 +66,16 @@ class Watch:
         key = path, _is_host(source)
         if key in self.files or self._looks or len(self.files) >= MOST_PLACES:
             return
-        from .fingerprints import fingerprint  # noqa: PLC0415 - loads BLAKE3
+        from .fingerprints import Fingerprint, fingerprint  # noqa: PLC0415 - loads BLAKE3
 
         self._looks = True      # what the fingerprint opens is no use of the script
         try:
-            self.files[key] = UsedFile(*key, fingerprint(source, path), self.spot)
+            if self._deep:
+                found = fingerprint(source, path)
+            else:
+                facts = source.stat(path)
+                found = Fingerprint(None if facts is None else facts.size, "")
+            self.files[key] = UsedFile(*key, found, self.spot)
         finally:
             self._looks = False
 

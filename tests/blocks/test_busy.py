@@ -55,5 +55,25 @@ def test_who_uses_a_disk(tmp_path: Path, host: dict[str, Path], disk: str, parti
     assert users(Path(disk.format(tmp=tmp_path)), partition, readers=readers, **host) == expected
 
 
+@pytest.mark.parametrize(
+    ("disk", "partition", "expected"),
+    [
+        ("/dev/sdc", None, ["/dev/sdc held by md0", "/dev/sdc2 held by vg-root", "/dev/sdc2 held by vg-swap"]),
+        ("/dev/sdc", 2, ["/dev/sdc2 held by vg-root", "/dev/sdc2 held by vg-swap"]),
+        ("/dev/sdc", 1, []),
+        ("/dev/sdc2", None, ["/dev/sdc2 held by vg-root", "/dev/sdc2 held by vg-swap"]),
+        ("/dev/sdd", None, []),
+    ],
+)
+def test_what_lies_on_a_disk_holds_it(host: dict[str, Path], disk: str, partition: int | None, expected: list[str]) -> None:
+    """/sys/block/DISK/[PARTITION/]holders names block devices; those of the device mapper have names of their own."""
+    blocks = host["blocks"]
+    for place in ("sdc/holders/md0", "sdc/sdc1/holders", "sdc/sdc2/holders/dm-0/dm", "sdc/sdc2/holders/dm-1/dm", "sdd/sdd1/holders"):
+        (blocks / place).mkdir(parents=True)
+    (blocks / "sdc/sdc2/holders/dm-0/dm/name").write_text("vg-root\n")
+    (blocks / "sdc/sdc2/holders/dm-1/dm/name").write_text("vg-swap\n")
+    assert users(Path(disk), partition, proc=host["proc"], blocks=blocks) == expected
+
+
 def test_a_host_that_does_not_tell_has_no_users(tmp_path: Path) -> None:
     assert users(Path("/dev/sda"), proc=tmp_path / "none", blocks=tmp_path / "none") == []

@@ -93,3 +93,16 @@ def test_any_report_is_taken_or_passed_over(content: dict[str, Any]) -> None:
         assert machine[key].isprintable()
     for key in ("line", "done", "total", "rate"):
         assert machine[key] is None or 0 <= machine[key] < 1 << 63
+
+
+def test_records_are_bounded_and_go_with_their_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpscript.server.fleet.MAX_RECORDS", 2500)
+    fleet = Fleet(clock=lambda: 5.0)
+    for number in range(4):
+        fleet.keep_record(f"10.0.0.{number}", bytes(1000))
+    assert [fleet.record(f"10.0.0.{number}") is not None for number in range(4)] == [False, False, True, True]
+    assert [machine["record"] for machine in reversed(fleet.machines())] == [None, None, 1000, 1000]
+    fleet.keep_record("10.0.0.3", b"PK")
+    assert fleet.record("10.0.0.3") == b"PK"
+    assert fleet.forget("10.0.0.3")
+    assert fleet.record("10.0.0.3") is None

@@ -257,3 +257,33 @@ def test_a_server_that_does_not_answer_reports_is_a_warning(folder: Path, tmp_pa
     assert main(["run", str(tmp_path / "s.bpb"), "--report", f"http://127.0.0.1:{port}"]) == 0
     assert capsys.readouterr().out == f"hello\n[warning] the reports did not arrive: http://127.0.0.1:{port}: no connection: nobody listens there\n"
     assert main(["run", str(tmp_path / "s.bpb"), "--report", "nonsense"]) == 2
+
+
+def test_the_record_of_a_failure_arrives_and_is_replayed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.bpb").write_text('getpasswd p\nset x = "y"\nhdboot 3:1\n')
+    with serve(folder) as server:
+        assert main(["run", "s.bpb", "--keys", "justdoit\r", "--report", server.url()]) == 1
+        assert not (tmp_path / "s.record").exists()
+        machine = server.get("api/machines/127.0.0.1")
+        with urllib.request.urlopen(server.url("api/machines/127.0.0.1/record")) as reply:
+            bundle = reply.read()
+        assert machine["record"] == len(bundle)
+        with urllib.request.urlopen(server.url()) as page:
+            assert b"/api/machines/127.0.0.1/record" in page.read()
+        assert b"justdoit" not in bundle
+        assert server.post("api/record", "no zip") == 400
+    (tmp_path / "got.record").write_bytes(bundle)
+    capsys.readouterr()
+    assert main(["replay", "got.record"]) == 0
+    assert "s.bpb:3:8: error" in capsys.readouterr().out
+
+
+def test_the_record_of_a_failure_is_left_beside_when_nobody_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.bpb").write_text("hdboot 3:1\n")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert main(["run", "s.bpb", "--report", f"http://127.0.0.1:{port}"]) == 1
+    assert "it is in s.record" in capsys.readouterr().err
+    assert main(["replay", "s.record"]) == 0

@@ -18,6 +18,8 @@ from .client import Client, Fetcher
 from .urls import parse_url
 
 PATH = "/api/report"
+RECORD_PATH = "/api/record"
+MOST_RECORD = 900_000       # bytes; the server takes bodies of 1 MB
 INTERVAL_S = 0.5        # between two batches
 TIMEOUT_S = 5.0
 LAST_WORDS_S = 3.0      # that the end of a run waits for its last batch at most
@@ -119,6 +121,19 @@ class Reporter:
             if before is not None and before[0] == task and event.time_s > before[1] and done >= before[2]:
                 row["rate"] = round((done - before[2]) / (event.time_s - before[1]))
         return row
+
+
+def send_record(url: str, bundle: bytes, fetcher: Fetcher | None = None) -> str | None:
+    """Send the record of a run that failed to the server of `url`; why that failed, None when it is there."""
+    address = parse_url(url)
+    target = parse_url(f"{address.scheme}://{address.authority}{RECORD_PATH}")
+    try:
+        reply = (fetcher or Client(TIMEOUT_S)).fetch("POST", target, {"Content-Type": "application/zip"}, bundle)
+        with suppress(BpscriptError):
+            reply.close()
+    except BpscriptError as error:
+        return error.message
+    return None if reply.status in {200, 204} else f"the server answers {reply.status} {reply.reason}".rstrip()
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""`run --record` and `bpscript replay`: the same end again, and no secret in the bundle."""
+
+import json
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bpscript.cli.main import main
+from bpscript.trust.replay import replay
+from tests.trust.images import digest
+
+MIB = 1 << 20
+SECRETS = ["justdoit", "geheimtext", "key12345", "BpR8oiIlRR9bo", "fromset", "neverrun1", "neverkey", "typedpw9", "hidden77"]
+SCRIPT = r"""
+getpasswd p
+input mypassword
+if "$p" match-passwd "BpR8oiIlRR9bo" goto ok
+echo "wrong"
+poweroff
+:ok
+echo "you typed $p and $mypassword"
+set token = "fromset"
+set copy = "x $token"
+include "more.bpb"
+setpartitions "bigdos:20 linux-ext2:20"
+clean "1 2"
+copy "in.txt" "{:1}/x"
+descrypt "geheimtext" "key12345" z
+crypt "$p" "Bp" c
+if exist "{:1}/x" echo "there"
+fullunzip "good.imz" 2
+if exist "{:2}/inside" echo "restored"
+fullunzip "bad.imz" 1
+descrypt "neverrun1" "neverkey" y
+"""
+KEYS = "justdoit\rtypedpw9\r"
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "in.txt").write_text("hello")
+    (folder / "more.bpb").write_text('set more = "yes"\n')
+    (folder / "noise").write_bytes(random.Random(1).randbytes(400_000))
+    (folder / "make.mrz").write_text('setpartitions "linux-ext2:20"\nclean 1\ncopy "in.txt" "{:1}/inside"\ncopy "noise" "{:1}/noise"\nfullzip "{:1}/" "good.imz"\n')
+    assert main(["run", "make.mrz", "--disk", "source.img:30M"]) == 0
+    (folder / "bad.imz").write_bytes(random.Random(2).randbytes(700_001))
+    (folder / "s.bpb").write_text(SCRIPT)
+    (folder / "first.bpb").write_text('setpartitions "bigdos:20"\nclean 1\n')
+    assert main(["run", "first.bpb", "--disk", "disk.img:60M"]) == 0
+    subprocess.run(["cp", "disk.img", "before.img"], check=True)
+    assert main(["run", "s.bpb", "--disk", "disk.img", "--keys", KEYS, "--set", "adminpass=hidden77", "--seed", "s", "--record", "r.record"]) == 1
+    return folder
+
+
+def test_no_secret_is_in_the_bundle(lab: Path) -> None:
+    with zipfile.ZipFile(lab / "r.record") as bundle:
+        found = {name: bundle.read(name) for name in bundle.namelist()}
+    assert {"record.json", "script", "log.txt", "events.jsonl", "disks/0/0", "disks/0/1048576"} <= found.keys()
+    for secret in SECRETS:
+        for name, data in found.items():
+            assert secret.encode() not in data, f"{secret} in {name}"
+    assert b"you typed *** and ***" in found["log.txt"]
+    assert found["script"].decode().count("\n") == SCRIPT.count("\n")
+    facts = json.loads(found["record.json"])
+    assert facts["variables"]["adminpass"] == "***"
+    assert [character for character, _, secret in facts["keys"] if secret] == ["*", "*"], "not even how long they are"
+    assert facts["result"]["error"]["line"] == 20
+    assert (lab / "r.record").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_ends_the_same_with_disks_and_images(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: digest(path) for path in lab.iterdir()}
+    capsys.readouterr()
+    assert main(["replay", "r.record", "--root", ".", "--disk", "before.img"]) == 0
+    said = capsys.readouterr().out
+    assert "it ends as in the record" in said
+    assert "s.bpb:20:11: error: archive" in said
+    assert {path: digest(path) for path in lab.iterdir()} == before
+
+
+def test_it_ends_the_same_without_the_disk(lab: Path) -> None:
+    done = replay(lab / "r.record", root=lab)
+    assert done.ends_as_recorded, done
+    assert any("disk 0 is empty but for its table" in each for each in done.notes)
+
+
+def test_without_images_it_reaches_the_line(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On another machine, with nothing but the bundle."""
+    away = tmp_path / "away"
+    away.mkdir()
+    done = subprocess.run([sys.executable, "-m", "bpscript", "replay", lab / "r.record"], cwd=away, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'the file "bad.imz" is not at hand' in done.stdout
+    assert "s.bpb:18 FullUnzip is passed over, it succeeded in the record" in done.stdout
+    assert "s.bpb:19 If is answered as in the record: true" in done.stdout
+    assert "it reaches the line of the record, with another error" in done.stdout
+    assert list(away.iterdir()) == []
+
+
+def test_where_it_goes_another_way_is_said(lab: Path) -> None:
+    (lab / "bad.imz").write_bytes((lab / "good.imz").read_bytes())
+    done = replay(lab / "r.record", root=lab, disks=[lab / "before.img"])
+    assert not done.ends_as_recorded
+    assert any("bad.imz" in each for each in done.notes)
+    assert done.differences
+
+
+def test_a_changed_answer_is_the_first_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.bpb").write_text('if exist "large" goto there\necho "none"\nnonsense\n:there\nhdboot 7:1\n')
+    (tmp_path / "large").write_bytes(bytes(300_000))
+    assert main(["run", "s.bpb", "--record", "r"]) == 1
+    assert replay(tmp_path / "r", root=tmp_path).ends_as_recorded
+    (tmp_path / "large").unlink()
+    done = replay(tmp_path / "r", root=tmp_path)
+    assert done.differences[0] == "s.bpb:1 If is false, in the record it was true"
+    assert done.error is not None
+    assert done.error.line == 3
+
+
+def test_a_success_is_recorded_and_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.bpb").write_text('getkey k\nwaitforkey 30\ngettime t\nif "$k" == "a" poweroff\n')
+    assert main(["run", "s.bpb", "--keys", "ab", "--record", "r"]) == 0
+    done = replay(tmp_path / "r")
+    assert done.ends_as_recorded
+    assert done.boot == "poweroff"
+
+
+@pytest.mark.parametrize("damage", ["empty", "noise", "no facts", "other facts", "cut"])
+def test_what_is_no_record_is_refused(damage: str, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lab / "r.record"
+    good = path.read_bytes()
+    if damage == "no facts":
+        with zipfile.ZipFile(path, "w") as bundle:
+            bundle.writestr("script", "x")
+    elif damage == "other facts":
+        with zipfile.ZipFile(path, "w") as bundle:
+            bundle.writestr("record.json", '{"format": "bpscript record", "version": 1}')
+    else:
+        path.write_bytes({"empty": b"", "noise": bytes(1000), "cut": good[: len(good) // 2]}[damage])
+    assert main(["replay", str(path)]) == 1
+    assert "is no record" in capsys.readouterr().err or damage == "other facts"
+    assert main(["replay", "nowhere"]) == 2
