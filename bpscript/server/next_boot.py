@@ -4,7 +4,7 @@
                   └─run said TFTPBoot, FloppyBoot──> once ──the machine has fetched it──> nothing known
 
 With `done = "once"` in hosts.toml the disk is booted once, too, and with "script" not at all. DHCP then gives iPXE the address of a
-script made here; firmware that cannot run one gets no boot file and goes on to its next boot device.
+script made here, and UEFI a program that sends it on (next_efi.py); other firmware gets no boot file and goes on to its next boot device.
 
 Machines are known by their hardware address: the one that DHCP gave the reporter's address to, else the one the report says. The
 records are in the database of `--state`, beside the leases.
@@ -27,6 +27,7 @@ from ..network.dhcp.subnet import Subnet
 PATH = "api/next/"
 SUFFIX = ".ipxe"
 ONCE_S = 15.0              # seconds in which what is booted once may be fetched again: connections break
+DISK_ONCE_S = 180.0         # the same for a disk: UEFI comes back by IPv6 and HTTP before it goes on to the disk
 _MOST = 20_000              # machines; more cannot be in the database
 _LONGEST = 1000             # characters of a file's name
 _KINDS = ("disk", "floppy", "file")
@@ -64,7 +65,7 @@ class NextBoot:
 
     def holds(self, now: float) -> bool:
         """False when it was for once, and that has been."""
-        return not self.once or self.taken is None or now - self.taken < ONCE_S
+        return not self.once or self.taken is None or now - self.taken < (DISK_ONCE_S if self.boots == "disk" else ONCE_S)
 
 
 class NextBoots:
@@ -101,7 +102,7 @@ class NextBoots:
         boots, disk, file = facts.get("boots"), facts.get("disk", 0), facts.get("file", "")
         if boots not in _KINDS or not mac or (boots == "disk" and plan.done == "script"):
             return None
-        if not isinstance(disk, int) or not 0 <= disk < 128 or not isinstance(file, str) or len(file) > _LONGEST or not file.isprintable():
+        if not isinstance(disk, int) or isinstance(disk, bool) or not 0 <= disk < 128 or not isinstance(file, str) or len(file) > _LONGEST or not file.isprintable():
             return None
         found = NextBoot(str(boots), disk, file, boots != "disk" or plan.done == "once", plan.again, self._clock())
         with self._lock:
@@ -151,7 +152,7 @@ class NextBootDirectory:
         """As the directory has it, with `onward` for those."""
         plan = self._directory.plan_for(client)
         found = self._records.of(client.hardware_address, plan.again)
-        return plan if found is None else replace(plan, onward=f"{PATH}{client.hardware_address.hex()}{SUFFIX}")
+        return plan if found is None else replace(plan, onward=f"{PATH}{client.hardware_address.hex()}{SUFFIX}", leaves=found.boots == "disk")
 
     def reserved(self) -> Mapping[IPv4Address, str]:
         """Those of the directory."""
@@ -172,7 +173,7 @@ def machine_of(path: str) -> bytes | None:
 
 
 def script_for(found: NextBoot | None) -> str:
-    """What iPXE runs. With `exit 1` the firmware goes on to its next boot device; a UEFI cannot be told a disk.
+    """What iPXE runs. With `exit 1` the firmware goes on to its next boot device (iPXE as a driver of the card); UEFI cannot be told a disk.
 
     Sources: ipxe.org/cmd/sanboot, ipxe.org/cmd/exit; doc/memdisk.txt of Syslinux for `raw`, which works on every BIOS.
     """
@@ -187,5 +188,6 @@ def script_for(found: NextBoot | None) -> str:
             lines = ["iseq ${platform} efi && exit 1 ||", "kernel /memdisk raw || exit 1", f"initrd /{quote(file)} || exit 1", "boot || exit 1"]
         case NextBoot(file=file):
             lines = [f"chain --autofree /{quote(file)} || exit 1"]
-    said = "starts as usual" if found is None else f"boots {found.words}".replace("$", "")
+    # Names of files came from a report: they are quoted where they stand, and not said here, where iPXE would read them as commands.
+    said = "starts as usual" if found is None else f"boots its {found.boots}"
     return "\n".join(["#!ipxe", f"echo bpscript: this machine {said}", *lines, ""])

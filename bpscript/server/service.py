@@ -33,6 +33,7 @@ from ..network.tftp.server import TftpServer
 from .fleet import Fleet
 from .lines import line_of, stamped
 from .next_boot import NextBootDirectory, NextBoots, machine_of, script_for
+from .next_efi import PROGRAMS
 from .raspberry import OwnFolders
 from .shelf import Shelf
 from .transfers import Transfers
@@ -154,9 +155,10 @@ class Service:
         limits = Limits(connections=_room_for_connections())
         self._http = HttpServer([listener], self._answer, limits=limits, watch=self._served, mistake=self._mistake)
         self._stack.callback(self._http.close)
+        self._own_folders = OwnFolders(options.root)
         self._tftp = TftpServer(
             options.root, address=address, port=options.tftp_port, enhanced_port=options.enhanced_port, events=self._event,
-            lookup=OwnFolders(options.root),
+            lookup=self._lookup,
         )
         self._stack.callback(self._tftp.close)
         self._shelf = Shelf(options.root, self._event)
@@ -249,6 +251,10 @@ class Service:
     def _answer(self, request: Request, peer: str) -> Answer | Later:
         if not _is_page(request.path):
             return self._files.answer(request)
+        program = PROGRAMS.get(request.path.decode("ascii", "replace").lstrip("/"))
+        if program is not None:
+            self._next.take(self._mac_at(peer))
+            return Answer(HTTPStatus.OK, {"Content-Type": "application/efi", "Cache-Control": "no-store"}, program)
         mac = machine_of(request.path.decode("ascii", "replace"))
         if mac is not None:
             return self._onward(mac, request)
@@ -259,6 +265,16 @@ class Service:
         if self._pages is None:
             return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, NEEDS_EXTRA)
         return self._pages.answer(request, peer)
+
+    def _lookup(self, name: str, client: str) -> str | bytes | None:
+        """What TFTP gives for a name that is no file of the root."""
+        program = PROGRAMS.get(name.lstrip("/"))
+        if program is None:
+            return self._own_folders(name, client)
+        mac = self._mac_at(client)
+        if mac:
+            self._next.take(mac)        # what is booted once has been
+        return program
 
     def _onward(self, mac: bytes, request: Request) -> Answer:
         """The iPXE script of a machine that is done."""
@@ -279,10 +295,14 @@ class Service:
                 if found is not None:
                     self._event(Event(Kind.NOTE, {"text": f"{client.mac} at {address} boots {found.words} the next time"}))
 
+    def _mac_at(self, address: str) -> bytes:
+        """Who has an address from us; nothing when that is not known."""
+        lease = self._pool.lease(IPv4Address(address)) if self._pool is not None and _is_ipv4(address) else None
+        return lease.hardware_address if lease is not None else b""
+
     def _client_at(self, address: str, content: Mapping[str, Any]) -> Client | None:
         """The machine that a report comes from: the one that has the address from us, else the one it says it is."""
-        lease = self._pool.lease(IPv4Address(address)) if self._pool is not None and _is_ipv4(address) else None
-        mac = lease.hardware_address if lease is not None else b""
+        mac = self._mac_at(address)
         if not mac:
             try:
                 mac = parse_mac(str(content.get("mac") or ""))

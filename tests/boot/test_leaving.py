@@ -20,6 +20,7 @@ from tests.oracles import need, run_tool
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 
 TOKEN = "a-token-for-tests"
+LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
 MEMDISK = Path("/usr/lib/syslinux/memdisk")
 SECTOR = Path(__file__).parents[1] / "e2e" / "fat_vbr.asm"
 
@@ -150,3 +151,53 @@ def image_bytes(server: Process) -> int:
     sizes = re.findall(r"GET /lab\.imz 206 ([\d.]+) MB", server.text)
     assert sizes, server.text
     return round(sum(map(float, sizes)) * 1e6)
+
+
+def esp_image(folder: Path, root: Path) -> None:
+    """esp.imz: an EFI system partition with systemd-boot, whose one entry is the boot environment with the script `second`."""
+    if not LOADER.exists():
+        pytest.skip(f"{LOADER} is not installed")
+    create_disk(folder / "esp.img", 100 << 20, partitions="GPT EFI:64", format_partitions=True)
+    entry = "title Second\nlinux /vmlinuz\ninitrd /initrd.img\noptions console=ttyS0,115200 quiet nbp.commandline=second nbp.set=From=disk\n"
+    with bpscript.open_disk(folder / "esp.img", writable=True) as disk:
+        volume = disk.volume(1)
+        for name in ("EFI", "EFI/BOOT", "loader", "loader/entries"):
+            volume.make_dir(name)
+        volume.write_file("EFI/BOOT/BOOTX64.EFI", [LOADER.read_bytes()])
+        volume.write_file("loader/loader.conf", [b"timeout 0\n"])
+        volume.write_file("loader/entries/second.conf", [entry.encode()])
+        for name in ("vmlinuz", "initrd.img"):
+            volume.write_file(name, [(root / name).read_bytes()])
+    bpscript.capture(f"{folder / 'esp.img'}:1", root / "esp.imz")
+    (root / "second.bpb").write_text('Echo "SECOND-e8 $From $Hw-Firmware"\nPowerOff\n')
+
+
+def test_hd_boot_of_a_partition_starts_the_linux_that_its_boot_loader_would(tmp_path: Path) -> None:
+    """BIOS and a disk that only UEFI could start: the entry is read, and its kernel started by kexec."""
+    root = environment.served(tmp_path / "served")
+    esp_image(tmp_path, root)
+    (root / "first.bpb").write_text('SetPartitions "GPT EFI:64"\nFullUnzip "esp.imz" 1\nSet ErrorMode = "CONTINUE"\nHdBoot 0:2\nEcho "$LastError"\nHdBoot :1\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, '[defaults]\nscript = "first"\n')
+        machine = room.machine("pc1", disks=(room.disk("disk", 200 << 20),))
+        machine.wait_for("SECOND-e8 disk BIOS", 200)
+        machine.wait_until_off(30)
+    assert "disk 0 has no partition 2" in machine.text
+    assert '[note] "Second" starts, as loader/entries/second.conf says' in machine.text
+    assert machine.text.count("iPXE 1.") == 1
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_a_machine_with_uefi_that_is_done_boots_its_disk(tmp_path: Path) -> None:
+    """OVMF boots from the network first, and is sent on to the disk and its boot loader."""
+    root = environment.served(tmp_path / "served")
+    esp_image(tmp_path, root)
+    (root / "first.bpb").write_text('Echo "FIRST-e8"\nSetPartitions "GPT EFI:64"\nFullUnzip "esp.imz" 1\nHdBoot\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, '[defaults]\nscript = "first"\n')
+        machine = room.machine("pc1", disks=(room.disk("disk", 200 << 20),), uefi=True, net_first=True)
+        machine.wait_for("SECOND-e8 disk UEFI", 400)
+        machine.wait_until_off(30)
+    assert machine.text.count("FIRST-e8") == 1
+    assert "read api/next/x64.efi done" in server.text
+    assert "Traceback" not in machine.text + server.text

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from bpscript.network.dhcp.plan import BootPolicy, NoDirectory, Plan
 from bpscript.network.dhcp.pool import Pool
 from bpscript.server.hosts import HostBook
 from bpscript.server.hosts_format import read_hosts
-from bpscript.server.next_boot import NextBootDirectory, NextBoots, machine_of, script_for
+from bpscript.server.next_boot import DISK_ONCE_S, ONCE_S, NextBootDirectory, NextBoots, machine_of, script_for
+from bpscript.server.next_efi import PROGRAMS
 from tests.machine.workstation.recorded import RecordedCalls, bzimage
 from tests.network.dhcp.simulation import OURS, Machine, server
 from tests.network.dhcp.test_firmware import PXE_BIOS, requests
@@ -73,9 +75,10 @@ def test_what_is_booted_once_is_gone_soon_after_it_was_fetched() -> None:
         assert found.once
         clock.now += 3600
         assert records.take(MAC) is not None
-        clock.now += 10
+        window = DISK_ONCE_S if facts["boots"] == "disk" else ONCE_S
+        clock.now += window - 1
         assert records.take(MAC) is not None        # the connection broke
-        clock.now += 6
+        clock.now += 1
         assert records.of(MAC) is None
 
 
@@ -87,7 +90,7 @@ def test_machines_whose_disk_shall_not_be_booted_are_not_kept() -> None:
 
 @pytest.mark.parametrize("facts", [
     {}, {"boots": "cloud"}, {"boots": "disk", "disk": "0"}, {"boots": "disk", "disk": -1}, {"boots": "disk", "disk": 128}, {"boots": "file", "file": 7},
-    {"boots": "file", "file": "x" * 2000}, {"boots": "file", "file": "x\nchain http://evil/"}, {"boots": ["disk"]},
+    {"boots": "disk", "disk": True}, {"boots": "file", "file": "x" * 2000}, {"boots": "file", "file": "x\nchain http://evil/"}, {"boots": ["disk"]},
 ])  # fmt: skip
 def test_reports_that_make_no_sense_change_nothing(facts: dict[str, object]) -> None:
     assert NextBoots().record(MAC, facts, Plan()) is None
@@ -110,6 +113,9 @@ def test_the_scripts_of_ipxe() -> None:
     assert "chain --autofree /dos.pxe || exit 1\n" in script_for(records.record(MAC, {"boots": "file", "file": "dos.pxe"}, Plan()))
     assert "chain --autofree /boot.ipxe || exit 1\n" in script_for(None)
     assert "${x}" not in floppy
+    evil = script_for(records.record(MAC, {"boots": "file", "file": "a && chain http://evil/ || x ;'\""}, Plan()))
+    assert evil.splitlines()[2:] == ["chain --autofree /a%20%26%26%20chain%20http%3A//evil/%20%7C%7C%20x%20%3B%27%22 || exit 1"]
+    assert "evil" not in evil.splitlines()[1]
 
 
 @pytest.mark.parametrize(("path", "mac"), [
@@ -135,6 +141,24 @@ def test_what_each_firmware_gets_when_its_machine_is_done(firmware: Firmware | N
     client = Client(MAC, b"\1" + MAC, firmware, ipxe_features=features)
     plan = Plan(onward="api/next/x.ipxe", programs=programs)
     assert BootPolicy(http_port=8080).choose(client, plan, OURS) == wanted
+
+
+@pytest.mark.parametrize(("firmware", "wanted"), [
+    (Firmware.UEFI_X64, "api/next/x64.efi"), (Firmware.UEFI_ARM64, "api/next/arm64.efi"), (Firmware.HTTP_X64, "http://10.0.0.1:8080/api/next/x64.efi"),
+    (Firmware.UEFI_IA32, ""), (Firmware.BIOS, "undionly.kpxe"),
+])  # fmt: skip
+def test_uefi_that_boots_its_disk_is_sent_on(firmware: Firmware, wanted: str) -> None:
+    client = Client(MAC, b"\1" + MAC, firmware)
+    policy = BootPolicy(http_port=8080, has_file=lambda name: name in {"undionly.kpxe", "ipxe.efi"})
+    assert policy.choose(client, Plan(onward="api/next/x.ipxe", leaves=True), OURS) == wanted
+
+
+def test_the_programs_for_uefi_are_there_by_tftp_and_http(tmp_path: Path) -> None:
+    with serve(tmp_path) as it:
+        for name, program in PROGRAMS.items():
+            with urllib.request.urlopen(it.url(name), timeout=20) as answer:
+                assert answer.read() == program
+            assert subprocess.run(["curl", "-sS", f"tftp://127.0.0.1:{it.tftp}/{name}"], capture_output=True, timeout=20, check=True).stdout == program
 
 
 def test_our_boot_environment_is_not_led_away() -> None:

@@ -25,6 +25,8 @@ DEFAULT_PROGRAMS: Mapping[Firmware, tuple[str, ...]] = {
     Firmware.RASPBERRY_PI: ("bootcode.bin",),
 }
 _IS_IPXE = re.compile(r"(?:ipxe|undionly|snponly)[^/]*\Z", re.IGNORECASE)       # names of iPXE's own builds
+# What the server itself has for firmware that is to go on to its next boot device.
+ONWARD_PROGRAMS = {Firmware.UEFI_X64: "api/next/x64.efi", Firmware.UEFI_ARM64: "api/next/arm64.efi"}
 # A firmware that boots by HTTP takes the program of its processor.
 _PROGRAM_OF_HTTP = {each: Firmware(each.value.replace("http-", "uefi-")) for each in Firmware if each.is_http}
 
@@ -34,7 +36,7 @@ class Plan:
     """What a directory says of one client. `name` is its entry ("" for a stranger), `options` are bytes as they are sent.
 
     `onward` is the path of an iPXE script on the HTTP server that leads the client somewhere else than to our boot environment: it is
-    done. `done` (disk, once or script) and `again` say when that is so.
+    done. `leaves`: what it boots is its disk. `done` (disk, once or script) and `again` say when that is so.
     """
 
     name: str = ""
@@ -48,6 +50,7 @@ class Plan:
     done: str = "disk"
     again: str = ""
     onward: str = ""
+    leaves: bool = False
 
 
 class Directory(Protocol):
@@ -105,9 +108,14 @@ class BootPolicy:
         return self._program(client, plan, server)
 
     def _onward(self, client: Client, plan: Plan, server: IPv4Address) -> str:
-        """The script for iPXE, and iPXE for firmware that can load it; "" for everybody else, who then tries the next boot device."""
-        if client.firmware is Firmware.IPXE:
+        """The script for iPXE; for UEFI that shall boot its disk a program that sends it on; iPXE for firmware that can load it; "" for
+        everybody else, who then tries the next boot device."""
+        firmware = client.firmware
+        if firmware is Firmware.IPXE:
             return self._url(plan.onward, server) if self.http_port is not None and FEATURE_HTTP in client.ipxe_features else ""
+        leaving = None if firmware is None or not plan.leaves else ONWARD_PROGRAMS.get(_PROGRAM_OF_HTTP.get(firmware, firmware))
+        if leaving is not None and firmware is not None and (self.http_port is not None or not firmware.is_http):
+            return self._url(leaving, server) if firmware.is_http else leaving
         program = self._program(client, plan, server)
         return program if _IS_IPXE.search(program) else ""
 
