@@ -230,7 +230,11 @@ def check_with(script: PathLike, options: CheckOptions) -> "Report":
     from .commands import COMMANDS  # noqa: PLC0415 - only who checks
     from .language.check.checker import check_script  # noqa: PLC0415
     from .language.check.premises import Premises  # noqa: PLC0415
+    from .language.names import is_variable_name  # noqa: PLC0415
 
+    for name in options.variables:
+        if not is_variable_name(name):
+            raise UsageError(f'"{name}" is no name of a variable: letters, digits, _, - and +, beginning with a letter or _')
     path = Path(script)
     if path not in options.texts:
         path = find_script(path)

@@ -113,6 +113,7 @@ def test_disks_and_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["check", "."], "is a directory"),
         (["check", "a.bpb", "--disk", "many"], "is not a size"),
         (["check", "a.bpb", "--root", "none"], "no such directory"),
+        (["check", "a.bpb", "--set", "9x=1"], "is no name of a variable"),
         (["explain", "BP999"], "there is no rule"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from ..syntax import Signed
 from .state import Capture
-from .walk import Rules, Step
+from .step import Rules, Step
 
 _SHORTCUTS = ("FullZip", "IncrZip", "FullDump", "IncrDump", "XCopy")
 

@@ -10,7 +10,8 @@ from .premises import Premises
 from .program import Program, ScriptFile
 from .reading import Reader
 from .state import State
-from .walk import Rules, Summary, Walk
+from .step import Rules
+from .walk import Summary, Walk
 
 _MOST_ROUNDS = 4        # names of included files that only become known on the way
 

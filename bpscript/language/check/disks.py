@@ -16,7 +16,7 @@ from ..arguments import FileUse, RefusedArgument
 from ..places import PlacedError
 from ..syntax import NUMERIC, TEXTUAL, Absent, Node, Pair, Test, Text
 from .state import KnownTable
-from .walk import Rules, Step, names_files
+from .step import Rules, Step, names_files
 
 _UNKNOWN_SIZE = "1"
 _COPIED_BY_FILE = frozenset({"FAT12", "FAT16", "FAT32", "EXT2", "EXT3", "EXT4"})     # fit where their files fit (language.md 8.7)

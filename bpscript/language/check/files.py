@@ -8,7 +8,7 @@ from ...filesystems.places import DiskPlace, HostPlace, parse_place
 from ..arguments import FileUse
 from ..names import did_you_mean, fold
 from ..syntax import Node, Test
-from .walk import Rules, Step, names_files
+from .step import Rules, Step, names_files
 
 _MOST_TEXT = 1 << 20        # bytes of a patched file that are looked at
 _HIDES = ("HideBootProm", "FloppyBoot", "LoadRamDisk", "LoadZRamDisk")
@@ -24,6 +24,7 @@ def add_to(rules: Rules) -> None:
         rules.effects.setdefault(name, []).append(_hide)
     for name in _WANTS:
         rules.checks.setdefault(name, []).append(_check_kind)
+    rules.checks.setdefault(".KEY", []).append(_check_key)
     rules.checks.setdefault("Patch", []).append(_check_patch)
     for name in _SIZES:
         rules.checks.setdefault(name, []).append(_check_size)
@@ -122,6 +123,17 @@ def _archive(step: Step, node: Node | None) -> str | None:
     if facts is None or (facts.kind == "raw" and step.command.name == "IncrUnzip" and not facts.filesystem):
         return None
     return facts.kind
+
+
+def _check_key(step: Step) -> None:
+    """What a key of a menu boots, or includes."""
+    node = step.command.argument("choice")
+    words = (step.known_text(node) or "").split(maxsplit=1)
+    if node is None or len(words) != 2 or words[1].startswith("{") or step.program.program == "MrZip":
+        return
+    if words[1].lower().endswith(".bpb"):
+        step.walk.visit(words[1])
+    _look(step, node, words[1])
 
 
 def _check_size(step: Step) -> None:

@@ -4,7 +4,7 @@ import re
 
 from ..places import PlacedError
 from ..syntax import TEXTUAL, Node, Test, Text, Word
-from .walk import Rules, Step, names_files
+from .step import Rules, Step, names_files
 
 # Names of variables that hold a password; a salt, a crypted password or an answer is none.
 _NAME = re.compile(r"(?:^|[-_+])(?:password|passwd|pass|pwd|secret|kennwort|motdepasse|mdp)\d*\Z", re.IGNORECASE)

@@ -7,7 +7,7 @@ from ..names import did_you_mean, fold, is_variable_name
 from ..places import PlacedError
 from ..specials import SPECIALS, VALUES, reply_names, reply_variables, special
 from ..syntax import NUMERIC, TEXTUAL, Node, Test, Word
-from .walk import Rules, Step, sets_variables
+from .step import Rules, Step, sets_variables
 
 _FORMS = {
     "cachesize": (re.compile(r"\s*\d{0,9}\s*\Z"), "a number of MB"),

@@ -74,6 +74,7 @@ MUTATIONS = [
     ("01-linux-lab.bpb", "endcapture", 'endcapture "{:l}/etc/HOSTNAME"', "BP503"),
     ("02-dos-deploy.bpb", "setbootpart", "hidebootprom", "@BP504 fullunzip"),
     ("02-dos-deploy.bpb", "fullunzip", 'incrunzip "dos.imz" 1', "BP502"),
+    ("16-old-menu.bpb", ".KEY 2", ".KEY 2 01-linux-lap.bpb", "BP501"),
     # passwords
     ("03-menu-login.bpb", "CheckUser", 'CheckUser "smith" "justdoit" "Unix"', "BP601"),
     ("03-menu-login.bpb", "set pass", 'log "$user $pass"', "BP602"),
