@@ -32,6 +32,7 @@ _KEYWORDS = {"MATCH": {"match-expr": "Match-Expr", "match-passwd": "Match-Passwd
 _OPERATORS = {"<>": "!=", "=>": ">=", "=<": "<="}
 _LOWER = {"NOT", "CI", "EXIST", "VALID", "IN"}
 _BETWEEN = {"TIMES", "SIGN", "COMPARISON", "EQUALS"}
+_OPENING, _CLOSING = {"LPAR", "LBRACE", "LBRACKET"}, {"RPAR", "RBRACE", "RBRACKET"}
 _OPERANDS = {"DIGITS", "HOLE", "RPAR", "STRING", "SUBSTITUTION", "RBRACE", "RBRACKET"}
 
 
@@ -173,15 +174,21 @@ class _Line:
         """The tokens with blanks between them."""
         pieces = self._pieces
         found = [pieces[0].text]
+        brackets: list[str] = []        # that are open
         for index in range(1, len(pieces)):
             before, piece = pieces[index - 1], pieces[index]
             gap = self._text[before.end : piece.start]
             if gap.strip(" \t"):
                 raise _Unreadable       # an escaped character between two tokens
-            found += [self._blank(index, gap), piece.text]
+            if before.kind in _OPENING:
+                brackets.append(before.kind)
+            elif before.kind in _CLOSING and brackets:
+                brackets.pop()
+            found += [self._blank(index, gap, brackets[-1] if brackets else None), piece.text]
         return "".join(found)
 
-    def _blank(self, index: int, gap: str) -> str:
+    def _blank(self, index: int, gap: str, depth: str | None) -> str:
+        """What stands in front of a token; `depth` is the innermost bracket around it."""
         pieces = self._pieces
         before, piece = pieces[index - 1], pieces[index]
         if before.kind == "HOLE" or piece.kind == "HOLE" or "$" in (self._text[before.end - 1 : before.end], piece.text[:1]):
@@ -199,7 +206,6 @@ class _Line:
             return ""
         if two == "COLON":
             return " " if one == "VALID" else ""
-        depth = self._bracket(index)
         if two == "TIMES" or one == "TIMES":
             return " " if depth == "LPAR" else ""
         if two == "SIGN":
@@ -217,16 +223,6 @@ class _Line:
             return False
         before, piece = self._pieces[index - 1], self._pieces[index]
         return before.end == piece.start and "HOLE" in {before.kind, piece.kind}
-
-    def _bracket(self, index: int) -> str | None:
-        """The innermost bracket that is open in front of a token."""
-        open_brackets: list[str] = []
-        for piece in self._pieces[:index]:
-            if piece.kind in {"LPAR", "LBRACE", "LBRACKET"}:
-                open_brackets.append(piece.kind)
-            elif piece.kind in {"RPAR", "RBRACE", "RBRACKET"} and open_brackets:
-                open_brackets.pop()
-        return open_brackets[-1] if open_brackets else None
 
 
 def _spellings(matches: list[Match]) -> list[tuple[int, str]]:

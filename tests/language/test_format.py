@@ -14,6 +14,7 @@ from bpscript.cli.main import main
 from bpscript.commands import COMMANDS
 from bpscript.language.format import format_bytes, format_line, format_script, meaning
 from bpscript.language.source import Source
+from tests.bounded import bounded
 from tests.grammar.casefile import Case
 from tests.grammar.test_cases import ALL_CASES, identity, run_and_judge
 
@@ -234,6 +235,12 @@ def test_any_bytes_are_formatted(data: bytes) -> None:
 def test_any_odd_line_is_formatted(line: str) -> None:
     formatted = format_line(line, COMMANDS)
     assert format_line(formatted, COMMANDS) == formatted
+
+
+@pytest.mark.parametrize("line", ["Set x = " + "(" * 4000 + "1" + "+1)" * 4000, "If 1 == 1 " * 3000 + "Beep", 'Echo "a"' + "/a=b/" * 4000, "Echo " + "$x " * 7000])
+def test_what_was_made_to_hurt_takes_neither_time_nor_memory(line: str) -> None:
+    outcome = bounded(lambda: format_line(line, COMMANDS), memory=300, seconds=20)
+    assert outcome.error == "", outcome.message
 
 
 # The verb
