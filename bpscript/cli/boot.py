@@ -34,6 +34,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     sub.add_argument("--kernel", metavar="FILE", help="a kernel (default: Debian's, by apt-get download); with --modules")
     sub.add_argument("--modules", metavar="DIR", help="the modules of that kernel, as in /lib/modules/VERSION")
     sub.add_argument("--ipxe", metavar="DIR", help="a folder with undionly.kpxe and ipxe.efi (default: Debian's)")
+    sub.add_argument("--raspberry-pi", metavar="DIR", help="on arm64: the firmware of Raspberry Pi from this folder, config.txt and cmdline.txt")
     sub.add_argument("--append", metavar="TEXT", default="", help="more for the kernel's command line, such as nbp.onerror=reboot")
     sub.add_argument("--no-graphics", action="store_true", help="leave a BIOS machine in text mode")
     sub.add_argument("--level", metavar="N", type=_level, default=19, help="of zstd, 1 to 22; default 19")
@@ -46,7 +47,7 @@ def build_verb(options: argparse.Namespace) -> int:
     from ..initramfs.build import BuildOptions, build  # noqa: PLC0415 - the builder is for this alone
 
     chosen = BuildOptions(
-        out=Path(options.out), kernel=_path(options.kernel), modules=_path(options.modules), ipxe=_path(options.ipxe),
+        out=Path(options.out), kernel=_path(options.kernel), modules=_path(options.modules), ipxe=_path(options.ipxe), raspberry_pi=_path(options.raspberry_pi),
         append=options.append, graphics=not options.no_graphics, level=options.level,
     )
     built = build(chosen, _say)

@@ -10,8 +10,9 @@ from pathlib import Path
 from ..base.errors import NotFoundError, UsageError
 
 KERNEL, INITRAMFS, SCRIPT = "vmlinuz", "initrd.img", "boot.ipxe"
-BIOS_PROGRAM, UEFI_PROGRAM = "undionly.kpxe", "ipxe.efi"
+BIOS_PROGRAM, UEFI_PROGRAM, ARM_PROGRAM = "undionly.kpxe", "ipxe.efi", "ipxe-arm64.efi"
 _PACKAGE_FOLDER = Path("usr/lib/ipxe")
+_PACKAGE_FOLDER_ON_HOST = Path("/") / _PACKAGE_FOLDER
 # Both consoles; what the kernel says of itself would cost a slow serial line seconds.
 _ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet panic=60"
 
@@ -35,10 +36,12 @@ chain --replace --autofree {script} || reboot
 _VIDEO = "iseq ${platform} efi || set video vga=0x317\n"
 
 
-def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str, *, graphics: bool) -> None:
+def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str, *, graphics: bool, machine: str) -> None:
     """The script, and iPXE from a folder or from Debian's package. Raises UsageError, NotFoundError."""
     files[SCRIPT] = ipxe_script(append, graphics=graphics).encode()
-    for name in (BIOS_PROGRAM, UEFI_PROGRAM):
+    if ipxe is None and machine != "x86_64":
+        return              # Debian's iPXE is for PCs
+    for name in (BIOS_PROGRAM, UEFI_PROGRAM) if machine == "x86_64" else (ARM_PROGRAM,):
         folder = ipxe if ipxe is not None else _PACKAGE_FOLDER_ON_HOST if (_PACKAGE_FOLDER_ON_HOST / name).is_file() else unpacked("ipxe") / _PACKAGE_FOLDER
         try:
             files[name] = (folder / name).read_bytes()
@@ -46,9 +49,6 @@ def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callabl
             if ipxe is not None:
                 raise UsageError(f"{ipxe}: no {name} in it") from error
             raise NotFoundError(f"the package ipxe has no {name}", hint="give a folder with it: --ipxe DIR") from error
-
-
-_PACKAGE_FOLDER_ON_HOST = Path("/") / _PACKAGE_FOLDER
 
 
 def ipxe_script(append: str, *, graphics: bool) -> str:

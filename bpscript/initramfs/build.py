@@ -30,9 +30,11 @@ from .modules import Modules, add_modules
 from .packages import Packages
 from .programs import add_programs
 from .python import INTERPRETER, OWN_FOLDER, PACKAGES, PythonFiles
+from .raspberry import raspberry_files
 
 LEVEL = 19          # of zstd; what the kernel unpacks takes no longer for it
 _WINDOW_LOG = 27    # bits; the most that the kernel's zstd takes
+_RASPBERRY_PI = "aarch64"
 _ALIGNMENT = 4      # of a part in the initramfs
 
 INIT = f"""#!/{INTERPRETER} -IS
@@ -57,6 +59,7 @@ class BuildOptions:
     kernel: Path | None = None
     modules: Path | None = None
     ipxe: Path | None = None
+    raspberry_pi: Path | None = None
     append: str = ""
     graphics: bool = True
     level: int = LEVEL
@@ -93,13 +96,20 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
         raise UsageError(f"{options.out} is not a folder")
     if (options.kernel is None) != (options.modules is None):
         raise UsageError("--kernel and --modules go together: modules fit one kernel only")
+    if options.raspberry_pi is not None and os.uname().machine != _RASPBERRY_PI:
+        raise UsageError(
+            f"--raspberry-pi: this is a machine of the kind {os.uname().machine}, and its Python goes into the initramfs",
+            hint="build it on a Raspberry Pi, or another arm64 machine with Debian",
+        )
     cache = options.cache or _user_cache()
     packages = Packages(cache / "packages", events)
     with tempfile.TemporaryDirectory(prefix="bpscript-boot-") as name:
         work = Path(name)
         unpacked = _unpacker(packages, work)
         files: dict[str, bytes] = {}
-        add_boot_files(files, options.ipxe, unpacked, options.append, graphics=options.graphics)
+        add_boot_files(files, options.ipxe, unpacked, options.append, graphics=options.graphics, machine=os.uname().machine)
+        if options.raspberry_pi is not None:
+            files |= raspberry_files(options.raspberry_pi, options.append)
         kernel, modules = _kernel(options, packages, work)
         trees = _trees(modules, unpacked, events)
         _note(events, "compressing")

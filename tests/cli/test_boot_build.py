@@ -1,5 +1,6 @@
 """`bpscript boot build`: what is wrong is one sentence, and nothing is written."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def kernel(tmp_path: Path) -> Path:
         (["--kernel", "{tmp}/vmlinuz", "--modules", "{tmp}/none"], 2, "no such folder of modules"),
         (["--kernel", "{tmp}/vmlinuz", "--modules", "{tmp}/modules"], 1, "no kernel modules"),
         (["--ipxe", "{tmp}"], 2, "no undionly.kpxe in it"),
+        (["--raspberry-pi", "{tmp}"], 2, "its Python goes into the initramfs" if os.uname().machine != "aarch64" else "no start*.elf in it"),
         (["--append", "a${b}"], 2, "one line without ${ is expected"),
     ],
 )
