@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 
 from ...base.errors import FormatError
-from ...base.records import parse_record
 from ...blocks.device import BlockDevice
 from ..filesystem import Problem
 from . import layout, names
@@ -222,8 +221,11 @@ class _Check:
         geometry = self._geometry
         if not geometry.info_sector:
             return
+        from ...base.records import parse_record  # noqa: PLC0415 - as below
+        from . import boot_records  # noqa: PLC0415 - brings construct
+
         try:
-            info = parse_record(layout.FS_INFO, self._device.read(geometry.info_sector * geometry.sector_size, 512), "FSInfo")
+            info = parse_record(boot_records.FS_INFO, self._device.read(geometry.info_sector * geometry.sector_size, 512), "FSInfo")
         except FormatError as error:
             self._report("FSInfo", error.message)
             return

@@ -16,7 +16,7 @@ from ...base.records import build_record
 from ...base.units import KIB, format_size
 from ...blocks.device import BlockDevice
 from ..head import forget
-from . import layout
+from . import boot_records, layout
 from .geometry import Geometry
 from .layout import Cluster
 from .names import fold
@@ -85,6 +85,7 @@ def format_fat(
 
     Raises StorageError when the size and the width do not go together, or for a label FAT cannot hold.
     """
+
     raw_label = _label_bytes(label, code_page)
     geometry = replace(
         plan_geometry(device.size, width, sector_size=sector_size, cluster_size=cluster_size),
@@ -104,7 +105,7 @@ def format_fat(
         device.write(root, layout.SHORT_SLOT.pack(raw_label, layout.VOLUME_LABEL, 0, 0, 0, 0, 0, 0, 0, 0x21, 0, 0))
     sector = geometry.to_sector(boot_template(geometry))
     if geometry.width == 32:
-        info = build_record(layout.FS_INFO, {"free_clusters": geometry.cluster_count - 1, "next_free": 3})
+        info = build_record(boot_records.FS_INFO, {"free_clusters": geometry.cluster_count - 1, "next_free": 3})
         for base in (geometry.backup_sector, 0):
             device.write((base + geometry.info_sector) * geometry.sector_size, info)
         device.write(geometry.backup_sector * geometry.sector_size, sector)
@@ -143,9 +144,10 @@ def plan_geometry(size: int, width: int | None = None, *, sector_size: int = 512
 
 def boot_template(geometry: Geometry) -> bytes:
     """A first sector of 512 bytes with our boot code, before the geometry is filled in."""
+
     wide = geometry.width == 32
     start = 90 if wide else 62
-    tail_layout = layout.EXTENDED_BLOCK_32 if wide else layout.EXTENDED_BLOCK_16
+    tail_layout = boot_records.EXTENDED_BLOCK_32 if wide else boot_records.EXTENDED_BLOCK_16
     tail = {
         "drive_number": 0x80, "state": 0, "boot_signature": 0x29, "volume_id": 0, "label": _NO_NAME,
         "type_text": f"FAT{geometry.width}   ".encode(),

@@ -6,10 +6,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from ...base.errors import FormatError
-from ...base.records import build_record, parse_record
 from . import layout
 from .layout import Cluster
 
@@ -48,17 +47,16 @@ class Geometry:
             raise FormatError("boot sector: the signature 55 AA at its end is missing")
         if sector[0] not in {0xEB, 0xE9}:
             raise FormatError(f"boot sector: begins with {sector[0]:02X}; expected a jump (EB or E9)")
-        head = parse_record(layout.BIOS_PARAMETER_BLOCK, sector[:36], "boot sector")
-        wide = head.sectors_per_fat_16 == 0
-        tail_size = layout.EXTENDED_BLOCK_32.sizeof() if wide else layout.EXTENDED_BLOCK_16.sizeof()
-        tail = parse_record(layout.EXTENDED_BLOCK_32 if wide else layout.EXTENDED_BLOCK_16, sector[36 : 36 + tail_size], "boot sector")
+        head = layout.BiosParameterBlock._make(layout.BIOS_PARAMETER_BLOCK.unpack_from(sector))
+        tail_32 = layout.ExtendedBlock32._make(layout.EXTENDED_BLOCK_32.unpack_from(sector, 36)) if head.sectors_per_fat_16 == 0 else None
+        tail = tail_32 or layout.ExtendedBlock16._make(layout.EXTENDED_BLOCK_16.unpack_from(sector, 36))
 
         _expect(head.bytes_per_sector in _SECTOR_SIZES, "bytes per sector", head.bytes_per_sector, "512, 1024, 2048 or 4096")
         _expect(head.sectors_per_cluster.bit_count() == 1, "sectors per cluster", head.sectors_per_cluster, "a power of two")
         _expect(head.reserved_sectors >= 1, "reserved sectors", head.reserved_sectors, "1 or more")
         _expect(1 <= head.fat_count <= 4, "number of FATs", head.fat_count, "1 or 2")
         _expect(head.media >= 0xF0, "media byte", head.media, "240 or more")
-        fields = {
+        fields: dict[str, Any] = {
             "sector_size": head.bytes_per_sector,
             "sectors_per_cluster": head.sectors_per_cluster,
             "reserved_sectors": head.reserved_sectors,
@@ -75,15 +73,15 @@ class Geometry:
             fields["volume_id"] = tail.volume_id
         if tail.boot_signature == 0x29:
             fields["label"] = tail.label
-        if wide:
+        if tail_32 is not None:
             # fatgen103 tells the type by the count of clusters alone, but a volume without a 16-bit FAT size can only be FAT32:
             # so mkfs.fat -F 32 makes small volumes, and so Linux reads them.
             _expect(head.root_entries == 0, "root directory entries", head.root_entries, "0 on FAT32")
-            _expect(tail.version == 0, "FAT32 version", tail.version, "0")
+            _expect(tail_32.version == 0, "FAT32 version", tail_32.version, "0")
             geometry = cls(
-                width=32, sectors_per_fat=tail.sectors_per_fat_32, root_entries=0, flags=tail.flags, root_cluster=tail.root_cluster,
-                info_sector=tail.info_sector if tail.info_sector != 0xFFFF else 0,
-                backup_sector=tail.backup_sector if tail.backup_sector != 0xFFFF else 0, **fields,
+                width=32, sectors_per_fat=tail_32.sectors_per_fat_32, root_entries=0, flags=tail_32.flags, root_cluster=tail_32.root_cluster,
+                info_sector=tail_32.info_sector if tail_32.info_sector != 0xFFFF else 0,
+                backup_sector=tail_32.backup_sector if tail_32.backup_sector != 0xFFFF else 0, **fields,
             )
         else:
             _expect(head.root_entries >= 1, "root directory entries", head.root_entries, "1 or more on FAT12 and FAT16")
@@ -98,9 +96,12 @@ class Geometry:
 
         Fields this class does not keep stay as they are in `template`; `Geometry.from_sector(s).to_sector(s) == s`.
         """
+        from ...base.records import build_record, parse_record  # noqa: PLC0415 - as below
+        from . import boot_records  # noqa: PLC0415 - brings construct, and most volumes are only read
+
         wide = self.width == 32
-        old_head = parse_record(layout.BIOS_PARAMETER_BLOCK, template[:36], "boot sector")
-        tail_layout = layout.EXTENDED_BLOCK_32 if wide else layout.EXTENDED_BLOCK_16
+        old_head = parse_record(boot_records.BIOS_PARAMETER_BLOCK, template[:36], "boot sector")
+        tail_layout = boot_records.EXTENDED_BLOCK_32 if wide else boot_records.EXTENDED_BLOCK_16
         tail_end = 36 + tail_layout.sizeof()
         old_tail = parse_record(tail_layout, template[36:tail_end], "boot sector")
         total_16, total_32 = old_head.total_sectors_16, old_head.total_sectors_32
@@ -131,7 +132,7 @@ class Geometry:
             tail["volume_id"] = self.volume_id
             if old_tail.boot_signature == 0x29:
                 tail["label"] = self.label
-        front = build_record(layout.BIOS_PARAMETER_BLOCK, head) + build_record(tail_layout, tail)
+        front = build_record(boot_records.BIOS_PARAMETER_BLOCK, head) + build_record(tail_layout, tail)
         return front + template[tail_end:]
 
     @cached_property

@@ -11,7 +11,6 @@ sector and FSInfo are made anew. Nothing is read or written here: `plan_moves` s
 from dataclasses import dataclass, replace
 
 from ...base.errors import NoSpaceError, StorageError
-from ...base.records import build_record, parse_record
 from . import layout
 from .geometry import Geometry
 
@@ -94,15 +93,18 @@ def boot_area(old: Geometry, new: Geometry, boot_sector: bytes, info_sector: byt
 
     `boot_sector` and `info_sector` (512 bytes; None on FAT12 and FAT16) are the old ones. Boot code and FSInfo's hints are kept.
     """
+    from ...base.records import build_record, parse_record  # noqa: PLC0415 - as below
+    from . import boot_records  # noqa: PLC0415 - brings construct
+
     sector = new.to_sector(boot_sector[:512])
     pieces: list[tuple[int, bytes]] = []
     if new.width == 32:
         if info_sector is not None and new.info_sector:
-            info = parse_record(layout.FS_INFO, info_sector[:512], "FSInfo")
+            info = parse_record(boot_records.FS_INFO, info_sector[:512], "FSInfo")
             free = info.free_clusters
             if free != layout.UNKNOWN:
                 free = min(free + new.cluster_count - old.cluster_count, new.cluster_count)
-            record = build_record(layout.FS_INFO, {"free_clusters": free, "next_free": info.next_free})
+            record = build_record(boot_records.FS_INFO, {"free_clusters": free, "next_free": info.next_free})
             pieces.append((new.info_sector * new.sector_size, record))
         if new.backup_sector:
             pieces.append((new.backup_sector * new.sector_size, sector))

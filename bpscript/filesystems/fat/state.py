@@ -4,8 +4,8 @@ The mark "being written to" is in two places, because systems look in different 
 NT, Linux), and on FAT16 and FAT32 a bit of FAT entry 1 (fatgen103: ClnShutBitMask).
 """
 
-from ...base.errors import FormatError
-from ...base.records import build_record, parse_record
+from struct import pack
+
 from ...blocks.device import BlockDevice
 from . import layout
 from .geometry import Geometry
@@ -62,9 +62,8 @@ class VolumeState:
             return
         now = table.free_clusters, int(table.next_free)
         if now != self._info:
-            record = build_record(layout.FS_INFO, {"free_clusters": now[0], "next_free": now[1]})
             offset = self._geometry.info_sector * self._geometry.sector_size
-            self._device.write(offset + _NUMBERS_AT, record[_NUMBERS_AT : _NUMBERS_AT + 8])
+            self._device.write(offset + _NUMBERS_AT, pack("<II", *now))
             self._info = now
 
     def _mark_boot_sector(self, state: int) -> None:
@@ -78,8 +77,7 @@ class VolumeState:
         offset = self._geometry.info_sector * self._geometry.sector_size
         if not offset:
             return None
-        try:
-            info = parse_record(layout.FS_INFO, self._device.read(offset, layout.FS_INFO_SIZE), "FSInfo")
-        except FormatError:
+        *marks, free_clusters, next_free, end = layout.FS_INFO.unpack(self._device.read(offset, layout.FS_INFO_SIZE))
+        if (*marks, end) != layout.FS_INFO_MARKS:
             return None         # it only holds hints, and whatever else is there is not ours to overwrite
-        return info.free_clusters, info.next_free
+        return free_clusters, next_free

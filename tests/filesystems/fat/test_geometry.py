@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from struct import Struct
 
 import pytest
+from construct import Construct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyfatfs.BootSectorHeader import FAT12BootSectorHeader, FAT32BootSectorHeader
@@ -11,7 +13,7 @@ from pyfatfs.BootSectorHeader import FAT12BootSectorHeader, FAT32BootSectorHeade
 from bpscript.base.errors import FormatError, StorageError
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
-from bpscript.filesystems.fat import FatVolume, Geometry, detect_fat, format_fat
+from bpscript.filesystems.fat import FatVolume, Geometry, boot_records, detect_fat, format_fat, layout
 from bpscript.filesystems.fat.format import boot_template, plan_geometry, width_by_size
 from tests.oracles import fsck_fat, mkfs_fat, mtools, run_tool
 
@@ -261,3 +263,28 @@ def test_what_mkfs_fat_makes_is_read_and_written(tmp_path: Path, size: int, opti
     fsck_fat(path)
     assert mtools(path, "mtype", "::/Sub Directory/ours, with a long name.bin") == "ours" * 9000
     assert mtools(path, "mtype", "::/moved.txt") == "long " * 5000
+
+
+@pytest.mark.parametrize(
+    ("packed", "fields", "record"),
+    [
+        (layout.BIOS_PARAMETER_BLOCK, layout.BiosParameterBlock, boot_records.BIOS_PARAMETER_BLOCK),
+        (layout.EXTENDED_BLOCK_16, layout.ExtendedBlock16, boot_records.EXTENDED_BLOCK_16),
+        (layout.EXTENDED_BLOCK_32, layout.ExtendedBlock32, boot_records.EXTENDED_BLOCK_32),
+    ],
+)
+@given(data=st.data())
+def test_packed_forms_agree_with_the_records(
+    packed: Struct, fields: type[layout.BiosParameterBlock], record: Construct, data: st.DataObject
+) -> None:
+    raw = data.draw(st.binary(min_size=packed.size, max_size=packed.size))
+    found = dict(record.parse(raw))
+    found.pop("_io")
+    assert (record.sizeof(), list(found.items())) == (packed.size, list(fields._make(packed.unpack(raw))._asdict().items()))
+
+
+@given(st.integers(0, layout.UNKNOWN), st.integers(0, layout.UNKNOWN))
+def test_packed_fsinfo_agrees_with_the_record(free: int, following: int) -> None:
+    raw = boot_records.FS_INFO.build({"free_clusters": free, "next_free": following})
+    first, second, *numbers, last = layout.FS_INFO.unpack(raw)
+    assert (layout.FS_INFO.size, (first, second, last), numbers) == (layout.FS_INFO_SIZE, layout.FS_INFO_MARKS, [free, following])

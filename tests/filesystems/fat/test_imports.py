@@ -1,7 +1,11 @@
-"""pyfatfs serves with its codecs only; its file system needs the dead package `fs`."""
+"""What is not imported: of pyfatfs all but its codecs (its file system needs the dead package `fs`), and construct by who only reads."""
 
 import subprocess
 import sys
+from pathlib import Path
+
+from bpscript.blocks.file import FileDevice
+from bpscript.filesystems.fat import format_fat
 
 
 def test_nothing_of_fs_is_imported_by_using_a_volume() -> None:
@@ -20,3 +24,17 @@ print(loaded)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_reading_a_volume_does_not_load_construct(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    with FileDevice.create(image, 40 << 20) as device:
+        format_fat(device, 32)
+    program = f"""
+import sys
+from bpscript.cli.main import main
+status = main(["image", "capture", {str(image)!r}, {str(tmp_path / "archive.imz")!r}])
+print(status, "bpscript.filesystems.fat.volume" in sys.modules, "construct" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "0 True False"

@@ -12,7 +12,7 @@ from bpscript.base.records import parse_record
 from bpscript.blocks.faulty import FaultyDevice
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
-from bpscript.filesystems.fat import FatVolume, format_fat, layout
+from bpscript.filesystems.fat import FatVolume, boot_records, format_fat, layout
 from bpscript.filesystems.fat import storing as storing_module
 from bpscript.filesystems.fat import tree as tree_module
 from bpscript.filesystems.fat.layout import HIDDEN, READ_ONLY, SYSTEM
@@ -343,11 +343,11 @@ def test_a_mark_that_was_there_stays() -> None:
 
 def test_fsinfo_is_right_after_every_flush() -> None:
     volume, device = memory(32)
-    info = parse_record(layout.FS_INFO, device.read(512, 512), "FSInfo")
+    info = parse_record(boot_records.FS_INFO, device.read(512, 512), "FSInfo")
     for number in range(5):
         volume.write_file(f"file {number}", [bytes(5000)])
         volume.flush()
-        info = parse_record(layout.FS_INFO, device.read(512, 512), "FSInfo")
+        info = parse_record(boot_records.FS_INFO, device.read(512, 512), "FSInfo")
         assert info.free_clusters * volume.geometry.cluster_size == volume.usage().free
     assert info.next_free == 3 + 5 * 10 + 0
 
