@@ -28,6 +28,7 @@ from .layout import (
 )
 
 _SECTOR = 512                   # bytes; the unit in which changes are remembered
+_PER_SECTOR = _SECTOR // SLOT_SIZE
 _MAX_SLOTS_PER_NAME = 21        # 20 long-name slots hold 260 units, and the short one
 _FREE_MARKS = bytes([FREE_SLOT]) * _MAX_SLOTS_PER_NAME
 _DOT_NAMES = {b".          ", b"..         "}
@@ -82,6 +83,8 @@ class Directory:
         self._short: dict[bytes, str] = {}                      # 11 bytes → folded name, "" for a hidden entry
         self._short_names = names.ShortNames(codec)
         self._changed: set[int] = set()                         # numbers of sectors
+        self._reaching: list[range] = []                        # slots in its last sector of a new entry that lies in several
+        self._late: set[int] = set()                            # sectors that `finish` writes
         self._no_gap = _MAX_SLOTS_PER_NAME + 1 if FREE_SLOT in self._marks[: self._end] else 1     # no run of so many free slots
         self.hidden = 0             # entries that cannot be reached because another one has their name
         self.label_slot: int | None = None
@@ -174,6 +177,9 @@ class Directory:
             self._end += count
             self._clear_rubbish()
         self._put(first, data)
+        last = (first + count - 1) // _PER_SECTOR * _PER_SECTOR
+        if first < last:
+            self._reaching.append(range(last, first + count))
         entry = Entry(name, first, first + count - 1)
         key = names.fold(name)
         self._index[key] = entry
@@ -215,16 +221,39 @@ class Directory:
         if self.parent_cluster() is not None:
             self.update(1, self.fields(1)._replace(cluster_high=cluster >> 16, cluster_low=cluster & 0xFFFF))
 
-    def write(self) -> None:
-        """Write the changed sectors, neighbours in one piece."""
+    def write(self) -> bool:
+        """Write the changed sectors, neighbours in one piece.
+
+        A new entry that lies in several sectors looks deleted in the last of them until `finish`: a disk writes sectors in any
+        order, and without its first part an entry would be a file with its short name only. True when there is such an entry.
+        """
+        slots = [slot * SLOT_SIZE for reaching in self._reaching for slot in reaching]
+        kept = bytes(self._slots[at] for at in slots)
+        for at in slots:
+            self._slots[at] = FREE_SLOT
+        try:
+            self._write_sectors(self._changed)
+        finally:
+            for at, mark in zip(slots, kept, strict=True):
+                self._slots[at] = mark
+        self._changed.clear()
+        self._late |= {reaching.start // _PER_SECTOR for reaching in self._reaching}
+        self._reaching.clear()
+        return bool(self._late)
+
+    def finish(self) -> None:
+        """Write the last sectors of entries that lie in several; the others are on the disk."""
+        self._write_sectors(self._late)
+        self._late.clear()
+
+    def _write_sectors(self, sectors: set[int]) -> None:
         start = end = -1
-        for sector in sorted(self._changed):
+        for sector in sorted(sectors):
             if sector != end:
                 self._write_range(start, end)
                 start = sector
             end = sector + 1
         self._write_range(start, end)
-        self._changed.clear()
 
     def raw(self) -> Iterator[tuple[int, bytes]]:
         """Number and bytes of every slot in use: for checks."""

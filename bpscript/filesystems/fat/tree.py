@@ -72,10 +72,14 @@ class Tree:
         self._by_path = {"": self.root}
         self._held = self.root.size
 
-    def write(self) -> None:
-        """Write what was changed."""
+    def write(self) -> bool:
+        """Write what was changed; True when `finish` has more to do, once that is on the disk."""
+        return any(directory.write() for directory in self._by_cluster.values())
+
+    def finish(self) -> None:
+        """Write what had to wait."""
         for directory in self._by_cluster.values():
-            directory.write()
+            directory.finish()
 
     def clusters_to_grow(self, directory: Directory, slots: int, path: str) -> int:
         """Clusters a directory needs more for an entry of `slots` slots. Raises NoSpaceError where it cannot grow."""

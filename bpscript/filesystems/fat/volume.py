@@ -412,7 +412,9 @@ class FatVolume:
         self._device.flush()
         self._table.flush()
         self._device.flush()
-        self._tree.write()
+        if self._tree.write():
+            self._device.flush()
+            self._tree.finish()
         self._device.flush()
         if self._table.settle():
             self._table.flush()
