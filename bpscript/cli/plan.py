@@ -7,7 +7,7 @@ from typing import Any
 from .listing import print_json, print_name
 from .main import DONE, FAILED
 from .progress import progress_sink
-from .run import add_run_options, run_options
+from .run import add_run_options, check_writable, run_options
 
 _EXAMPLES = """examples:
   bpscript plan deploy.bpb --disk disk.img
@@ -33,6 +33,7 @@ def plan_verb(options: argparse.Namespace) -> int:
     """Make the plan; 1 when the script would fail."""
     from ..trust.plan import as_json, make_plan  # noqa: PLC0415 - the parser needs none of it
 
+    check_writable(options.save)
     bar = progress_sink()
     chosen = run_options(options, bar)
     plan = make_plan(chosen)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from contextlib import ExitStack
 from json.encoder import encode_basestring as quoted
@@ -98,7 +99,7 @@ def run_verb(options: argparse.Namespace) -> int:
         try:
             result = execute(chosen, recorder or _planned(options, chosen))
         finally:
-            if recorder is not None and options.record is not None:
+            if recorder is not None and recorder.is_ready and options.record is not None:
                 _write_record(recorder, options.record)
         if recorder is not None and result.error is not None and options.report is not None:
             _send_record(recorder, options)
@@ -133,7 +134,17 @@ def _recorder(options: argparse.Namespace, chosen: RunOptions) -> "Recorder | No
         raise UsageError("--plan and a record exclude each other", hint="leave out --record and --report")
     from ..trust.record import Recorder  # noqa: PLC0415 - few runs are recorded
 
+    check_writable(options.record)
     return Recorder(chosen)
+
+
+def check_writable(path: str | None) -> None:
+    """Raise UsageError now, and not at the end, when a file that will be kept private cannot be written."""
+    if path is not None:
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _write_record(recorder: "Recorder", path: str) -> None:

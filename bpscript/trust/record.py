@@ -79,6 +79,11 @@ class Recorder(Stage):
         self._variables: Mapping[str, str] = {}
         self._ending: Mapping[str, str] = {}
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the run has begun: before, there is nothing to keep."""
+        return self._secrets is not None
+
     # While it runs
 
     def clock(self, clock: Clock) -> Clock:

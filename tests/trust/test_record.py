@@ -149,3 +149,12 @@ def test_what_is_no_record_is_refused(damage: str, lab: Path, capsys: pytest.Cap
     assert main(["replay", str(path)]) == 1
     assert "is no record" in capsys.readouterr().err or damage == "other facts"
     assert main(["replay", "nowhere"]) == 2
+
+
+def test_a_place_that_cannot_be_written_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.bpb").write_text('echo "ran"\n')
+    assert main(["run", "s.bpb", "--record", "no/such/place"]) == 2
+    assert "ran" not in capsys.readouterr().out
+    assert main(["run", "s.bpb", "--record", "r", "--disk", "none.img"]) == 2
+    assert "none.img: no such image" in capsys.readouterr().err
