@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from bpscript import __version__
 from bpscript.cli.verbs import VERBS
 from bpscript.commands import COMMANDS
+from bpscript.language.check.codes import RULES
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -75,6 +76,7 @@ def make_pages(app: Sphinx) -> None:
     GENERATED.mkdir(exist_ok=True)
     _write("commands.md", _commands())
     _write("verbs.md", _verbs())
+    _write("rules.md", _rules())
     for source, page in ELSEWHERE.items():
         if page != "language-in-a-page":
             _write(f"{page}.md", (ROOT / source).read_text(encoding="utf-8"))
@@ -101,6 +103,13 @@ def _verbs() -> str:
     lines = ["# Verbs of the command line", "", "As `bpscript VERB --help` shows them; the [manual](../manual.md) says more."]
     for name, parser in _parsers():
         lines += ["", f"{'##' if ' ' not in name else '###'} bpscript {name}", "", "```text", parser.format_help().strip("\n"), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _rules() -> str:
+    lines = ["# Rules of the checker", "", "As `bpscript explain CODE` shows them; the [manual](../manual.md) says what `bpscript check` does."]
+    for rule in RULES.values():
+        lines += ["", f"## {rule.code}", "", "```text", rule.page(), "```"]
     return "\n".join(lines) + "\n"
 
 

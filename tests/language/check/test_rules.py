@@ -26,10 +26,8 @@ def test_the_right_example_gives_none(rule: Rule, tmp_path: Path) -> None:
     assert codes(rule, rule.right, tmp_path) == []
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("rule", [rule for rule in RULES.values() if rule.code != "BP901"], ids=lambda rule: rule.code)
 def test_a_comment_silences_it(rule: Rule, tmp_path: Path) -> None:
-    if rule.code == "BP901":
-        pytest.skip("it is about these comments")
     script = "\n".join(f"# check: ignore {rule.code.lower()}\n{line}" for line in rule.wrong.splitlines())
     assert codes(rule, script, tmp_path) == []
 
