@@ -3,6 +3,7 @@
 import re
 
 from ...base.errors import StorageError
+from ...base.resources import keyboard_layout
 from ...base.text import decode
 from ...filesystems.places import DiskPlace, HostPlace, parse_place
 from ..arguments import FileUse
@@ -82,6 +83,8 @@ def _look(step: Step, node: Node, name: str) -> None:
         step.report("BP503", node, error.message, error.hint)
         return
     found = premises.stat(name)
+    if found is None and step.command.name == "Include" and keyboard_layout(name) is not None:
+        return      # it comes along
     if found is None:
         hint = did_you_mean(name, premises.neighbours(name))
         step.report("BP501", node, f'there is no file "{name}" in {premises.root}', hint)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...base.errors import StorageError
+from ...base.resources import keyboard_layout
 from ...base.text import decode
 from ..arguments import FileUse
 from ..declare import CommandSet
@@ -121,13 +122,14 @@ class Program:
     def include(self, name: str, caller: ScriptFile) -> ScriptFile | None:
         """The file that an Include means; None when it is not there or cannot be known."""
         path = self.path_of_include(name, caller)
-        if path is None or len(self.files) >= _MOST_FILES:
+        if len(self.files) >= _MOST_FILES:
             return None
-        if str(path) in self.files:
+        if path is not None and str(path) in self.files:
             return self.files[str(path)]
-        data = self.premises.read(path)
-        if data is None:
-            return None
+        data = None if path is None else self.premises.read(path)
+        if path is None or data is None:
+            layout = keyboard_layout(name)
+            return None if layout is None else self.load(name, layout, None)
         return self.load(self._shown(name, path), data, path, str(path.parent))
 
     def _shown(self, name: str, path: Path) -> str:
