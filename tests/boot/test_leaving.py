@@ -201,3 +201,17 @@ def test_a_machine_with_uefi_that_is_done_boots_its_disk(tmp_path: Path) -> None
     assert machine.text.count("FIRST-e8") == 1
     assert "read api/next/x64.efi done" in server.text
     assert "Traceback" not in machine.text + server.text
+
+
+def test_hd_boot_of_the_second_disk_is_done_by_ipxe(tmp_path: Path) -> None:
+    root = environment.served(tmp_path / "served")
+    dos_image(tmp_path).rename(root / "dos.imz")
+    (root / "two.bpb").write_text('Echo "DISKS $Disks"\nSetPartitions "BIGDOS:80" 1\nSetBootPart 1 1\nFullUnzip "dos.imz" 1 1\nHdBoot 1\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, '[defaults]\nscript = "two"\n')
+        machine = room.machine("pc1", disks=(room.disk("first", 64 << 20), room.disk("second", 600 << 20)), net_first=True)
+        machine.wait_for("[boot] hdboot 1:0", 150)
+        machine.wait_for("BOOTED HIDDEN=00000800", 90)
+    assert "DISKS 64 600" in machine.text
+    assert "boots disk 1 the next time" in server.text
+    assert "Traceback" not in machine.text + server.text
