@@ -4,8 +4,11 @@ Times are processor time of one repaint, in this process: it waits for nothing.
 """
 
 import io
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from PIL import Image
@@ -16,6 +19,7 @@ from bpscript.screen.framebuffer import Channel, FrameBufferOutput, Geometry
 from bpscript.screen.gif import read_gif
 from bpscript.screen.png import png_bytes
 from bpscript.screen.screen import Mode, Strategy
+from bpscript.screen.terminal import TerminalOutput
 from tests.benchmarks.measure import Round, Sample, in_turn
 
 MODE = Mode(800, 600)
@@ -60,7 +64,7 @@ def pictures(folder: Path, rounds: int) -> dict[str, Sample]:
 
 
 def lines(folder: Path, rounds: int) -> dict[str, Sample]:
-    """10,000 lines of Print on a canvas that nobody shows, that a frame buffer shows, and with graphics on"""
+    """10,000 lines of Print on a canvas that nobody shows, that a frame buffer or a terminal shows, and with graphics on; the same text written to the terminal as it is"""
     text = "a line of text as scripts write it, not very long\r\n"
 
     def write(display: Display) -> None:
@@ -71,8 +75,30 @@ def lines(folder: Path, rounds: int) -> dict[str, Sample]:
     shown = Display(FrameBufferOutput(bytearray(640 * 480 * 4), _geometry(Mode(640, 480), 32)))
     graphic = Display(FrameBufferOutput(bytearray(800 * 600 * 4), _geometry(MODE, 32)))
     graphic.set_mode(MODE)
-    contestants = {"nobody": Display(), "frame buffer, text mode": shown, "frame buffer, 800x600": graphic}
-    return in_turn({name: _timed(lambda display=display: write(display), 1) for name, display in contestants.items()}, rounds)  # type: ignore[misc]
+    with _terminal() as descriptor:
+        terminal = Display(TerminalOutput(descriptor, {"TERM": "xterm-256color", "COLORTERM": "truecolor"}))
+        contestants = {"nobody": Display(), "frame buffer, text mode": shown, "frame buffer, 800x600": graphic, "terminal": terminal}
+        timed: dict[str, Round] = {name: _timed(lambda display=display: write(display), 1) for name, display in contestants.items()}  # type: ignore[misc]
+        timed["terminal, as it is"] = _timed(lambda: [os.write(descriptor, text.encode()) for _ in range(_LINES)], 1)
+        return in_turn(timed, rounds)
+
+
+@contextmanager
+def _terminal() -> Iterator[int]:
+    """A pseudo-terminal whose other end takes everything at once."""
+    ours, theirs = os.openpty()
+
+    def drain() -> None:
+        with suppress(OSError):     # EIO: closed
+            while os.read(ours, 1 << 16):
+                pass
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    yield theirs
+    os.close(theirs)
+    thread.join()
+    os.close(ours)
 
 
 CONTESTS: dict[str, Callable[[Path, int], dict[str, Sample]]] = {"screen-repaint": repaint, "screen-pictures": pictures, "screen-lines": lines}

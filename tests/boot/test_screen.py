@@ -1,4 +1,4 @@
-"""A script on the frame buffer of a machine: its picture is there to the pixel, and the keyboard at the screen is heard."""
+"""A script on the frame buffer of a machine: its picture is there to the pixel, and the keyboard at the screen is heard, in its own layout."""
 
 import json
 import socket
@@ -30,6 +30,14 @@ GetKey key
 Echo "pressed $key"
 GetKey key
 """
+TYPED = """Include "keymaps/de.bpb"
+Input word
+Echo "typed $word"
+GetKey key
+"""
+# A German keyboard: y and z, the extra key beside the left Shift key alone and with Shift, @ with the right Alt key and with the left.
+KEYS = (("y",), ("shift", "z"), ("less",), ("shift", "less"), ("alt_r", "q"), ("alt", "q"), ("less",), ("q",), ("ret",))
+GIVE = "zY<>@@<q"
 MODE = 791          # of the kernel's vga=: 1024x768, 16 bits a pixel
 CORNER = 112, 84    # of 800x600 in the middle of it
 
@@ -83,7 +91,7 @@ def test_the_frame_buffer_shows_the_script(tmp_path: Path) -> None:
     out = environment.built()
     root = tmp_path / "root"
     root.mkdir()
-    (root / "show.bpb").write_text(SCRIPT)
+    (root / "show.bpb").write_text(SCRIPT.removesuffix("GetKey key\n") + TYPED)
     (root / "linux.gif").write_bytes(image_bytes("gallery/linux.gif"))
     canvas = run_script(SCRIPT, keys="xy", files={"linux.gif": image_bytes("gallery/linux.gif")}, graphics=True).screen.canvas
     with served(root) as port:
@@ -117,6 +125,13 @@ def _watch(folder: Path, canvas: Canvas) -> None:
     while "pressed k" not in _said(folder):
         assert time.monotonic() < deadline, _said(folder)
         time.sleep(0.1)
+    for keys in KEYS:
+        monitor.do("send-key", keys=[{"type": "qcode", "data": key} for key in keys])
+        time.sleep(0.3)
+    while "typed " not in _said(folder):
+        assert time.monotonic() < deadline, _said(folder)
+        time.sleep(0.1)
+    assert f"typed {GIVE}" in _said(folder)
     monitor.do("quit")
 
 
