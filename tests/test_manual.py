@@ -90,6 +90,8 @@ def test_the_bash_completion_completes(tmp_path: Path) -> None:
 
     assert completed("di") == ["disk"]
     assert completed("run", "--lo") == ["--log-file"]
+    assert completed("she") == ["shell"]
+    assert completed("shell", "--sc") == ["--screen"]
     assert "create" in completed("disk", "")
     assert completed("help", "FullU") == ["FullUnzip"]
     (tmp_path / "script.bpb").touch()

@@ -11,19 +11,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UsageError
 from ..screen.outputs import open_screen
 from ..screen.stdin import PipeKeyboard, keyboard_of
-from ..screen.terminal_keyboard import TerminalKeyboard
 
 if TYPE_CHECKING:
     from ..screen.line_editor import LineEditor
     from ..screen.plain import PlainDisplay
     from ..screen.screen import Screen
     from ..screen.terminal import TerminalOutput
+    from ..screen.terminal_keyboard import TerminalKeyboard
 
 _MOST_IN_MEMORY = 8 << 20       # bytes of a log that waits for the end
 
@@ -34,7 +33,7 @@ class Console:
     owns_terminal = False       # no progress bar: the screen is there
     editor: "LineEditor | None" = None
 
-    def __init__(self, screen: "Screen", keyboard: TerminalKeyboard | PipeKeyboard | None) -> None:
+    def __init__(self, screen: "Screen", keyboard: "TerminalKeyboard | PipeKeyboard | None") -> None:
         self.screen = screen
         self.keyboard = keyboard
 
@@ -58,7 +57,7 @@ class Console:
 class PlainConsole(Console):
     """A dumb terminal: the log and what is printed take turns."""
 
-    def __init__(self, screen: "PlainDisplay", keyboard: TerminalKeyboard | PipeKeyboard | None) -> None:
+    def __init__(self, screen: "PlainDisplay", keyboard: "TerminalKeyboard | PipeKeyboard | None") -> None:
         super().__init__(screen, keyboard)
         self._plain = screen
 
@@ -77,10 +76,12 @@ class TerminalConsole(Console):
 
     owns_terminal = True
 
-    def __init__(self, screen: "Screen", output: "TerminalOutput", keyboard: TerminalKeyboard | PipeKeyboard | None, typing: TerminalKeyboard | None) -> None:
+    def __init__(self, screen: "Screen", output: "TerminalOutput", keyboard: "TerminalKeyboard | PipeKeyboard | None", typing: "TerminalKeyboard | None") -> None:
         super().__init__(screen, keyboard)
         self._output = output
         self._typing = typing       # the keyboard of the terminal, also where the script's keys come from somewhere else
+        from tempfile import SpooledTemporaryFile  # noqa: PLC0415 - costs every start milliseconds
+
         self._waiting = SpooledTemporaryFile(_MOST_IN_MEMORY, "w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed below
         self._before: Any = None    # handler of SIGWINCH
 
@@ -151,6 +152,7 @@ def open_shell_console(mode: str | None, keys: str | None) -> Iterator[Console]:
             yield console
         return
     from ..screen.plain import PlainDisplay  # noqa: PLC0415 - only on a terminal
+    from ..screen.terminal_keyboard import TerminalKeyboard  # noqa: PLC0415
 
     keyboard = TerminalKeyboard(0)
     keyboard.open()         # what is typed while a command runs is not shown twice
@@ -167,7 +169,7 @@ def is_usable() -> bool:
     return os.isatty(0) and os.environ.get("TERM", "dumb") not in {"", "dumb"}
 
 
-def _editor(before: Callable[[], None], keyboard: TerminalKeyboard) -> "LineEditor | None":
+def _editor(before: Callable[[], None], keyboard: "TerminalKeyboard") -> "LineEditor | None":
     """An editor of lines on standard input and output; None when they are no terminal, or prompt_toolkit is not installed."""
     from .line_editor import PromptEditor, is_available  # noqa: PLC0415 - only for terminals
 
@@ -176,6 +178,7 @@ def _editor(before: Callable[[], None], keyboard: TerminalKeyboard) -> "LineEdit
 
 def _terminal_console(keys: str | None, stack: ExitStack) -> Console:
     from ..screen.display import Display  # noqa: PLC0415 - only on a terminal
+    from ..screen.terminal_keyboard import TerminalKeyboard  # noqa: PLC0415
 
     descriptor = _terminal(stack)
     keyboard = keyboard_of(0) if keys is None else None

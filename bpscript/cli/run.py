@@ -13,7 +13,6 @@ from ..api import DiskLike, NewDisk, RunOptions, execute
 from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink, ignore
 from ..screen.outputs import SCREENS
-from .asks import asks_for_keys
 from .console import is_usable, open_console
 from .main import DONE, report
 from .places import parse_disk_option
@@ -178,8 +177,11 @@ def _planned(options: argparse.Namespace, chosen: RunOptions) -> "Stage | None":
 
 def _usual_mode(options: argparse.Namespace) -> str:
     """The screen when nobody said which: the terminal, for a script that asks the one who sits there."""
-    asks = options.keys is None and is_usable() and (options.switch_i or asks_for_keys(Path(options.script), options.root))
-    return "terminal" if asks else "none"
+    if options.keys is not None or not is_usable():
+        return "none"
+    from .asks import asks_for_keys  # noqa: PLC0415 - only on a terminal
+
+    return "terminal" if options.switch_i or asks_for_keys(Path(options.script), options.root) else "none"
 
 
 def _open_for_writing(stack: ExitStack, path: str | None, mode: str) -> IO[str] | None:

@@ -5,9 +5,12 @@ import os
 import select
 from collections import deque
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from .keyboard import Key
-from .terminal_keyboard import TerminalKeyboard
+
+if TYPE_CHECKING:
+    from .terminal_keyboard import TerminalKeyboard
 
 
 class PipeKeyboard:
@@ -49,6 +52,10 @@ class PipeKeyboard:
         """Nothing was changed."""
 
 
-def keyboard_of(descriptor: int) -> TerminalKeyboard | PipeKeyboard:
+def keyboard_of(descriptor: int) -> "TerminalKeyboard | PipeKeyboard":
     """The keyboard behind a descriptor. `close` it in the end."""
-    return TerminalKeyboard(descriptor) if os.isatty(descriptor) else PipeKeyboard(descriptor)
+    if not os.isatty(descriptor):
+        return PipeKeyboard(descriptor)
+    from .terminal_keyboard import TerminalKeyboard  # noqa: PLC0415 - only on a terminal
+
+    return TerminalKeyboard(descriptor)
