@@ -95,11 +95,11 @@ def run_verb(options: argparse.Namespace) -> int:
             chosen = run_options(options, _tee(bar, events_file))
             chosen = chosen._replace(keyboard=console.keyboard, editor=console.editor, screen=console.screen, report=options.report, log=log)
             recorder = _recorder(options, chosen)
-        try:
-            result = execute(chosen, recorder or _planned(options, chosen))
-        finally:
-            if recorder is not None and recorder.is_ready and options.record is not None:
-                _write_record(recorder, options.record)
+            try:
+                result = execute(chosen, recorder or _planned(options, chosen))
+            finally:
+                if recorder is not None and recorder.is_ready and options.record is not None:
+                    _write_record(recorder, options.record)
         if recorder is not None and result.error is not None and options.report is not None:
             _send_record(recorder, options)
         if vars_file is not None:
