@@ -14,7 +14,7 @@ Changes are kept as one span of cells for each line, which costs next to nothing
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -230,17 +230,20 @@ class Canvas:
             pixels[start:end] = row
         self._cover(left, top, right, bottom)
 
-    def change_colors(self, box: Box, table: bytes) -> None:
-        """Replace each pixel of a box by what the table of 256 says; characters there stay characters."""
+    def change_colors(self, box: Box, change: Callable[[int], int]) -> None:
+        """Replace the colours in a box by what a function makes of each; characters there stay characters."""
         left, top, right, bottom = self._clip(box)
         if left >= right or top >= bottom:
             return
-        pixels = self.pixels()
-        for start in range(top * self.width + left, bottom * self.width + left, self.width):
-            end = start + right - left
-            pixels[start:end] = pixels[start:end].translate(table)
+        pixels, length = self.pixels(), right - left
+        starts = range(top * self.width + left, bottom * self.width + left, self.width)
+        table = bytearray(256)
+        for number in set().union(*(pixels[start : start + length] for start in starts)):
+            table[number] = change(number)
+        for start in starts:
+            pixels[start : start + length] = pixels[start : start + length].translate(table)
         for at in self._drawn_in(left, top, right, bottom):
-            self.drawn[at] = self.drawn[at][0], table[self.drawn[at][1]]
+            self.drawn[at] = self.drawn[at][0], change(self.drawn[at][1])
         self._mark(top // CELL_HEIGHT, -(-bottom // CELL_HEIGHT), left // CELL_WIDTH, -(-right // CELL_WIDTH))
 
     def renumber(self, numbers: Mapping[int, int]) -> None:

@@ -6,6 +6,7 @@ from .canvas import Canvas
 from .screen import Mode
 
 _MOST_PIECES = 1_000    # of log text that are kept; a script writes one or two for each line
+_MOST_CHARACTERS = 1 << 16      # of a piece: LogFile writes whole files
 
 
 class LogView:
@@ -28,7 +29,7 @@ class LogView:
 
     def write(self, text: str) -> None:
         """Add text; a line feed alone ends a line, too."""
-        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+        text = text[-_MOST_CHARACTERS:].replace("\r\n", "\n").replace("\n", "\r\n")
         self._pieces.append(text)
         if self._canvas is not None:
             self._canvas.write(text)

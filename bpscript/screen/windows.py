@@ -52,11 +52,9 @@ def _draw_raised(canvas: Canvas, box: Box, color: int) -> None:
 
 def _draw_shadow(canvas: Canvas, box: Box) -> None:
     """What is behind the right and the lower edge gets darker."""
-    colors = canvas.palette.colors
-    table = bytes(number if colors[number] == (0, 0, 0) else _shade(canvas, number, 0.0, 0.55) for number in range(256))
     x, y, width, height = box
-    canvas.change_colors(Box(x + width, y + SHADOW, SHADOW, height), table)
-    canvas.change_colors(Box(x + SHADOW, y + height, width - SHADOW, SHADOW), table)
+    for strip in (Box(x + width, y + SHADOW, SHADOW, height), Box(x + SHADOW, y + height, width - SHADOW, SHADOW)):
+        canvas.change_colors(strip, lambda number: _shade(canvas, number, 0.0, 0.55))
 
 
 def _shade(canvas: Canvas, number: int, towards: float, part: float) -> int:

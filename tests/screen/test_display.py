@@ -1,5 +1,7 @@
 """A display asks its output to paint what changed, and what is visible: the screen or the log."""
 
+import tracemalloc
+
 from bpscript.screen.canvas import Canvas, Span
 from bpscript.screen.display import Display
 from bpscript.screen.screen import Mode
@@ -77,3 +79,14 @@ def test_a_mode_has_its_size_and_an_empty_screen() -> None:
     assert output.painted[-1] == ("", [Span(line, 0, 100) for line in range(38)])
     display.set_mode(None)
     assert display.size == (25, 80)
+
+
+def test_a_huge_log_is_kept_only_as_far_as_it_is_seen() -> None:
+    display = Display()
+    tracemalloc.start()
+    display.log("line\n" * 1_000_000)
+    display.log("the end\n")
+    display.show_log(True)
+    assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    tracemalloc.stop()
+    assert str(display.visible).endswith("line\nthe end")
