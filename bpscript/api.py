@@ -528,7 +528,7 @@ def _machine(options: RunOptions, program: str, script: Path, stack: ExitStack, 
     settings = LateSettings()
     screen = options.screen or Display(modes=())
     options = options._replace(events=_shown_events(options.events, screen, settings))
-    root = stage.source(_root(options, script), stack)
+    root = stage.source(_root(options, script, stack), stack)
     clock = stage.clock(options.clock or Clock.from_environment())
     disks = Disks(_disks(options, settings, clock, stack, stage))
     stack.push(_closing(disks))
@@ -562,14 +562,16 @@ def _shown_events(events: Sink, screen: "Screen", settings: LateSettings) -> Sin
     return both
 
 
-def _root(options: RunOptions, script: Path) -> "FileSource":
+def _root(options: RunOptions, script: Path, stack: ExitStack) -> "FileSource":
     """The server of a run: a folder that plays it, or a real one when `root` is an address such as tftp://10.0.0.1/images."""
     from .network.folder import FolderSource  # noqa: PLC0415
 
     if _is_address(options.root):
         from .network.roots import open_root  # noqa: PLC0415
 
-        return open_root(str(options.root), options.events)
+        found = open_root(str(options.root), options.events)
+        stack.callback(found.close)
+        return found
     root = script.absolute().parent if options.root is None else Path(options.root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such directory for --root")

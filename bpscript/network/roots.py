@@ -8,7 +8,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..base.errors import NetworkError, StorageError, UsageError
 from ..base.events import Sink, ignore
@@ -75,6 +75,11 @@ _SCHEMES: dict[str, Callable[[str, Sink], "NetworkRoot"]] = {
 }
 
 
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
 class NetworkRoot:
     """Files of `base`, and of the TFTP servers that names speak of. `host` is where the root is."""
 
@@ -117,6 +122,11 @@ class NetworkRoot:
         """Raises StorageError where there are no directories."""
         source, name = self._find(path)
         return source.entries(name)
+
+    def close(self) -> None:
+        """Give back the connections of the root."""
+        if isinstance(self.base, _Closable):
+            self.base.close()
 
     def _find(self, path: str) -> tuple[FileSource, str]:
         foreign = parse_foreign(path)

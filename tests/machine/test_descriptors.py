@@ -1,9 +1,12 @@
 """A run leaves no file open, whatever it packed and unpacked: a server runs thousands of scripts in one process."""
 
+import gc
 import os
+import time
 from pathlib import Path
 
 from bpscript.api import NewDisk, RunOptions, execute
+from tests.network.http.serving import serving
 
 SCRIPT = """SetPartitions "FAT32:64 LINUX-EXT2:64"
 Clean "1 2"
@@ -35,3 +38,20 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         return len(os.listdir("/proc/self/fd"))
 
     assert run() == run() == run()
+
+
+def test_a_run_lets_its_server_go(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "x").write_text("text")
+    (tmp_path / "s.bpb").write_text('LogFile "x"\n')
+    with serving(tmp_path / "served") as server:
+        opened = len(os.listdir("/proc/self/fd"))
+        gc.disable()        # it would close them one day, too
+        try:
+            assert execute(RunOptions(script=tmp_path / "s.bpb", root=server.url())).log == "text"
+            end = time.monotonic() + 5
+            while len(os.listdir("/proc/self/fd")) > opened and time.monotonic() < end:
+                time.sleep(0.02)            # the server is in this process: it closes its end when it hears of ours
+            assert len(os.listdir("/proc/self/fd")) == opened
+        finally:
+            gc.enable()
