@@ -13,8 +13,7 @@ from ..base.errors import StorageError
 from ..base.units import KIB
 from ..blocks.device import BlockDevice, Buffer, check_range, data_ranges_of
 from ..blocks.medium import medium_of
-from ..filesystems.detect import detect
-from ..filesystems.head import deciding_sector, forget, reveal
+from ..filesystems.head import forget, reveal
 
 HEAD = 128 * KIB        # beyond the superblock of btrfs at 64 KiB, the farthest first signature that we know
 FORMER = 8 * KIB        # both places of a GPT header
@@ -98,7 +97,7 @@ class HeldDevice:
 
     def release(self) -> None:
         """Everything is in place: write the head, the sector by which it is recognised last."""
-        reveal(self._lower, self._head, deciding_sector(self, detect(self)))
+        reveal(self._lower, self._head)
 
     def check_released(self) -> None:
         """Read the head back. Raises StorageError when it is not what was written."""

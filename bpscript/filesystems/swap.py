@@ -8,8 +8,8 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import FormatError, StorageError
-from ..base.units import SECTOR
 from ..blocks.device import BlockDevice
+from .head import forget, reveal
 from .signatures import SWAP_PAGE_SIZES, wipe_signatures
 
 if TYPE_CHECKING:
@@ -90,12 +90,10 @@ def format_swap(device: BlockDevice, label: str = "", uuid: "UUID | None" = None
     page_count = min(device.size // page_size, _MAX_PAGES)
     if page_count < MIN_PAGES:
         raise StorageError(f"swap: {device.size} bytes are too small; at least {MIN_PAGES * page_size} are needed")
-    from .head import forget, reveal  # noqa: PLC0415 - it needs us
-
     forget(device, page_size)
     wipe_signatures(device)
     page = bytearray(page_size)     # mkswap zeroes the boot block too, and so do we
     _HEADER.pack_into(page, _HEADER_OFFSET, _VERSION, page_count - 1, 0, uuid.bytes if uuid else bytes(16), name)
     page[-len(_MAGIC) :] = _MAGIC
-    reveal(device, page, page_size - SECTOR)
+    reveal(device, page)
     return SwapSpace(page_size, page_count, label, uuid)

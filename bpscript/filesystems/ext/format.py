@@ -29,7 +29,6 @@ _EXT4 = ("extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink"
 FEATURES = {"EXT2": _BASE, "EXT3": _BASE + _JOURNAL, "EXT4": _BASE + _JOURNAL + _EXT4}
 _SMALL = 512 * MIB          # below this: blocks of 1 KiB, one inode for 4 KiB
 _FIRST_BYTES = 64 * KIB     # cleared first and written last
-_SUPERBLOCK = 1024          # its first sector has the magic number
 _MAX_LABEL = 16             # bytes of s_volume_name
 
 
@@ -100,7 +99,7 @@ def format_ext(
             from .programs import copy_new  # noqa: PLC0415
 
             copy_new(descriptor, device, _FIRST_BYTES, size)
-            reveal(device, os.pread(descriptor, min(_FIRST_BYTES, size), 0), _SUPERBLOCK)
+            reveal(device, os.pread(descriptor, min(_FIRST_BYTES, size), 0))
     device.flush()
 
 
