@@ -72,6 +72,7 @@ from .table import Signature, Table
 from .writer import ArchiveWriter, FrameSink, Summary
 
 if TYPE_CHECKING:
+    from .delivery import Delivery
     from .frames import Decoder
 
 __all__ = ["Archive", "ArchiveKind", "ArchiveWriter", "Chunk", "ChunkKind", "ChunkRecord", "FrameSink", "Header", "Signature", "Summary"]
@@ -231,14 +232,14 @@ class Archive:
         self._new_decoder().decode(record, frame)
         return frame
 
-    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+    def chunks(self, threads: int | None = None, delivery: "Delivery | None" = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
         """Every chunk in order with its contents (zeros too, in pieces of at most `chunk_size`), decoded ahead in threads or processes.
 
-        A view is valid until the next step. In a stream the table is checked before the iteration ends.
+        A view is valid until the next step; what `delivery` takes of it is written by the processes, where there are any. In a stream the table is checked before the iteration ends.
         """
         count = threads or default_threads()
         if count > 1 and len(self) >= WORTH_IT and isinstance(self._source, JoinedBytes) and self._source.on_host and threading.active_count() == 1:
-            return decode_in_processes(self._frame, len(self), self._new_decoder, self.header.chunk_size, count - 1)
+            return decode_in_processes(self._frame, len(self), self._new_decoder, self.header.chunk_size, count - 1, delivery=delivery)
         return decode_ahead(self._frames(), self._new_decoder, self.header.chunk_size, count)
 
     def each(

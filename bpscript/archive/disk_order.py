@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..filesystems.filesystem import Extent, HasExtents
 from .container import ChunkKind, ChunkRecord
+from .delivery import Delivery
 from .full import Chunks
 
 _ZEROS = bytes(1 << 16)
@@ -60,12 +61,13 @@ def apart(places: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
 Contents = tuple[Placed, Iterable[memoryview | bytes]]
 
 
-def contents_in_order(chunks: Chunks, places: Sequence[Placed]) -> Iterator[list[Contents]]:
+def contents_in_order(chunks: Chunks, places: Sequence[Placed], delivery: Delivery | None = None) -> Iterator[list[Contents]]:
     """Files with their contents, in groups: contents are to be read before the next group is asked for. `places` are apart from each other and in order.
 
-    The contents of each file of a group of several are one view. Raises FormatError where a chunk is damaged.
+    The contents of each file of a group of several are one view. What `delivery` takes of the contents is written by those who decode
+    them; it is settled before the last step. Raises FormatError where a chunk is damaged.
     """
-    reader = _Forward(chunks)
+    reader = _Forward(chunks, delivery)
     position = 0
     while position < len(places):
         first = places[position]
@@ -79,6 +81,8 @@ def contents_in_order(chunks: Chunks, places: Sequence[Placed]) -> Iterator[list
             group.append((places[position], (view,)))
             position += 1
         yield group
+    if delivery is not None:
+        delivery.settle()
 
 
 def _scattered(reader: "_Forward", place: Placed) -> Iterator[memoryview | bytes]:
@@ -97,12 +101,12 @@ def _scattered(reader: "_Forward", place: Placed) -> Iterator[memoryview | bytes
 class _DecodesAhead(Protocol):
     """Chunks that come in order by themselves: an archive of ours."""
 
-    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]: ...
+    def chunks(self, threads: int | None = None, delivery: Delivery | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]: ...
 
 
-def _in_order(chunks: Chunks) -> Iterator[tuple[ChunkRecord, memoryview]]:
+def _in_order(chunks: Chunks, delivery: Delivery | None) -> Iterator[tuple[ChunkRecord, memoryview]]:
     if isinstance(chunks, _DecodesAhead):
-        yield from chunks.chunks()
+        yield from chunks.chunks(delivery=delivery)
         return
     for index in range(len(chunks)):
         record = chunks.record(index)
@@ -113,8 +117,8 @@ def _in_order(chunks: Chunks) -> Iterator[tuple[ChunkRecord, memoryview]]:
 class _Forward:
     """Bytes of an image, at offsets that only go up."""
 
-    def __init__(self, chunks: Chunks) -> None:
-        self._coming = _in_order(chunks)
+    def __init__(self, chunks: Chunks, delivery: Delivery | None) -> None:
+        self._coming = _in_order(chunks, delivery)
         self._view = memoryview(b"")
         self._start = self._end = 0     # of the view in the image
         self._record_at = -1            # where the last record began, to tell pieces of one run of zeros

@@ -2,8 +2,12 @@
 
 Whether everything fits is found out on a volume in memory first, formatted like the target. The target stays marked
 (`marking.py`) until the last file is there, so formatting and copying may be cut off anywhere.
+
+An ext volume in an image file is not formatted again: what lies in memory is copied. Its files are written over what was there before,
+and only at the end what is free yet is punched out: giving pages back to the host first, and asking for others, takes longer than writing.
 """
 
+from collections.abc import Iterable
 from contextlib import closing
 from uuid import UUID
 
@@ -12,22 +16,23 @@ from ..base.errors import FormatError, NoSpaceError, StorageError
 from ..base.events import Sink, ignore
 from ..base.units import format_size
 from ..blocks.blank import BlankDevice
-from ..blocks.device import BlockDevice
-from ..blocks.medium import drop_caches
+from ..blocks.device import BlockDevice, host_file_of
+from ..blocks.medium import drop_caches, medium_of
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
 from ..filesystems.fat.geometry import Geometry
-from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents
+from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents, HasUnixObjects, TakesCarrier
 from .compare import compare_files
+from .delivery import Delivery
 from .disk_order import Placed, apart, contents_in_order, place_of
 from .filters import Filters
 from .full import PartitionImage
 from .image_device import ArchiveDevice
-from .marking import HeldDevice
+from .marking import HEAD, HeldDevice
 from .placement import Place
 from .plan import Planned, planned
 from .report import Restored
-from .trees import TreeWriter, contents_of, listing
+from .trees import STEP, TreeWriter, contents_of, listing
 
 # DOS looks for these two in the first slots of the root directory, and for the first in one piece.
 _SYSTEM_FILES = ("io.sys", "msdos.sys", "ibmbio.com", "ibmdos.com")
@@ -42,16 +47,29 @@ def restore_files(
     image: PartitionImage, device: BlockDevice, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink = ignore
 ) -> Restored:
     """Format `device` as the archive's file system is and copy every file. Raises NoSpaceError before the first write."""
-    source, found, plan = _checked(image, device.size, place, clock, code_page)
+    source, found, plan, trial = _checked(image, device.size, place, clock, code_page)
     held = HeldDevice(device)
-    _format(image, source, held, len(found), place, clock, code_page)
+    medium = medium_of(device)
+    reuses = isinstance(source, HasUnixObjects) and medium is not None and medium[0].is_file()
+    if reuses:
+        _copy_volume(trial, held, open_volume(trial, clock=clock, writable=False).used_ranges())
+    else:
+        _format(image, source, held, len(found), place, clock, code_page)
     target = open_volume(held, clock=clock, code_page=code_page)
     writer = TreeWriter(target, "", plan, sink=events, task="restore")
     writer.begin()
-    _put_all(image, source, found, writer)
+    # Other processes write where nothing of ours lies between us and the host.
+    delivery = Delivery(device, HEAD) if isinstance(target, TakesCarrier) and host_file_of(device) is not None else None
+    if isinstance(target, TakesCarrier):
+        target.carry_with(delivery)
+    _put_all(image, source, found, writer, delivery)
+    if isinstance(target, TakesCarrier):
+        target.carry_with(None)
     summary = writer.finish()
     target.set_facts("", source.stat(""))
     target.close()
+    if reuses:
+        _zero_free(held, open_volume(held, clock=clock, writable=False).used_ranges())
     if image.facts.filesystem.startswith("FAT"):
         _keep_boot_code(image, held)
     if verify:
@@ -61,7 +79,25 @@ def restore_files(
     return Restored(summary.size, summary.size, 0, "file by file")
 
 
-def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer: TreeWriter) -> None:
+def _copy_volume(trial: OverlayDevice, device: BlockDevice, used: Iterable[tuple[int, int]]) -> None:
+    """Put an empty volume onto a device that holds anything: where it keeps something, zeros, and what it wrote."""
+    for start, end in used:
+        device.zero(start, end - start)
+    for start, end in trial.data_ranges(0, trial.size):
+        for offset in range(start, end, STEP):
+            device.write(offset, trial.read(offset, min(STEP, end - offset)))
+
+
+def _zero_free(device: BlockDevice, used: Iterable[tuple[int, int]]) -> None:
+    """Make the device read as zeros where its volume keeps nothing."""
+    position = 0
+    for start, end in (*used, (device.size, device.size)):
+        if position < start:
+            device.zero(position, start - position)
+        position = end
+
+
+def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer: TreeWriter, delivery: Delivery | None) -> None:
     """The files that DOS wants first, directories, files in the order of their blocks, other files, and what is no file."""
     device = source.device if isinstance(source, HasExtents) else None
     # Not of a volume whose journal had to be replayed: that lies on something above the archive.
@@ -83,7 +119,7 @@ def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer:
     if isinstance(device, ArchiveDevice):
         device.forget()
     in_order, apart_from_them = apart(places)
-    for group in contents_in_order(image.chunks, in_order):
+    for group in contents_in_order(image.chunks, in_order, delivery):
         if len(group) > 1:
             writer.put_files([(*found[place.number][:2], next(iter(contents))) for place, contents in group])
             continue
@@ -110,8 +146,8 @@ def check_files(image: PartitionImage, size: int, *, place: Place | None, clock:
 
 def _checked(
     image: PartitionImage, size: int, place: Place | None, clock: Clock, code_page: str
-) -> tuple[Filesystem, _Listing, list[Planned]]:
-    """The archive's volume, what is in it, and the plan of copying it, which was tried on a volume in memory."""
+) -> tuple[Filesystem, _Listing, list[Planned], OverlayDevice]:
+    """The archive's volume, what is in it, the plan of copying it, and the empty volume in memory on which that was tried."""
     if image.chunks.is_stream:
         reason = f"the archive is of a partition of {image.size} bytes, the target has {size}"
         if size >= image.size and place is not None:
@@ -128,7 +164,7 @@ def _checked(
         raise NoSpaceError(
             f"the archive's files do not fit on this partition of {format_size(size)}: {error.message}", hint=error.hint
         ) from error
-    return source, found, plan
+    return source, found, plan, trial
 
 
 def restore_swap(image: PartitionImage, device: BlockDevice) -> Restored:

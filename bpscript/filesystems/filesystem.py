@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from ..base.errors import StorageError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice, Buffer
+from .write_behind import Carrier
 
 
 class FileKind(StrEnum):
@@ -219,6 +220,15 @@ class MakesManyFiles(Protocol):
 
         Raises what makes the volume unusable, never what is wrong with a file; a file is made whole or not at all.
         """
+        ...
+
+
+@runtime_checkable
+class TakesCarrier(Protocol):
+    """A volume whose contents of files somebody else may write."""
+
+    def carry_with(self, carrier: Carrier | None) -> None:
+        """From now on contents are offered to `carrier` first; None ends that, when the carrier has settled."""
         ...
 
 

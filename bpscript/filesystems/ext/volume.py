@@ -12,6 +12,7 @@ from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
 from ..filesystem import Extent, Facts, Family, FileKind, NewFile, Problem, UnixFacts, Usage
+from ..write_behind import Carrier
 from .blockmap import Run
 from .contents import FileReader, FileWriter
 from .directory import Directory
@@ -383,6 +384,10 @@ class ExtVolume:
         """What `e2fsck -fn` finds."""
         self.flush()
         return check_ext(self._store.device)
+
+    def carry_with(self, carrier: Carrier | None) -> None:
+        """Let `carrier` write contents of files that lie where it sees them."""
+        self._store.data.carrier = carrier
 
     def flush(self) -> None:
         """Write files, directories, bitmaps, and the superblock last."""
