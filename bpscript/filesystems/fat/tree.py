@@ -74,7 +74,8 @@ class Tree:
 
     def write(self) -> bool:
         """Write what was changed; True when `finish` has more to do, once that is on the disk."""
-        return any(directory.write() for directory in self._by_cluster.values())
+        waiting = [directory.write() for directory in self._by_cluster.values()]     # of all, whatever the first says
+        return any(waiting)
 
     def finish(self) -> None:
         """Write what had to wait."""
