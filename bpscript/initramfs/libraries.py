@@ -29,7 +29,7 @@ class Libraries:
 
     def add_library(self, name: str) -> None:
         """A library by its name (`libext2fs.so.2`). Raises NotFoundError."""
-        self._add(_find(name, (), Path("/")), name)
+        self._add(_find(name, (), Path("the boot environment")), name)
 
     def _add_needed(self, data: bytes, origin: Path) -> None:
         if not is_elf(data):

@@ -92,7 +92,7 @@ def run_program(command: Sequence[str], folder: Path | None = None) -> str:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, cwd=folder, env=environment)
     except FileNotFoundError as error:
         raise StorageError(
-            f"{command[0]} is not on this host", hint="boot build takes kernel and programs from Debian packages, or from --kernel, --modules and --programs"
+            f"{command[0]} is not on this host", hint="boot build takes kernel and programs from Debian packages, or from --kernel, --modules and --ipxe"
         ) from error
     if done.returncode != 0:
         words = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg", command[0]))] or done.stderr.splitlines()

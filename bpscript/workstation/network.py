@@ -47,7 +47,9 @@ class Network:
 
 def connect(parameters: Parameters, sink: Sink = ignore) -> Network:
     """An address from a DHCP server, or what the boot loader passed on. Raises NetworkError."""
-    names = _candidates(parameters.interface)
+    names, is_wanted = _candidates(parameters.interface)
+    if not is_wanted:
+        sink(Event(Kind.WARNING, {"text": f"there is no interface {parameters.interface}, which the machine was booted from: trying {', '.join(names)}"}))
     failure: BpscriptError | None = None
     if parameters.uses_dhcp:
         for name in names:
@@ -111,8 +113,8 @@ def _variables(parameters: Parameters, hardware_address: bytes) -> dict[str, str
     return {name: value for name, value in found.items() if value}
 
 
-def _candidates(wanted: str | None) -> list[str]:
-    """Interfaces to ask on, the best first. Raises NetworkError."""
+def _candidates(wanted: str | None) -> tuple[list[str], bool]:
+    """Interfaces to ask on, the best first, and whether the one that is wanted is there. Raises NetworkError."""
     end = monotonic() + _INTERFACES_S
     while True:
         names = sorted(_ethernet(), key=lambda name: by_place((Path("/sys/class/net") / name).resolve()))
@@ -125,8 +127,8 @@ def _candidates(wanted: str | None) -> list[str]:
     for name in names:
         netlink.bring_up(name)
     if chosen:
-        return chosen
-    return _with_link(names) or names
+        return chosen, True
+    return _with_link(names) or names, wanted is None
 
 
 def _with_link(names: list[str]) -> list[str]:

@@ -25,19 +25,19 @@ def test_a_machine_starts_runs_its_script_and_tells_its_error(tmp_path: Path) ->
         second = room.disk("second", 48 << 20)
         extra = ("-drive", f"file={second},format=raw,if=none,id=second", "-device", "ide-hd,drive=second,bus=ide.1,serial=BPS-2,bootindex=5")
         machine = room.machine("pc7", *extra, disks=(room.disk("first", 64 << 20),))
-        machine.wait_for("NONCE-7f3a", 90)
+        machine.wait_for("NONCE-7f3a", 180)
         first_line = re.search(r"boot environment, ([\d.]+) s after the kernel's start", machine.text)
         assert first_line is not None
         print(f"first line {first_line[1]} s after the kernel's start")
-        machine.wait_for("> ", 20)
+        machine.wait_for("> ", 60)
         assert "NONCE-7f3a BpBatch facts pc7 10.9.0.100 10.9.0.1 disks 64 48 colour blue green switches -l facts\n" in machine.text
         assert 'facts.bpb:3:9: error: no file "no-such.bpb" at http://10.9.0.1/' in machine.text
         assert "^^^^^^^^^^^^^" in machine.text
         machine.type("Echo \"at $BOOTP-Host-Name\"\r")
-        machine.wait_for("at pc7\n", 20)
+        machine.wait_for("at pc7\n", 60)
         (seen,) = room.machines()
         assert (seen["host"], seen["mac"], seen["script"], seen["state"]) == ("pc7", mac(1), "facts.bpb", "failed")
         assert "no-such.bpb" in seen["last_error"]
         machine.type("PowerOff\r")
-        machine.wait_until_off(30)
+        machine.wait_until_off(60)
     assert "Traceback" not in machine.text + server.text
