@@ -40,8 +40,13 @@ _ALIGNMENT = 4      # of a part in the initramfs
 INIT = f"""#!/{INTERPRETER} -IS
 import sys
 sys.path.append("/{OWN_FOLDER}")
-from bpscript.workstation.start import main
-main()
+try:
+    from bpscript.workstation.start import main
+    main()
+except BaseException:
+    import os, traceback
+    traceback.print_exc()
+    os.execv("/bin/sh", ["sh"])     # rather than a kernel that has lost its first process
 """
 PROGRAM = f"""#!/{INTERPRETER} -IS
 import sys

@@ -13,6 +13,7 @@ import sys
 import traceback
 from contextlib import closing, suppress
 from pathlib import Path
+from time import sleep
 
 from .. import __version__
 from ..base.errors import BpscriptError
@@ -23,6 +24,7 @@ from .parameters import Parameters, parse_parameters
 _MOUNTS = (("proc", "/proc", ""), ("sysfs", "/sys", ""), ("devtmpfs", "/dev", "mode=0755"), ("tmpfs", "/run", "mode=0755"))
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "linux"}
 _TEXT = "utf-8"
+_PAUSE_S = 10.0         # after a mistake of ours
 
 
 def main() -> None:
@@ -38,7 +40,11 @@ def main() -> None:
     for mistake in parameters.mistakes:
         console.line(f"[warning] {mistake}")
     while True:
-        follow(_run(console, parameters), console, parameters)
+        try:
+            follow(_run(console, parameters), console, parameters)
+        except Exception:       # whatever it is: the end of this process would be that of the machine
+            console.line(traceback.format_exc())
+            sleep(_PAUSE_S)
 
 
 def _run(console: Console, parameters: Parameters) -> str:

@@ -104,9 +104,13 @@ def test_a_server_that_is_started_again_in_the_middle(tmp_path: Path) -> None:
     hosts = f'{HOSTS}[hosts.pc1.variables]\nRewriting = "ALL"\n'
     with lab(tmp_path) as room:
         server = room.serve(root, hosts)
-        machine = room.machine("pc1", disks=(room.disk("disk", 512 << 20),))
+        disk = room.disk("disk", 512 << 20)
+        machine = room.machine("pc1", disks=(disk,))
         machine.wait_for("UNZIP-BEGINS", 180)
-        time.sleep(1)
+        end = time.monotonic() + 60
+        while disk.stat().st_blocks * 512 < 24 << 20:       # the image is on its way
+            assert time.monotonic() < end
+            time.sleep(0.1)
         assert server.stop() in {0, 143}
         assert "UNZIP-DONE" not in machine.text
         time.sleep(4)

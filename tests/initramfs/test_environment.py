@@ -97,3 +97,20 @@ def test_no_path_of_this_host_is_in_our_code(unpacked: Path) -> None:
     own = str(Path(build.__file__).parents[2]).encode()
     assert [path for path in (unpacked / "usr/lib/bpscript/bpscript").rglob("*.pyc") if own in path.read_bytes()] == []
     assert not list((unpacked / "usr/lib").rglob("*.py"))
+
+
+def test_a_server_that_is_not_there_is_a_sentence_also_without_ssl(unpacked: Path) -> None:
+    code = """
+import sys
+sys.path.append("/usr/lib/bpscript")
+from bpscript.base.errors import NetworkError
+from bpscript.network.roots import open_root
+for url in ("http://127.0.0.1:9/", "https://127.0.0.1:9/"):
+    try:
+        open_root(url).open("x")
+    except NetworkError as error:
+        print(error.message)
+"""
+    first, second = inside(unpacked, "/usr/bin/python3", "-IS", "-c", code).splitlines()
+    assert "nobody listens there" in first
+    assert "https:// is not possible here" in second

@@ -122,7 +122,8 @@ class Client:
     def _connect(self, url: Url) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection
         if url.scheme == "https":
-            connection = http.client.HTTPSConnection(url.host, url.port, timeout=self._timeout_s, context=self._tls())
+            context = self._tls()       # first: without ssl there is no class for the connection either
+            connection = http.client.HTTPSConnection(url.host, url.port, timeout=self._timeout_s, context=context)
         else:
             connection = http.client.HTTPConnection(url.host, url.port, timeout=self._timeout_s)
         where = f"{url.scheme}://{url.authority}"
@@ -136,8 +137,10 @@ class Client:
         return connection
 
     def _tls(self) -> "ssl.SSLContext":
-        import ssl  # noqa: PLC0415 - only for https
-
+        try:
+            import ssl  # noqa: PLC0415 - only for https
+        except ImportError as error:
+            raise NetworkError("https:// is not possible here: this Python has no ssl", hint="the boot environment takes files by http:// and tftp://") from error
         with self._lock:
             if self._context is None:
                 self._context = ssl.create_default_context()
@@ -211,6 +214,8 @@ class ClientReply:
 
 def _refused(where: str, error: OSError) -> NetworkError:
     """Why there is no connection: what the user can mend has a hint."""
+    if type(error).__module__ != "ssl":     # a workstation has none
+        return BrokenError(f"{where}: no connection: {_words(error)}")
     import ssl  # noqa: PLC0415 - only for errors
 
     if isinstance(error, ssl.SSLCertVerificationError):
