@@ -24,11 +24,12 @@ from .client import BrokenError, Fetcher, Reply
 from .urls import Url
 
 PAGE = 64 << 10             # bytes
-ATTEMPTS = 5                # one after the other without a byte; any progress starts the count again
+ATTEMPTS = 5                # for a file that was not begun
+LATER_ATTEMPTS = 12         # in the middle of one, without a byte; any progress starts the count again. A server takes half a minute to start again
 _PAGES = 16                 # kept
 _SHORT = PAGE // 2          # bytes; longer parts are asked for as they are
 _STEP = 1 << 20             # bytes of one read without a length
-_FIRST_PAUSE_S = 0.1        # doubles with each attempt
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0     # doubles with each attempt
 _AGAIN = {408, 429, 500, 502, 503, 504}     # the server, or something before it, is busy
 _CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 
@@ -281,10 +282,10 @@ class RemoteFile:
 
     def _wait(self, attempt: int, error: BrokenError) -> int:
         """Wait before the next attempt, and count it. Raises the error when there were enough."""
-        if attempt >= ATTEMPTS:
-            raise NetworkError(f"{error.message} (tried {ATTEMPTS} times)") from error
+        if attempt >= LATER_ATTEMPTS:
+            raise NetworkError(f"{error.message} (tried {LATER_ATTEMPTS} times)") from error
         if attempt:
-            self._pause(_FIRST_PAUSE_S * 2 ** (attempt - 1))
+            self._pause(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S))
         return attempt + 1
 
 
