@@ -1,8 +1,7 @@
 """`bpscript boot build`: kernel, initramfs and boot programs in a folder that `bpscript serve` serves as it is.
 
 The initramfs is made of parts, each a cpio archive compressed by itself; the kernel unpacks one after the other. So the size of
-each part is a fact and not an estimate, parts are compressed side by side, and what did not change since the last time is not
-compressed again.
+each part is a fact and not an estimate, and parts are compressed side by side.
 
     base            directories, /init, the console
     libraries       the C library, what programs and extension modules need of others, Python's own
