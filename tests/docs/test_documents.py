@@ -7,7 +7,7 @@ import pytest
 from tests.docs.documents import run_document, steps
 
 DOCS = Path(__file__).parents[2] / "docs"
-RUN = ("../README.md", "tutorial.md", "testing.md", "migration.md", *(f"cookbook/{path.name}" for path in sorted((DOCS / "cookbook").glob("*.md"))))
+RUN = ("../README.md", "tutorial.md", "testing.md", "migration.md", "manual.md", *(f"cookbook/{path.name}" for path in sorted((DOCS / "cookbook").glob("*.md"))))
 
 
 @pytest.mark.parametrize("name", RUN)
