@@ -36,7 +36,7 @@ log "HOSTNAME=${{BOOTP-Host-Name}}-{n}\\n"
 endcapture "{{:1}}/etc/host-{n}"
 if "$BOOTP-Option-130"{{0}} == "class-{n}" set class = "{n}"
 set first = "$BOOTP-Routers"{{0}}/.= /
-mkdir "{{:1}}/home/user{n}"
+mkdir "{{:1}}/users/u{n}"
 if ci "$class" match-expr "*{n}*" at {row},10 print "class $class"
 WaitForKey 0.{digit} set left-{n} = ($size-{n})
 if #"$Disks" < 2 goto step-{next}

@@ -30,7 +30,7 @@ Patch "hostname.ref" "{:3}/etc/hostname"
 HdBoot
 """
 # "justdoit", as in language.md 8.2
-USERS = "smith:BpR8oiIlRR9bo:1000:1000::/home/smith:/bin/sh\n"
+USERS = "smith:BpR8oiIlRR9bo:1000:1000::/users/smith:/bin/sh\n"
 
 
 def start_gateway(room: Lab) -> None:

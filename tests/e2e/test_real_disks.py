@@ -70,7 +70,7 @@ def test_a_plan_needs_no_w_and_is_what_happens(loop: str, image: Path, cli: Cli,
     assert {sector for start, end in plan["disks"][0]["ranges"] for sector in range(start // 512, end // 512)} == sectors
 
 
-def refused(cli: Cli, image: Path, loop: str, *words: str) -> None:
+def refused(cli: Cli, image: Path, loop: str, *words: str, digest: Callable[[Path], object] = digest) -> None:
     """A run on the device, and one on the image below it, say who uses it, and write nothing; a plan says that they would."""
     os.sync()
     before = digest(image)
@@ -105,7 +105,8 @@ def test_a_disk_in_use_for_swapping_is_refused_by_name(loop: str, image: Path, c
     if subprocess.run(["swapon", loop], capture_output=True, check=False).returncode:
         pytest.skip("needs root and swap space of the kernel")
     try:
-        refused(cli, image, loop, f"{loop} in use for swapping")
+        # The kernel may swap to it in the meantime: everything but its first page, which the script would overwrite.
+        refused(cli, image, loop, f"{loop} in use for swapping", digest=lambda path: path.read_bytes()[:4096])
     finally:
         run_tool(["swapoff", loop])
 
@@ -114,8 +115,9 @@ def test_a_disk_below_the_device_mapper_is_refused_by_name(loop: str, image: Pat
     """LVM, LUKS and multipath are all of this kind; md shows itself in the same place."""
     name = f"bpscript-test-{os.getpid()}"
     made = subprocess.run([need("dmsetup"), "create", name, "--table", f"0 1024 linear {loop} 0"], capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"needs root and the device mapper: {made.stderr}")
+    if made.returncode and "control: open failed" in made.stderr:
+        pytest.skip(f"the kernel has no device mapper: {made.stderr}")
+    assert made.returncode == 0, made.stderr
     try:
         refused(cli, image, loop, f"held by {name}")
     finally:

@@ -126,7 +126,7 @@ def test_a_run_that_is_not_as_expected_has_problems(tmp_path: Path, monkeypatch:
 
 
 def test_every_case_file_can_be_read_and_names_are_unique() -> None:
-    for path in sorted(CASES.glob("*/*.case")):
+    for path in sorted(path for path in CASES.glob("*/*.case") if path.parent.name != "check"):     # those have a notation of their own
         cases = read_cases(path)
         assert cases, path
         names = [case.source for case in cases]
