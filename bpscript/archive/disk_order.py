@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..filesystems.filesystem import Extent, HasExtents
-from .container import ChunkKind, ChunkRecord
+from .container import Archive, ChunkKind, ChunkRecord
 from .delivery import Delivery
 from .full import Chunks
 
@@ -99,14 +99,17 @@ def _scattered(reader: "_Forward", place: Placed) -> Iterator[memoryview | bytes
 
 @runtime_checkable
 class _DecodesAhead(Protocol):
-    """Chunks that come in order by themselves: an archive of ours."""
+    """Chunks that come in order by themselves."""
 
-    def chunks(self, threads: int | None = None, delivery: Delivery | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]: ...
+    def chunks(self) -> Iterator[tuple[ChunkRecord, memoryview]]: ...
 
 
 def _in_order(chunks: Chunks, delivery: Delivery | None) -> Iterator[tuple[ChunkRecord, memoryview]]:
-    if isinstance(chunks, _DecodesAhead):
+    if isinstance(chunks, Archive):         # its chunks may be decoded by processes that can write
         yield from chunks.chunks(delivery=delivery)
+        return
+    if isinstance(chunks, _DecodesAhead):
+        yield from chunks.chunks()
         return
     for index in range(len(chunks)):
         record = chunks.record(index)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpscript.archive.container import ChunkKind, ChunkRecord
-from bpscript.archive.delivery import Delivery
 from bpscript.archive.disk_order import Placed, apart, contents_in_order, place_of
 from bpscript.archive.records import NO_HASH
 from bpscript.blocks.device import BlockDevice
@@ -26,7 +25,7 @@ class Some:
         self.zero = zero
         self.whole_zeros = whole_zeros
 
-    def chunks(self, threads: int | None = None, delivery: Delivery | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
         buffer = bytearray(CHUNK)
         for index in range(10):
             record = ChunkRecord(index * CHUNK, CHUNK, 0, ChunkKind.ZERO if index in self.zero else ChunkKind.DATA, NO_HASH)
