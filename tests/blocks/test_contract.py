@@ -451,4 +451,4 @@ except Exception as error:
     )
     if result.returncode in {1, 77}:
         pytest.skip("no disk can be mounted here")
-    assert result.stdout == f"StorageError {loop_disk} is in use by {loop_disk} on {tmp_path} unmount it first\n", result.stderr
+    assert result.stdout == f"StorageError {loop_disk} is in use: {loop_disk} mounted on {tmp_path} unmount it first\n", result.stderr

@@ -19,6 +19,7 @@ class Editor:
         self.client = LanguageClient("editor", "1")
         self.found: dict[str, list[types.Diagnostic]] = {}
         self.news = asyncio.Event()
+        self.fresh: set[str] = set()        # published since something was opened or changed
         self.published = 0
         self.versions: dict[str, int] = {}
 
@@ -26,6 +27,7 @@ class Editor:
         def publish(params: types.PublishDiagnosticsParams) -> None:
             self.found[params.uri] = list(params.diagnostics)
             self.published += 1
+            self.fresh.add(params.uri)
             self.news.set()
 
     async def start(self, *options: str) -> types.InitializeResult:
@@ -50,12 +52,14 @@ class Editor:
         uri = self.uri(name)
         self.versions[uri] = 1
         self.news.clear()
+        self.fresh.clear()
         self.client.text_document_did_open(types.DidOpenTextDocumentParams(types.TextDocumentItem(uri, "bpscript", 1, text)))
         return uri
 
     def change(self, uri: str, text: str) -> None:
         self.versions[uri] += 1
         self.news.clear()
+        self.fresh.clear()
         self.client.text_document_did_change(
             types.DidChangeTextDocumentParams(
                 types.VersionedTextDocumentIdentifier(self.versions[uri], uri), [types.TextDocumentContentChangeWholeDocument(text)]
@@ -64,7 +68,9 @@ class Editor:
 
     async def findings(self, uri: str) -> list[tuple[str, int, int, int]]:
         """Codes with line and columns (from 0), when the server has published the next time."""
-        await asyncio.wait_for(self.news.wait(), PATIENCE_S)
+        while uri not in self.fresh:        # another file may be published first
+            await asyncio.wait_for(self.news.wait(), PATIENCE_S)
+            self.news.clear()
         return [(str(each.code), each.range.start.line, each.range.start.character, each.range.end.character) for each in self.found[uri]]
 
 
