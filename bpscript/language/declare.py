@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 from enum import EnumType
 from functools import cached_property
 from importlib import import_module
+from threading import RLock
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -227,6 +228,7 @@ class CommandSet:
         self._waiting = [f"{package}.{family}" for family in families]
         self._found: list[Declaration] = []
         self._by_name: dict[str, Declaration] = {}
+        self._loading = RLock()     # an editor's scripts are checked in a thread, while it asks for other things
 
     def get(self, name: str) -> Declaration | None:
         """The command of a name, in any case; None when no family has it."""
@@ -250,14 +252,17 @@ class CommandSet:
         return iter(self.declarations)
 
     def _load(self) -> None:
-        """Import the next family."""
-        module = import_module(self._waiting[0])
-        for each in vars(module).values():
-            declaration = getattr(each, "declaration", None)
-            if isinstance(declaration, Declaration) and each.__module__ == module.__name__:
-                self._found.append(declaration)
-                self._by_name |= {fold(name): declaration for name in (declaration.name, *declaration.aliases)}
-        del self._waiting[0]
+        """Import the next family, if one is left."""
+        with self._loading:
+            if not self._waiting:
+                return
+            module = import_module(self._waiting[0])
+            for each in vars(module).values():
+                declaration = getattr(each, "declaration", None)
+                if isinstance(declaration, Declaration) and each.__module__ == module.__name__:
+                    self._found.append(declaration)
+                    self._by_name |= {fold(name): declaration for name in (declaration.name, *declaration.aliases)}
+            del self._waiting[0]
 
 
 def _parse_docstring(text: str) -> tuple[str, str, dict[str, str], tuple[str, ...]]:

@@ -170,7 +170,7 @@ async def _check_soon(server: LanguageServer, settings: Settings, state: _Checks
     texts = {_path(each): document.source.encode("utf-8", "surrogatepass") for each, document in documents.items()}
     options = CheckOptions(root=settings.root, disks=settings.disks, texts=texts)
     try:
-        report = check_with(path, options)      # some 50 ms; not in a thread: what reads lines is not made for two at a time
+        report = await asyncio.to_thread(check_with, path, options)
     except BpscriptError:
         report = Report(())
     files = {Path(name).resolve() for name in report.files}

@@ -1,11 +1,13 @@
 """Declarations: what is derived from a signature and its docstring, and which mistakes are found when a module is imported."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from bpscript.language.arguments import RestText, Skippable
-from bpscript.language.declare import Declaration, command
+from bpscript.language.declare import CommandSet, Declaration, command
 
 
 def declared(function: object) -> Declaration:
@@ -95,3 +97,16 @@ def test_an_annotation_that_is_no_argument_is_refused() -> None:
 
     with pytest.raises(TypeError, match="no argument type"):
         _ = declared(frob).parameters
+
+
+def test_families_are_loaded_once_whatever_threads_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor's scripts are checked in a thread while it asks for completions."""
+    package = tmp_path / "slow_families"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for number in range(6):
+        (package / f"family{number}.py").write_text("import time\ntime.sleep(0.02)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    commands = CommandSet("slow_families", [f"family{number}" for number in range(6)])
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(commands.get, ["nothing"] * 8)) == [None] * 8
