@@ -98,6 +98,7 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
     """Build it. Raises UsageError, NotFoundError, StorageError, FormatError; files that are there are replaced at the very end."""
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"{options.out} is not a folder")
+    _check_writable(options.out)
     if (options.kernel is None) != (options.modules is None):
         raise UsageError("--kernel and --modules go together: modules fit one kernel only")
     if options.raspberry_pi is not None and os.uname().machine != _RASPBERRY_PI:
@@ -197,6 +198,16 @@ def _unpacker(packages: Packages, work: Path) -> Callable[[str], Path]:
         return folder
 
     return unpacked
+
+
+def _check_writable(out: Path) -> None:
+    """Told before minutes of work, and nothing is made yet."""
+    there = next(each for each in (out.absolute(), *out.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written: {there}: {error.strerror}") from error
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:

@@ -47,3 +47,8 @@ def test_a_level_is_checked(level: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["boot", "build", "out", "--level", level])
     assert "expected 1 to 22" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boot", "build", "/proc/boot"]) == 2
+    assert "/proc/boot: cannot be written: /proc: " in capsys.readouterr().err
