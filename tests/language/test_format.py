@@ -223,9 +223,10 @@ def test_a_generated_line_means_the_same(line: str) -> None:
 @settings(max_examples=80)
 @given(st.lists(commands(), max_size=6), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_a_formatted_line_is_written_one_way(lines: list[str], end: str) -> None:
-    """More blanks in between change nothing."""
+    """More blanks in between change nothing; next to a macro they stay as they are, because they may be part of what its value makes of the line."""
     text = end.join(line for line in lines if readable(line)) + end
-    assert format_script(text.replace("\t", "  "), COMMANDS) == format_script(text, COMMANDS)
+    plain = end.join(line for line in lines if readable(line) and "$" not in line) + end
+    assert format_script(plain.replace("\t", "  "), COMMANDS) == format_script(plain, COMMANDS)
     assert format_script(format_script(text, COMMANDS), COMMANDS) == format_script(text, COMMANDS)
 
 
