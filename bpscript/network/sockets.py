@@ -28,6 +28,8 @@ _IN6_PKTINFO = struct.Struct("=16si")           # in6_pktinfo: address, interfac
 MAX_DATAGRAM = 65_507                           # bytes of UDP payload over IPv4
 MAX_SEGMENTS = 64                               # linux/udp.h, UDP_MAX_SEGMENTS of kernels before 6.9
 _NO_SEGMENTS = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
+_MOST_LOOKS = 60        # each some 1.5 us
+_SLEEPS = 256           # without a look, until it tries anew
 _BUFFER = 4 << 20       # bytes that the kernel shall keep; it takes as much as net.core.rmem_max allows
 
 
@@ -58,6 +60,7 @@ class Datagrams:
         self._socket = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._segments = True
         self._tells = tell_destination
+        self._looks, self._slept = _MOST_LOOKS, 0
         try:
             self._enlarge()
             if self.family == socket.AF_INET6:
@@ -86,7 +89,27 @@ class Datagrams:
         return length, sender
 
     def receive_soon(self, buffer: bytearray | memoryview) -> tuple[int, Address] | None:
-        """As `receive`, but waits a moment (`SOON_S`, or what the kernel makes of it) for a packet that is not there yet."""
+        """As `receive`, but waits a moment (`SOON_S`, or what the kernel makes of it) for a packet that is not there yet.
+
+        Before it sleeps it looks a few times more: being woken takes longer than a peer on a fast network takes to answer. Where that is in
+        vain (a slow network, a busy machine) it looks less and less often, and not at all in the end; now and then it tries anew.
+        """
+        receive = self._socket.recvfrom_into
+        looks = self._looks
+        if not looks:
+            self._slept += 1
+            if self._slept == _SLEEPS:
+                self._slept, looks = 0, _MOST_LOOKS
+        for _ in range(looks):
+            try:
+                got = receive(buffer, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return 0, ("", 0)
+            self._looks = _MOST_LOOKS
+            return got
+        self._looks = looks // 2
         try:
             return self._socket.recvfrom_into(buffer)
         except BlockingIOError:
