@@ -30,7 +30,7 @@ _LEFT_OUT = frozenset({
     "mailbox.py", "ftplib.py", "imaplib.py", "nntplib.py", "poplib.py", "smtplib.py", "smtpd.py", "telnetlib.py", "cgi.py", "cgitb.py", "webbrowser.py",
     "pickletools.py", "trace.py", "profile.py", "cProfile.py", "pstats.py", "tabnanny.py", "pyclbr.py", "zipapp.py", "antigravity.py", "this.py", "_pyio.py",
     "asyncore.py", "asynchat.py", "aifc.py", "sunau.py", "wave.py", "chunk.py", "sndhdr.py", "imghdr.py", "crypt.py", "nturl2path.py", "ntpath.pyc", "xdrlib.py", "pipes.py",
-    "_aix_support.py", "_osx_support.py", "_bootsubprocess.py", "_sitebuiltins.pyc", "compileall.py", "py_compile.py", "lib-dynload", "html", "rlcompleter.py", "sitecustomize.py",
+    "_aix_support.py", "_osx_support.py", "_bootsubprocess.py", "_sitebuiltins.pyc", "compileall.py", "py_compile.py", "lib-dynload", "html", "sitecustomize.py",
 })
 _EXTENSIONS_LEFT_OUT = (
     "_test", "_ctypes_test", "xx", "_xx", "_tkinter", "_sqlite3", "_curses", "readline", "_ssl", "_hashlib", "_dbm", "_gdbm", "nis", "ossaudiodev", "_codecs_",
