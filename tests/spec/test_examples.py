@@ -375,7 +375,8 @@ def test_08_shows_the_menu_by_day(site: Site, monkeypatch: pytest.MonkeyPatch) -
     assert result.log == "site settings done\n99/01/01 12:34:56 Lab 204 pc7 (10.1.2.7)\nchoice 2\n"
 
 
-def test_08_chooses_3_when_nobody_answers(site: Site) -> None:
+def test_08_chooses_3_when_nobody_answers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "915194096")     # by day: from 02:00 to 04:00 it runs the night job
     result = site.run("08-clock-and-site.bpb", keys="")
     assert result.log.endswith("choice 3\n")
 
