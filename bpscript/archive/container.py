@@ -72,7 +72,6 @@ from .table import Signature, Table
 from .writer import ArchiveWriter, FrameSink, Summary
 
 if TYPE_CHECKING:
-    from .delivery import Delivery
     from .frames import Decoder
 
 __all__ = ["Archive", "ArchiveKind", "ArchiveWriter", "Chunk", "ChunkKind", "ChunkRecord", "FrameSink", "Header", "Signature", "Summary"]
@@ -166,6 +165,11 @@ class Archive:
         return self._source is None
 
     @property
+    def copies(self) -> bool:
+        """Whether it is good in a copy of this process now: read from a file of the host at given places, by the only thread there is."""
+        return isinstance(self._source, JoinedBytes) and self._source.on_host and threading.active_count() == 1
+
+    @property
     def stored_size(self) -> int:
         """Bytes of header, chunks and records; 0 for a stream."""
         return self._positions[-1] if self._positions else 0
@@ -218,7 +222,7 @@ class Archive:
     def data_into(self, index: int, room: memoryview) -> None:
         """Put the contents of a DATA chunk into `room`, as long as the chunk. Raises FormatError."""
         record = self.record(index)
-        self._own_decoder().decode(record, self._fetch(index, record, bytearray(record.stored)), room)
+        self._own_decoder().decode(record, self._fetch(index, record, _thread_buffer(record.stored)), room)
 
     def _own_decoder(self) -> "Decoder":
         if self._decoder is None:
@@ -232,14 +236,14 @@ class Archive:
         self._new_decoder().decode(record, frame)
         return frame
 
-    def chunks(self, threads: int | None = None, delivery: "Delivery | None" = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
+    def chunks(self, threads: int | None = None) -> Iterator[tuple[ChunkRecord, memoryview]]:
         """Every chunk in order with its contents (zeros too, in pieces of at most `chunk_size`), decoded ahead in threads or processes.
 
-        A view is valid until the next step; what `delivery` takes of it is written by the processes, where there are any. In a stream the table is checked before the iteration ends.
+        A view is valid until the next step. In a stream the table is checked before the iteration ends.
         """
         count = threads or default_threads()
-        if count > 1 and len(self) >= WORTH_IT and isinstance(self._source, JoinedBytes) and self._source.on_host and threading.active_count() == 1:
-            return decode_in_processes(self._frame, len(self), self._new_decoder, self.header.chunk_size, count - 1, delivery=delivery)
+        if count > 1 and len(self) >= WORTH_IT and self.copies:
+            return decode_in_processes(self._frame, len(self), self._new_decoder, self.header.chunk_size, count - 1)
         return decode_ahead(self._frames(), self._new_decoder, self.header.chunk_size, count)
 
     def each(

@@ -20,17 +20,17 @@ from ..blocks.device import BlockDevice, host_file_of
 from ..blocks.medium import drop_caches, medium_of
 from ..blocks.overlay import OverlayDevice
 from ..filesystems.detect import open_volume
+from ..filesystems.elsewhere import Elsewhere
 from ..filesystems.fat.geometry import Geometry
-from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents, HasUnixObjects, TakesCarrier
+from ..filesystems.filesystem import Extent, Facts, FileKind, Filesystem, HasExtents, HasUnixObjects
 from .compare import compare_files
-from .delivery import Delivery
-from .disk_order import Placed, apart, contents_in_order, place_of
 from .filters import Filters
 from .full import PartitionImage
 from .image_device import ArchiveDevice
 from .marking import HEAD, HeldDevice
+from .mover import Mover
 from .placement import Place
-from .plan import Planned, planned
+from .plan import HasAllocationUnit, Planned, planned
 from .report import Restored
 from .trees import STEP, TreeWriter, contents_of, listing
 
@@ -39,6 +39,7 @@ _SYSTEM_FILES = ("io.sys", "msdos.sys", "ibmbio.com", "ibmdos.com")
 _SPARE_INODES = 1.2     # times what the archive's files need
 _USUAL_INODE_RATIO = 16384
 _SMALLEST_INODE_RATIO = 1024
+_AT_ONCE = 256          # files made before those who bring their contents are told
 
 _Listing = list[tuple[str, Facts, str | None]]
 
@@ -47,6 +48,13 @@ def restore_files(
     image: PartitionImage, device: BlockDevice, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink = ignore
 ) -> Restored:
     """Format `device` as the archive's file system is and copy every file. Raises NoSpaceError before the first write."""
+    with Mover(image.chunks, device, HEAD, copies=host_file_of(device) is not None) as mover:
+        return _restore_files(image, device, mover, verify=verify, place=place, clock=clock, code_page=code_page, events=events)
+
+
+def _restore_files(
+    image: PartitionImage, device: BlockDevice, mover: Mover, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink
+) -> Restored:
     source, found, plan, trial = _checked(image, device.size, place, clock, code_page)
     held = HeldDevice(device)
     medium = medium_of(device)
@@ -58,16 +66,12 @@ def restore_files(
     target = open_volume(held, clock=clock, code_page=code_page)
     writer = TreeWriter(target, "", plan, sink=events, task="restore")
     writer.begin()
-    # Other processes write where nothing of ours lies between us and the host.
-    delivery = Delivery(device, HEAD) if isinstance(target, TakesCarrier) and host_file_of(device) is not None else None
-    if isinstance(target, TakesCarrier):
-        target.carry_with(delivery)
-    _put_all(image, source, found, writer, delivery)
-    if isinstance(target, TakesCarrier):
-        target.carry_with(None)
+    del plan, trial     # with ten thousands of files they are large
+    _put_all(source, found, writer, mover, target.allocation_unit if isinstance(target, HasAllocationUnit) else 0)
     summary = writer.finish()
     target.set_facts("", source.stat(""))
     target.close()
+    mover.finish(held, writer.arrived)
     if reuses:
         _zero_free(held, open_volume(held, clock=clock, writable=False).used_ranges())
     if image.facts.filesystem.startswith("FAT"):
@@ -97,12 +101,16 @@ def _zero_free(device: BlockDevice, used: Iterable[tuple[int, int]]) -> None:
         position = end
 
 
-def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer: TreeWriter, delivery: Delivery | None) -> None:
-    """The files that DOS wants first, directories, files in the order of their blocks, other files, and what is no file."""
+def _put_all(source: Filesystem, found: _Listing, writer: TreeWriter, mover: Mover, unit: int) -> None:
+    """The files that DOS wants first, directories, files in the order of their blocks, other files, and what is no file.
+
+    `unit`: bytes of a block of the target; pieces of files must begin at borders of such blocks.
+    """
     device = source.device if isinstance(source, HasExtents) else None
     # Not of a volume whose journal had to be replayed: that lies on something above the archive.
     extents = source if isinstance(source, HasExtents) and isinstance(device, ArchiveDevice) else None
-    places: list[Placed] = []
+    whole: list[tuple[int, int]] = []       # place in the image and number of files that lie in one piece
+    pieces: list[tuple[int, Elsewhere]] = []
     others: list[int] = []
     last: list[int] = []
     for number, (path, facts, link) in enumerate(found):
@@ -110,23 +118,31 @@ def _put_all(image: PartitionImage, source: Filesystem, found: _Listing, writer:
             writer.put(path, facts)
         elif link is not None or facts.kind is not FileKind.FILE:
             last.append(number)
+        elif not facts.size:
+            writer.put(path, facts)
         elif path.lower() in _SYSTEM_FILES:     # they are the first of the list
             _put_file(source, path, facts, writer)
-        elif extents is not None and facts.size and (place := place_of(extents, path, facts.size, number)) is not None:
-            places.append(place)
         else:
-            others.append(number)
+            where = extents.extents(path) if extents is not None else None
+            if where is not None and len(where) == 1 and where[0].length == facts.size:
+                whole.append((where[0].offset, number))
+            elif where and unit and not any(extent.logical % unit for extent in where):
+                pieces.append((number, Elsewhere(where, facts.size, mover.bring)))
+            else:
+                others.append(number)
     if isinstance(device, ArchiveDevice):
         device.forget()
-    in_order, apart_from_them = apart(places)
-    for group in contents_in_order(image.chunks, in_order, delivery):
-        if len(group) > 1:
-            writer.put_files([(*found[place.number][:2], next(iter(contents))) for place, contents in group])
-            continue
-        place, contents = group[0]
-        path, facts, _ = found[place.number]
-        writer.put(path, facts, contents)
-    for number in sorted(others + [place.number for place in apart_from_them]):
+    for number, contents in pieces:
+        if writer.put_files([(*found[number][:2], contents)]):
+            others.append(number)
+    whole.sort()
+    for first in range(0, len(whole), _AT_ONCE):
+        group = whole[first : first + _AT_ONCE]
+        files = [(*found[number][:2], Elsewhere((Extent(0, offset, found[number][1].size),), found[number][1].size, mover.bring)) for offset, number in group]
+        others += [group[left][1] for left in writer.put_files(files)]
+        if first + _AT_ONCE < len(whole):
+            writer.arrived(mover.passed(whole[first + _AT_ONCE][0]))
+    for number in sorted(others):
         path, facts, _ = found[number]
         _put_file(source, path, facts, writer)
     for number in last:

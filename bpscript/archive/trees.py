@@ -17,6 +17,7 @@ from ..base.errors import InTheWayError, NotFoundError, StorageError
 from ..base.events import Event, Kind, Progress, Sink, ignore
 from ..base.sources import Reader
 from ..blocks.device import Buffer
+from ..filesystems.elsewhere import Elsewhere
 from ..filesystems.filesystem import (
     DosFacts,
     Facts,
@@ -156,44 +157,59 @@ class TreeWriter:
         elif facts.kind is not FileKind.SYMLINK:
             self.summary.skip("device")
 
-    def put_files(self, files: Sequence[tuple[str, Facts, Buffer]]) -> None:
-        """Write several files of the plan with all their contents, in order: `put` for each of them, in one go where the volume can."""
+    def put_files(self, files: Sequence[tuple[str, Facts, Buffer | Elsewhere]]) -> list[int]:
+        """Write several files of the plan with all their contents, in order: `put` for each of them, in one go where the volume can.
+
+        Those that are left are told by their places in the list: files with contents elsewhere that the volume would not make.
+        """
+        left: list[int] = []
         end = 0
         while end < len(files):
             start, end = end, end + 1
             parent = files[start][0].rpartition("/")[0]
             while end < len(files) and files[end][0].rpartition("/")[0] == parent:
                 end += 1
-            self._put_beside(parent, files[start:end])
+            left += [start + place for place in self._put_beside(parent, files[start:end])]
+        return left
 
-    def _put_beside(self, parent: str, files: Sequence[tuple[str, Facts, Buffer]]) -> None:
-        """Files of one directory."""
+    def _put_beside(self, parent: str, files: Sequence[tuple[str, Facts, Buffer | Elsewhere]]) -> list[int]:
+        """Files of one directory; those that are left."""
         self._enter(parent)
         new: list[NewFile] = []
         if self._many is not None and not self._parent[1]:      # nothing is in their way
             skip, convert = len(parent) + 1 if parent else 0, self._convert
-            new = [NewFile(path[skip:], memoryview(data), convert(facts)) for path, facts, data in files]
+            new = [NewFile(path[skip:], data if isinstance(data, Elsewhere) else memoryview(data), convert(facts)) for path, facts, data in files]
         place = f"{self._root}/{parent}" if self._root and parent else self._root or parent
+        left: list[int] = []
         position = 0
         while position < len(files):
             if self._many is not None and position < len(new):
                 # What is written with a tilde may be answered to by another file, because that is its short name.
                 usual = list(takewhile(_has_no_tilde, new[position:])) if self._is_fat else new[position:]
                 made = self._many.make_files(place, usual)
-                for path, facts, _ in files[position : position + made]:
-                    self._wrote(f"{self._root}/{path}" if self._root else path, facts.size)
+                for path, facts, data in files[position : position + made]:
+                    self._wrote(f"{self._root}/{path}" if self._root else path, facts.size, arrived=not isinstance(data, Elsewhere))
                 position += made
             if position < len(files):
                 path, facts, data = files[position]
-                self.put(path, facts, (data,))
+                if isinstance(data, Elsewhere):
+                    left.append(position)
+                else:
+                    self.put(path, facts, (data,))
                 position += 1
+        return left
 
-    def _wrote(self, place: str, size: int) -> None:
+    def arrived(self, size: int) -> None:
+        """So many bytes of files with contents elsewhere are on the device."""
+        self._progress.advance(size)
+
+    def _wrote(self, place: str, size: int, *, arrived: bool = True) -> None:
         self.summary.files += 1
         self.summary.size += size
         if not self._quiet:
             self._sink(Event(Kind.FILE_WRITTEN, {"path": place, "size": size}))
-            self._progress.advance(size)
+            if arrived:
+                self._progress.advance(size)
 
     def _remove(self, path: str) -> None:
         """A file, or a directory that is empty by now; one that is missing is no error."""

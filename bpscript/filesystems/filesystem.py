@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from ..base.errors import StorageError
 from ..base.sources import Reader
 from ..blocks.device import BlockDevice, Buffer
-from .write_behind import Carrier
+from .elsewhere import Elsewhere
 
 
 class FileKind(StrEnum):
@@ -204,10 +204,10 @@ class HasUnixObjects(Protocol):
 
 
 class NewFile(NamedTuple):
-    """A file that is to be made: its name in the directory, all its contents (items of one byte), and its facts."""
+    """A file that is to be made: its name in the directory, all its contents (items of one byte) or where they are, and its facts."""
 
     name: str
-    data: memoryview
+    data: memoryview | Elsewhere
     facts: Facts
 
 
@@ -220,15 +220,6 @@ class MakesManyFiles(Protocol):
 
         Raises what makes the volume unusable, never what is wrong with a file; a file is made whole or not at all.
         """
-        ...
-
-
-@runtime_checkable
-class TakesCarrier(Protocol):
-    """A volume whose contents of files somebody else may write."""
-
-    def carry_with(self, carrier: Carrier | None) -> None:
-        """From now on contents are offered to `carrier` first; None ends that, when the carrier has settled."""
         ...
 
 

@@ -1,28 +1,11 @@
 """Writes gathered into large ones: what a volume puts beside each other goes to the device in one piece."""
 
-from typing import Protocol
-
 from ..blocks.device import BlockDevice, Buffer
 
 GATHER = 512 * 1024             # bytes gathered before they are written
 DIRECT = 64 * 1024              # buffers from this size on are written as they are, without a copy
 _PAGE = 4096                    # bytes; gaps up to here are filled with zeros rather than split a write
 _ZEROS = bytes(_PAGE)
-
-
-class Carrier(Protocol):
-    """Somebody else who writes to the same device: bytes that lie where they can be seen from are not moved."""
-
-    def carry(self, offset: int, data: Buffer, padding: int) -> bool:
-        """Write `data`, and so many zeros behind it, sooner or later; False when these bytes are not for it.
-
-        What is taken may be changed by its owner as agreed with the carrier.
-        """
-        ...
-
-    def settle(self) -> None:
-        """Everything that was taken is on the device afterwards."""
-        ...
 
 
 class WriteBehind:
@@ -36,15 +19,12 @@ class WriteBehind:
         self._fill = 0
         self._end = -1          # place of the next byte that would fit the buffer
         self.failed = False     # a write did not succeed: the device lacks data that was accepted
-        self.carrier: Carrier | None = None
 
     def put(self, offset: int, data: Buffer) -> None:
         """Write bytes sooner or later; `data` may be changed by its owner afterwards."""
         length = len(data)
-        if length >= DIRECT and self.carrier is not None and self.carrier.carry(offset, data, 0):
-            return
         if offset != self._end or self._fill + length > GATHER or length >= DIRECT:
-            self._write_gathered()
+            self.flush()
             if length >= DIRECT:
                 self._write(offset, data)
                 return
@@ -62,10 +42,8 @@ class WriteBehind:
             self.pad(offset + length, room - length)
             return
         padded = min(length + -(offset + length) % _PAGE, room)
-        if self.carrier is not None and self.carrier.carry(offset, data, padded - length):
-            return
         if offset != self._end or self._fill + padded > GATHER:
-            self._write_gathered()
+            self.flush()
             self._start = self._end = offset
         fill = self._fill
         self._buffer[fill : fill + length] = data
@@ -82,13 +60,6 @@ class WriteBehind:
 
     def flush(self) -> None:
         """Write what waits."""
-        self._write_gathered()
-        if self.carrier is not None:
-            was_failed, self.failed = self.failed, True
-            self.carrier.settle()
-            self.failed = was_failed
-
-    def _write_gathered(self) -> None:
         if self._fill:
             fill, self._fill, self._end = self._fill, 0, -1
             self._write(self._start, self._view[:fill])

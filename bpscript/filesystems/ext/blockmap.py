@@ -25,7 +25,7 @@ _INDEX = struct.Struct("<IIHH")         # ei_block, ei_leaf, ei_leaf_hi, ei_unus
 _ONE_EXTENT = struct.Struct("<HHHHIIHHI36x")
 _ENTRY = 12                             # bytes of header and entries alike
 _TAIL = 4                               # et_checksum behind the entries of a block
-_MAX_LENGTH = 0x8000                    # longest extent; larger ee_len means "uninitialised, ee_len - 0x8000 blocks"
+MAX_EXTENT = 0x8000                     # longest extent; larger ee_len means "uninitialised, ee_len - 0x8000 blocks"
 _MAX_UNWRITTEN = 0x7FFF
 _MAX_DEPTH = 5                          # EXT4_MAX_EXTENT_DEPTH
 _ROOT_ENTRIES = 4
@@ -65,7 +65,7 @@ def only_extent(root: bytes, first: int, end: int) -> Run | None:
     """The run of a file whose i_block has one written extent inside the blocks given, as most files do; else None."""
     magic, entries, _, depth, _, logical, length, high, low = _ONE_EXTENT.unpack(root)
     start = low | high << 32
-    if (magic, entries, depth) != (EXTENT_MAGIC, 1, 0) or not 0 < length <= _MAX_LENGTH or not first <= start <= end - length:
+    if (magic, entries, depth) != (EXTENT_MAGIC, 1, 0) or not 0 < length <= MAX_EXTENT or not first <= start <= end - length:
         return None
     return Run(logical, start, length)
 
@@ -104,8 +104,8 @@ class Walker:
                 self._read_node(block, depth - 1, (len(block) - _ENTRY) // _ENTRY)
                 continue
             logical, length, high, low = _LEAF.unpack_from(node, position)
-            unwritten = length > _MAX_LENGTH
-            count = length - _MAX_LENGTH if unwritten else length
+            unwritten = length > MAX_EXTENT
+            count = length - MAX_EXTENT if unwritten else length
             start = low | high << 32
             runs = self.map.runs
             if count == 0 or (runs and logical < runs[-1].logical + runs[-1].blocks):
@@ -182,7 +182,7 @@ def _split(runs: list[Run]) -> list[Run]:
     """Runs as extents can hold them."""
     result = []
     for logical, start, count, unwritten in runs:
-        limit = _MAX_UNWRITTEN if unwritten else _MAX_LENGTH
+        limit = _MAX_UNWRITTEN if unwritten else MAX_EXTENT
         if count <= limit:
             result.append(Run(logical, start, count, unwritten))
         else:
@@ -213,7 +213,7 @@ def build_extents(runs: list[Run], block_size: int, take: Callable[[], int]) -> 
     per_block = (block_size - _ENTRY - _TAIL) // _ENTRY
     pieces = _split(runs)
     entries = [
-        (run.logical, _LEAF.pack(run.logical, run.blocks + (_MAX_LENGTH if run.unwritten else 0), run.start >> 32, run.start & 0xFFFF_FFFF))
+        (run.logical, _LEAF.pack(run.logical, run.blocks + (MAX_EXTENT if run.unwritten else 0), run.start >> 32, run.start & 0xFFFF_FFFF))
         for run in pieces
     ]
     depth = 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...base.errors import StorageError
 from ...blocks.device import BlockDevice, Buffer
+from ..elsewhere import Elsewhere
 from ..write_behind import WriteBehind
 from .allocator import Allocator
 from .blockmap import Run, append_run, cut_holes
@@ -75,6 +76,17 @@ class FileWriter:
         if self._holes:
             self.runs, freed = cut_holes(self.runs, self._holes)
             self._allocator.give_back(freed)
+
+    def bring(self, contents: Elsewhere) -> None:
+        """Room for contents that somebody else brings; their extents begin at borders of blocks. Raises NoSpaceError."""
+        block = self._block_size
+        for logical, _, length in contents.extents:
+            position, end = logical, logical + length
+            for start, count in self._allocator.take(-(-length // block)):
+                append_run(self.runs, position // block, start, count)
+                contents.part_belongs(position, min(count * block, end - position), start * block, count * block)
+                position += count * block
+        self.size = contents.size
 
     def abort(self) -> None:
         """Give back every block."""

@@ -41,7 +41,7 @@ class Listing:
         """Where the contents of a file lie; None for those in its inode."""
         store = self._store
         number = self._tree.number(path)
-        flags, size, block = store.seen.get(number) or self._map_of(path, number)
+        flags, size, block = store.seen.pop(number) if number in store.seen else self._map_of(path, number)
         if flags & ENCRYPT_FLAG:
             raise StorageError(f'"{path}" is encrypted')
         if flags & INLINE_DATA_FLAG:

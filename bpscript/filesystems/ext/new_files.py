@@ -1,4 +1,4 @@
-"""The usual new files of a directory: contents given in one piece, one run of blocks each, no extended attributes.
+"""The usual new files of a directory: contents given in one piece (or brought by somebody else), one run of blocks each, no extended attributes.
 
 What `FileWriter`, `fresh_inode` and `Store.store_map` do for any file is done here for many in one go, because a system has tens of
 thousands of such files: their blocks are one run, their inodes too.
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ...base.errors import NoSpaceError
+from ..elsewhere import Elsewhere
 from ..filesystem import FileKind, NewFile
-from .blockmap import Run, build_extents
+from .blockmap import MAX_EXTENT, Run, build_extents
 from .directory import MAX_NAME, Directory
 from .inodes import ENTRY_TYPES, EXTENTS_FLAG, TYPE_BITS, NewRecords
 from .store import Store
@@ -33,6 +34,7 @@ class NewFiles:
         self._store = store
         self._tree = tree
         self._block_size = store.block_size
+        self._longest = MAX_EXTENT * store.block_size
         self._records = NewRecords(store.superblock.inode_size, store.superblock.want_extra_isize)
 
     def make(self, directory: Directory, files: Sequence[NewFile]) -> int:
@@ -51,12 +53,12 @@ class NewFiles:
             self._tree.make_room(directory, *names[:count])
             blocks = [-(-len(file.data) // size) for file in files[:count]]
             start = store.allocator.take_run(sum(blocks))
-            if start is None and count > 1:
-                count, blocks = 1, blocks[:1]
-                start = store.allocator.take_run(blocks[0])
+            while start is None and count > 1:
+                count //= 2
+                start = store.allocator.take_run(sum(blocks[:count]))
         if start is None:
             return 0
-        self._store_files(number, start, blocks, files[:count])
+        self._store_files(number, start, blocks[:count], files[:count])
         for each, name in enumerate(names[:count], start=number):
             store.mark_inode(each, True, False)
             directory.add(name, each, _FILE_TYPE)
@@ -69,7 +71,9 @@ class NewFiles:
         taken = directory.names
         for text, data, facts in files:
             unix = facts.unix
-            if unix is None or unix.xattrs or not 0 < len(data) < _PIECE or not (0 <= unix.uid < _IDS and 0 <= unix.gid < _IDS):
+            if unix is None or unix.xattrs or not (0 <= unix.uid < _IDS and 0 <= unix.gid < _IDS):
+                break
+            if not 0 < len(data) < (_PIECE if isinstance(data, memoryview) else self._longest if data.in_one_piece else 0):
                 break
             name = name_bytes(text)
             if not 0 < len(name) <= MAX_NAME or b"\0" in name or b"/" in name or name in _DOTS or name in taken or name in found:
@@ -85,7 +89,10 @@ class NewFiles:
         block = start
         try:
             for count, (_, data, facts) in zip(blocks, files, strict=True):
-                store.data.put_file(block * size, data, count * size)
+                if isinstance(data, Elsewhere):
+                    data.belongs(block * size, count * size)
+                else:
+                    store.data.put_file(block * size, data, count * size)
                 content, _ = build_extents([Run(0, block, count)], size, _no_tree)
                 unix = facts.unix
                 assert unix is not None

@@ -98,7 +98,7 @@ class Store:
         self.data = WriteBehind(device)
         self._allocator: Allocator | None = None
         self._marked = False                # the superblock on disk says "not clean"
-        # Flags, size and i_block of files by inode number: of those that were listed, until the first change.
+        # Flags, size and i_block of files by inode number: of those that were listed, until they are asked for, or the first change.
         self.seen: dict[int, tuple[int, int, bytes]] = {}
         self._handle = self._open()
         self._record = self._ffi.new("unsigned char[]", max(superblock.inode_size, 1024))

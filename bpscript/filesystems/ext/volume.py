@@ -11,8 +11,8 @@ from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundErr
 from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
+from ..elsewhere import Elsewhere
 from ..filesystem import Extent, Facts, Family, FileKind, NewFile, Problem, UnixFacts, Usage
-from ..write_behind import Carrier
 from .blockmap import Run
 from .contents import FileReader, FileWriter
 from .directory import Directory
@@ -224,7 +224,28 @@ class ExtVolume:
         """Make the first files of the list, as many as are usual; see the protocol."""
         self._tree.trim()
         self._store.begin()
-        return self._new_files.make(self._tree.directory(directory), files)
+        made = self._new_files.make(self._tree.directory(directory), files)
+        if not made and files and isinstance(files[0].data, Elsewhere):
+            self._make_elsewhere(f"{directory}/{files[0].name}" if directory else files[0].name, files[0].data, files[0].facts)
+            return 1
+        return made
+
+    def _make_elsewhere(self, path: str, contents: Elsewhere, facts: Facts) -> None:
+        """A file whose contents lie in pieces, or that has extended attributes."""
+        store = self._store
+        directory, name = self._tree.new_name(path)
+        self._tree.make_room(directory, name)
+        writer = FileWriter(store.data, store.allocator, store.block_size)
+        try:
+            writer.bring(contents)
+            directory.add(name, self._new_file(directory, writer, facts), ENTRY_TYPES[FileKind.FILE])
+        except NoSpaceError as error:
+            writer.abort()
+            raise NoSpaceError(f'"{path}" does not fit: {error}') from error
+        except BaseException:
+            writer.abort()
+            raise
+        self._tree.touch(directory)
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; if it exists, only the facts are applied."""
@@ -384,10 +405,6 @@ class ExtVolume:
         """What `e2fsck -fn` finds."""
         self.flush()
         return check_ext(self._store.device)
-
-    def carry_with(self, carrier: Carrier | None) -> None:
-        """Let `carrier` write contents of files that lie where it sees them."""
-        self._store.data.carrier = carrier
 
     def flush(self) -> None:
         """Write files, directories, bitmaps, and the superblock last."""

@@ -9,11 +9,12 @@ A system has tens of thousands of small files, and most of the time of each woul
 from collections.abc import Callable, Sequence
 
 from ...base.errors import StorageError
+from ..elsewhere import Elsewhere
 from ..filesystem import Facts, NewFile
 from ..write_behind import WriteBehind
 from .directory import Directory, Fields
 from .geometry import Geometry
-from .layout import MAX_FILE_SIZE
+from .layout import MAX_FILE_SIZE, Cluster
 from .names import fold
 from .table import FatTable
 from .tree import Tree
@@ -53,15 +54,17 @@ class NewFiles:
         try:
             offset = self._geometry.cluster_offset(start)
             for length, (_, data, _) in zip(clusters, files, strict=False):
-                if length:
+                if length and not isinstance(data, Elsewhere):
                     self._writer.put_file(offset, data, length * size)
-                    offset += length * size
+                offset += length * size
             for length, (name, data, facts) in zip(clusters, files, strict=False):
                 wanted = facts.dos.short_name if facts.dos is not None else ""
                 try:
                     directory.add(name, self._stamp(facts, cluster if length else 0, len(data)), wanted)
                 except StorageError:
                     break       # no short name is left
+                if isinstance(data, Elsewhere):
+                    data.belongs(self._geometry.cluster_offset(Cluster(cluster)), length * size)
                 cluster += length
                 made += 1
         finally:
@@ -78,6 +81,8 @@ class NewFiles:
                 key = fold(name)
                 # A name with a tilde may be the short name that one before it is about to get.
                 if len(data) > MAX_FILE_SIZE or key in found or (found and "~" in name) or directory.find(name) is not None:
+                    break
+                if isinstance(data, Elsewhere) and data.has_holes:
                     break
                 try:
                     found[key] = directory.slots_for(name)

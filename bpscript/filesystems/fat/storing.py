@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ...base.errors import NoSpaceError, StorageError
 from ...blocks.device import Buffer
+from ..elsewhere import Elsewhere
 from ..write_behind import WriteBehind
 from .geometry import Geometry
 from .layout import MAX_FILE_SIZE, Cluster
@@ -22,8 +23,11 @@ class Storing:
         self._table = table
         self._writer = writer
 
-    def store(self, path: str, chunks: Iterable[Buffer], runs: list[Run], size: int) -> None:
-        """Write exactly `size` bytes. Raises StorageError when `chunks` give more or less."""
+    def store(self, path: str, chunks: Iterable[Buffer] | Elsewhere, runs: list[Run], size: int) -> None:
+        """Write exactly `size` bytes, or let them be brought. Raises StorageError when `chunks` give more or less."""
+        if isinstance(chunks, Elsewhere):
+            self._bring(chunks, runs)
+            return
         if not size:
             if any(len(chunk) for chunk in chunks):
                 raise StorageError(f'"/{path}": more than the announced 0 bytes were given')
@@ -60,6 +64,14 @@ class Storing:
         if total != size:
             raise StorageError(f'"/{path}": only {total} of the announced {size} bytes were given')
         self._writer.pad(offset, room)
+
+    def _bring(self, contents: Elsewhere, runs: list[Run]) -> None:
+        unit = self._geometry.cluster_size
+        runs += self._table.allocate(-(-len(contents) // unit))
+        position = 0
+        for start, count in runs:
+            contents.part_belongs(position, min(count * unit, len(contents) - position), self._geometry.cluster_offset(start), count * unit)
+            position += count * unit
 
     def store_growing(self, path: str, chunks: Iterable[Buffer], runs: list[Run]) -> int:
         """Write what comes, allocating as it comes; how many bytes it was. Raises NoSpaceError when the volume is full."""

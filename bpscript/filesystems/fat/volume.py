@@ -22,6 +22,7 @@ from weakref import WeakSet
 from ...base.clock import Clock
 from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ...blocks.device import BlockDevice, Buffer
+from ..elsewhere import Elsewhere
 from ..filesystem import DosFacts, Extent, Facts, Family, FileKind, NewFile, Problem, Usage, split_path
 from ..write_behind import WriteBehind
 from . import names, times
@@ -269,7 +270,7 @@ class FatVolume:
                 self._table.retire_chain(old_first, f'file "/{path}"')
 
     def _write_new(  # noqa: PLR0917 - those of write_file
-        self, path: str, directory: Directory, name: str, chunks: Iterable[Buffer], size: int, facts: Facts | None
+        self, path: str, directory: Directory, name: str, chunks: Iterable[Buffer] | Elsewhere, size: int, facts: Facts | None
     ) -> None:
         """A new file of known size: what nearly every call is."""
         if size > MAX_FILE_SIZE:
@@ -303,7 +304,15 @@ class FatVolume:
         """Make the first files of the list, as many as lie beside each other; see the protocol."""
         self._trim()
         self._begin()
-        return self._new_files.make(directory, files)
+        made = self._new_files.make(directory, files)
+        if made or not files:
+            return made
+        name, contents, facts = files[0]
+        found = self._tree.directory(directory)
+        if not isinstance(contents, Elsewhere) or contents.has_holes or found.find(name) is not None:
+            return 0
+        self._write_new(f"{directory}/{name}" if directory else name, found, name, contents, len(contents), facts)
+        return 1
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; an existing one gets the facts only."""
