@@ -35,6 +35,9 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     sub.add_argument("--modules", metavar="DIR", help="the modules of that kernel, as in /lib/modules/VERSION")
     sub.add_argument("--ipxe", metavar="DIR", help="a folder with undionly.kpxe and ipxe.efi (default: Debian's)")
     sub.add_argument("--raspberry-pi", metavar="DIR", help="on arm64: the firmware of Raspberry Pi from this folder, config.txt and cmdline.txt")
+    sub.add_argument("--firmware", metavar="DIR", action="append", default=[], help="what the modules ask for of this folder (such as /lib/firmware) or Debian package; may be repeated")
+    sub.add_argument("--tls", action="store_true", help="take files by https://, too, from servers that this host would trust")
+    sub.add_argument("--ca", metavar="FILE", help="the same, and trust the authorities of this file only (PEM)")
     sub.add_argument("--append", metavar="TEXT", default="", help="more for the kernel's command line, such as nbp.onerror=reboot")
     sub.add_argument("--no-graphics", action="store_true", help="leave a BIOS machine in text mode")
     sub.add_argument("--level", metavar="N", type=_level, default=19, help="of zstd, 1 to 22; default 19")
@@ -48,7 +51,7 @@ def build_verb(options: argparse.Namespace) -> int:
 
     chosen = BuildOptions(
         out=Path(options.out), kernel=_path(options.kernel), modules=_path(options.modules), ipxe=_path(options.ipxe), raspberry_pi=_path(options.raspberry_pi),
-        append=options.append, graphics=not options.no_graphics, level=options.level,
+        firmware=tuple(options.firmware), tls=options.tls, ca=_path(options.ca), append=options.append, graphics=not options.no_graphics, level=options.level,
     )
     built = build(chosen, _say)
     if options.json:
@@ -80,6 +83,8 @@ def _as_json(built: "Built") -> dict[str, Any]:
 
 
 def _say(event: Event) -> None:
+    if event.kind is Kind.WARNING:
+        print(f"bpscript: warning: {event.data['text']}", file=sys.stderr)
     if event.kind is Kind.NOTE and sys.stderr.isatty():
         print(f"{event.data['text']} ...", file=sys.stderr)
 

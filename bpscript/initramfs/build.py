@@ -10,11 +10,13 @@ each part is a fact and not an estimate, and parts are compressed side by side.
     bpscript        ourselves
     programs        e2fsprogs, busybox
     modules         of the kernel
+    firmware        that the modules ask for, if --firmware says where it is
+    tls             what https:// needs, with --tls
 """
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +26,20 @@ from ..base.errors import NotFoundError, UsageError
 from ..base.events import Event, Kind, Sink, ignore
 from .boot_files import INITRAMFS, KERNEL, add_boot_files
 from .cpio import Tree
+from .firmware import add_firmware, firmware_folder
 from .libraries import Libraries
 from .modules import Modules, add_modules
 from .packages import Packages
 from .programs import add_programs
 from .python import INTERPRETER, OWN_FOLDER, PACKAGES, PythonFiles
 from .raspberry import raspberry_files
+from .tls import add_tls, authorities
 
 LEVEL = 19          # of zstd; what the kernel unpacks takes no longer for it
 _WINDOW_LOG = 27    # bits; the most that the kernel's zstd takes
 _RASPBERRY_PI = "aarch64"
 _ALIGNMENT = 4      # of a part in the initramfs
+_NAMED = 4              # missing files that are named
 
 INIT = f"""#!/{INTERPRETER} -IS
 import sys
@@ -65,6 +70,9 @@ class BuildOptions:
     ipxe: Path | None = None
     raspberry_pi: Path | None = None
     append: str = ""
+    firmware: tuple[str, ...] = ()  # folders as /lib/firmware, or Debian packages
+    tls: bool = False
+    ca: Path | None = None          # with it, https:// is there and trusts its certificates only
     graphics: bool = True
     level: int = LEVEL
     cache: Path | None = None       # default: bpscript/boot in the folder of XDG_CACHE_HOME, or in ~/.cache
@@ -106,6 +114,7 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
             f"--raspberry-pi: this is a machine of the kind {os.uname().machine}, and its Python goes into the initramfs",
             hint="build it on a Raspberry Pi, or another arm64 machine with Debian",
         )
+    certificates = authorities(options.ca) if options.tls or options.ca is not None else None
     cache = options.cache or _user_cache()
     packages = Packages(cache / "packages", events)
     with tempfile.TemporaryDirectory(prefix="bpscript-boot-") as name:
@@ -116,7 +125,8 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
         if options.raspberry_pi is not None:
             files |= raspberry_files(options.raspberry_pi, options.append)
         kernel, modules = _kernel(options, packages, work)
-        trees = _trees(modules, unpacked, events)
+        firmware = [firmware_folder(each, unpacked) for each in options.firmware]
+        trees = _trees(modules, unpacked, events, firmware=firmware, certificates=certificates)
         _note(events, "compressing")
         pieces = _compressed(trees, options.level)
         files |= {KERNEL: kernel.read_bytes(), INITRAMFS: b"".join(pieces.values())}
@@ -145,7 +155,9 @@ def _kernel(options: BuildOptions, packages: Packages, work: Path) -> tuple[Path
     raise NotFoundError(f"the package of the kernel has no modules of {version}", hint="give them: --kernel FILE --modules DIR")
 
 
-def _trees(modules: Modules, unpacked: Callable[[str], Path], events: Sink) -> dict[str, Tree]:
+def _trees(
+    modules: Modules, unpacked: Callable[[str], Path], events: Sink, *, firmware: Sequence[Path] = (), certificates: bytes | None = None,
+) -> dict[str, Tree]:
     """The parts, in the order of the initramfs."""
     trees = {name: Tree() for name in ("base", "libraries", "python", "packages", "bpscript", "programs", "modules")}
     libraries = Libraries(trees["libraries"])
@@ -159,7 +171,17 @@ def _trees(modules: Modules, unpacked: Callable[[str], Path], events: Sink) -> d
     python.finish()
     add_programs(trees["programs"], libraries, unpacked)
     _note(events, f"collecting modules of kernel {modules.version}")
-    add_modules(trees["modules"], modules.chosen(), modules.version)
+    chosen = modules.chosen()
+    add_modules(trees["modules"], chosen, modules.version)
+    if firmware:
+        trees["firmware"] = Tree()
+        missing = add_firmware(trees["firmware"], firmware, chosen)
+        if missing:
+            some = f"{', '.join(missing[:_NAMED])}{' ...' if len(missing) > _NAMED else ''}"
+            events(Event(Kind.WARNING, {"text": f"--firmware: not there are {len(missing)} of the files that modules may ask for: {some}"}))
+    if certificates is not None:
+        trees["tls"] = Tree()
+        add_tls(trees["tls"], Libraries(trees["tls"], there=trees["libraries"]), certificates)
     return trees
 
 

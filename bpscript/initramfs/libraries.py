@@ -16,10 +16,11 @@ TARGET = "lib"          # where all libraries go; the loader there needs no ld.s
 
 
 class Libraries:
-    """Adds programs and the libraries they need to trees; a library goes to the tree that `shared` is, once."""
+    """Adds programs and the libraries they need to trees; a library goes to the tree that `shared` is, once, and not at all if it is `there`."""
 
-    def __init__(self, shared: Tree) -> None:
+    def __init__(self, shared: Tree, there: Tree | None = None) -> None:
         self._shared = shared
+        self._there = there or Tree()
 
     def add_program(self, tree: Tree, target: str, path: Path) -> None:
         """A program or an extension module, stripped, with its libraries. Raises NotFoundError, FormatError."""
@@ -35,12 +36,15 @@ class Libraries:
         if not is_elf(data):
             return
         found = dependencies(data, str(origin))
-        if found.interpreter and found.interpreter.lstrip("/") not in self._shared:
+        if found.interpreter and not self._has(found.interpreter.lstrip("/")):
             path = Path(found.interpreter)
             self._shared.add_file(found.interpreter.lstrip("/"), stripped(path.read_bytes()), executable=True)
         for name in found.needed:
-            if f"{TARGET}/{name}" not in self._shared and not name.startswith("ld-linux"):
+            if not self._has(f"{TARGET}/{name}") and not name.startswith("ld-linux"):
                 self._add(_find(name, found.run_path, origin), name)
+
+    def _has(self, target: str) -> bool:
+        return target in self._shared or target in self._there
 
     def _add(self, path: Path, name: str) -> None:
         data = path.read_bytes()

@@ -1,7 +1,7 @@
 """Kernel modules: which of a kernel's go into the initramfs, and the tables by which they are found there.
 
 Facts come from the section `.modinfo` of each module (texts `key=value`, NUL between them): `alias` (patterns of devices that it
-drives), `depends` and `softdep`. Packages of kernels have no modules.dep yet; depmod makes it on installation.
+drives), `depends`, `softdep` and `firmware` (files of vendors, see firmware.py). Packages of kernels have no modules.dep yet; depmod makes it on installation.
 """
 
 import gzip
@@ -22,7 +22,7 @@ STORAGE = (
     "usb-storage", "uas", "vmd", "vmw_pvscsi", "hv_storvsc", "xen-blkfront", "mptspi", "megaraid_sas", "mpt3sas",
 )
 NETWORK = (
-    "virtio_net", "e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "realtek", "8139cp", "8139too", "tg3", "broadcom", "alx", "atl1c", "atl1e",
+    "virtio_net", "e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "realtek", "8139cp", "8139too", "e100", "tg3", "bnx2", "broadcom", "alx", "atl1c", "atl1e",
     "sky2", "forcedeth", "pcnet32", "atlantic", "bnxt_en", "vmxnet3", "hv_netvsc", "xen-netfront", "r8152", "ax88179_178a", "asix", "cdc_ether", "smsc95xx", "lan78xx", "genet", "bcmgenet",
 )
 BUSES = (
@@ -45,10 +45,11 @@ class Module:
     aliases: tuple[str, ...]
     depends: tuple[str, ...]
     softly: tuple[str, ...]
+    firmware: tuple[str, ...] = ()
 
     def read(self) -> bytes:
         """The module itself."""
-        return _read(self.file)
+        return unpack(self.file)
 
 
 class Modules:
@@ -81,13 +82,14 @@ class Modules:
     def _module(self, name: str) -> Module:
         if name not in self._known:
             file = self._files[name]
-            facts = list(_facts(_read(file), file))
+            facts = list(_facts(unpack(file), file))
             path = PurePosixPath(file.relative_to(self._folder)).as_posix()
             self._known[name] = Module(
                 name, _SUFFIX.sub(".ko", path), file,
                 tuple(value for key, value in facts if key == "alias"),
                 tuple(plain(each) for key, value in facts if key == "depends" for each in value.split(",") if each),
                 tuple(plain(each) for key, value in facts if key == "softdep" for each in _before(value)),
+                tuple(value for key, value in facts if key == "firmware"),
             )
         return self._known[name]
 
@@ -135,7 +137,8 @@ def _facts(data: bytes, file: Path) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _read(file: Path) -> bytes:
+def unpack(file: Path) -> bytes:
+    """A module, or firmware, as it was before somebody packed it. Raises FormatError."""
     data = file.read_bytes()
     try:
         if file.suffix == ".xz":

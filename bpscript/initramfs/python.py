@@ -22,6 +22,7 @@ from .libraries import Libraries
 INTERPRETER = "usr/bin/python3"
 OWN_FOLDER = "usr/lib/bpscript"         # of our packages and those we need; the only addition to sys.path
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+EXTENSIONS = f"usr/lib/{_VERSION}/lib-dynload"
 
 # Of the standard library: what is for development, graphics and foreign protocols.
 _LEFT_OUT = frozenset({
@@ -79,7 +80,7 @@ class PythonFiles:
         self._add_folder(tree, folder, f"usr/lib/{_VERSION}", lambda name: name in _LEFT_OUT, bare=True)
         for path in sorted((folder / "lib-dynload").glob("*.so")):
             if not path.name.startswith(_EXTENSIONS_LEFT_OUT):
-                self._libraries.add_program(tree, f"usr/lib/{_VERSION}/lib-dynload/{path.name}", path)
+                self._libraries.add_program(tree, f"{EXTENSIONS}/{path.name}", path)
 
     def add_package(self, tree: Tree, package: Package) -> None:
         """A package, or a single module. Raises NotFoundError."""

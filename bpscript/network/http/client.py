@@ -140,7 +140,7 @@ class Client:
         try:
             import ssl  # noqa: PLC0415 - only for https
         except ImportError as error:
-            raise NetworkError("https:// is not possible here: this Python has no ssl", hint="the boot environment takes files by http:// and tftp://") from error
+            raise NetworkError("https:// is not possible here: this Python has no ssl", hint="bpscript boot build --tls makes a boot environment that has") from error
         with self._lock:
             if self._context is None:
                 self._context = ssl.create_default_context()
@@ -221,7 +221,7 @@ def _refused(where: str, error: OSError) -> NetworkError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return NetworkError(
             f"{where}: the certificate of the server does not fit: {error.verify_message}",
-            hint="certificates of your own go where the system has them (update-ca-certificates), or into a file that SSL_CERT_FILE names",
+            hint="certificates of your own go where the system has them (update-ca-certificates), or into a file that SSL_CERT_FILE names; into the boot environment with boot build --ca",
         )
     if isinstance(error, ssl.SSLError):
         return NetworkError(f"{where}: no protected connection: {error.reason or error}", hint="is this a port that speaks https?")
