@@ -10,7 +10,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from ..base.errors import NoSpaceError, NotFoundError, ReadOnlyError, StorageErr
 from ..base.units import round_up
 from .device import Buffer, check_range
 
-# linux/falloc.h
-_FALLOC_FL_KEEP_SIZE = 1
-_FALLOC_FL_PUNCH_HOLE = 2
 _BLKSSZGET = 0x1268          # linux/fs.h
 _STAT_BLOCK = 512            # bytes of a block in st_blocks, whatever the file system (inode(7))
 _READ_SOONER = 256 << 20     # bytes; tmpfs looks at every page up to the end of the file to say that there is no hole in it
@@ -144,7 +140,9 @@ class FileDevice:
         unit = _DISK_BLOCK if self.is_real_disk else 1      # a disk refuses holes that are not whole blocks of its own
         start, end = round_up(offset, unit), (offset + length) // unit * unit
         if start < end and self._can_punch and self.writable:
-            self._can_punch = _punch_hole(self._fd, start, end - start)
+            from .holes import punch_hole  # noqa: PLC0415 - few runs make holes
+
+            self._can_punch = punch_hole(self._fd, start, end - start)
             if self._can_punch:
                 self._write_zeros(offset, start - offset)
                 self._write_zeros(end, offset + length - end)
@@ -221,20 +219,3 @@ class FileDevice:
             found = ", ".join(users(self.path, readers=True)) or "by another program"
             return StorageError(f"{self.path} is in use: {found}", hint="unmount it first")
         return StorageError(f"{self.path}: {error.strerror}")
-
-
-@cache
-def _fallocate() -> Any:  # noqa: ANN401 - a C function
-    import ctypes  # noqa: PLC0415 - 10 ms that a run without `zero` does not need
-
-    function = ctypes.CDLL(None, use_errno=True).fallocate64
-    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    return function
-
-
-def _punch_hole(fd: int, offset: int, length: int) -> bool:
-    """True when the range is a hole now; False when this host or file system cannot make one."""
-    try:
-        return bool(_fallocate()(fd, _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE, offset, length) == 0)
-    except (OSError, AttributeError):
-        return False

@@ -256,7 +256,7 @@ def test_zeroing_an_image_file_makes_holes(folder: Callable[[bytes], FileDevice]
 
 
 def test_without_holes_zeros_are_written(folder: Callable[[bytes], FileDevice], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpscript.blocks.file._punch_hole", lambda *_: False)
+    monkeypatch.setattr("bpscript.blocks.holes.punch_hole", lambda *_: False)
     device = folder(b"x" * (9 * MIB))
     device.zero(10, 9 * MIB - 20)
     assert device.read(0, 9 * MIB) == b"x" * 10 + bytes(9 * MIB - 20) + b"x" * 10

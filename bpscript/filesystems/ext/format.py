@@ -12,6 +12,7 @@ Either way a power cut leaves no half volume.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -28,6 +29,7 @@ _JOURNAL = ("has_journal",)
 _EXT4 = ("extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink", "extra_isize")
 FEATURES = {"EXT2": _BASE, "EXT3": _BASE + _JOURNAL, "EXT4": _BASE + _JOURNAL + _EXT4}
 _SMALL = 512 * MIB          # below this: blocks of 1 KiB, one inode for 4 KiB
+_LARGE = 64 * GIB           # from here on room is made while mke2fs works (`copies.py`): it is busy for longer than that takes
 _FIRST_BYTES = 64 * KIB     # cleared first and written last
 _MAX_LABEL = 16             # bytes of s_volume_name
 
@@ -64,13 +66,15 @@ def format_ext(
     if len(label.encode()) > _MAX_LABEL:
         raise StorageError(f'label "{label}" has {len(label.encode())} bytes; ext holds at most {_MAX_LABEL}')
     size = device.size
-    place = host_file_of(device)
-    if place is None or not place[0].is_file():     # an image file is written in order
+    place = _image_file_of(device)
+    if place is None:       # an image file is written in order
         from ..head import forget  # noqa: PLC0415 - as below
 
         forget(device, _FIRST_BYTES)
-    zeroed = _clear(device)
-    if not zeroed:
+    zeroed = place is not None or _can_be_punched(device)
+    if zeroed:
+        _clear(device)
+    else:
         wipe_signatures(device)
     chosen = block_size or (KIB if size < _SMALL else 4 * KIB)
     extended = [
@@ -79,7 +83,7 @@ def format_ext(
     ]  # fmt: skip
     if zeroed:
         extended.append("assume_storage_prezeroed=1")
-    with _place_for(device) as (path, offset, descriptor):
+    with _place_for(device, place) as (path, offset, descriptor):
         if offset:
             extended.append(f"offset={offset}")
         arguments = [
@@ -88,7 +92,9 @@ def format_ext(
             "-L", label, "-U", str(uuid or uuid4()), "-E", ",".join(extended), str(path), f"{size // KIB}k",
         ]  # fmt: skip
         # Zeros must be written, not punched, where the device holds something else.
-        result = run_program(arguments, clock, {} if zeroed else {"UNIX_IO_NOZEROOUT": "1"})
+        more = {} if zeroed else {"UNIX_IO_NOZEROOUT": "1"}
+        meanwhile = partial(_make_room, path, offset, size, chosen, kind) if place is not None and size >= _LARGE else None
+        result = run_program(arguments, clock, more, meanwhile)
         if result.returncode:
             words = " ".join((result.stderr + result.stdout).split())
             if "too small" in words or "Not enough space" in words or "too few" in words.lower():
@@ -103,13 +109,24 @@ def format_ext(
     device.flush()
 
 
-@contextmanager
-def _place_for(device: BlockDevice) -> Iterator[tuple[Path, int, int | None]]:
-    """A file for mke2fs, the offset in it, and its descriptor when it is in memory and to be copied."""
+def _make_room(path: Path, offset: int, size: int, block_size: int, kind: str) -> None:
+    from .copies import make_room  # noqa: PLC0415 - loaded while mke2fs works
+
+    make_room(path, offset, size, block_size, 64 if "64bit" in FEATURES[kind] else 32)
+
+
+def _image_file_of(device: BlockDevice) -> tuple[Path, int] | None:
+    """The image file that the device is a range of, and where it begins there; None when it is none."""
     place = host_file_of(device)
-    if place is not None and place[0].is_file():
+    return place if place is not None and place[0].is_file() else None
+
+
+@contextmanager
+def _place_for(device: BlockDevice, image: tuple[Path, int] | None) -> Iterator[tuple[Path, int, int | None]]:
+    """A file for mke2fs, the offset in it, and its descriptor when it is in memory and to be copied."""
+    if image is not None:
         device.write(0, bytes(min(512, device.size)))       # one that is open for reading only says so here
-        yield place[0].absolute(), place[1], None
+        yield image[0].absolute(), image[1], None
         return
     from .programs import sparse_file  # noqa: PLC0415 - as above
 
@@ -117,16 +134,15 @@ def _place_for(device: BlockDevice) -> Iterator[tuple[Path, int, int | None]]:
         yield path, 0, descriptor
 
 
-def _clear(device: BlockDevice) -> bool:
-    """Make the device read as zeros where that is cheap; True when all of it does.
-
-    On a real disk punching may mean writing, so nothing more is cleared, and mke2fs initialises lazily.
-    """
+def _can_be_punched(device: BlockDevice) -> bool:
+    """False on a real disk: there punching may mean writing, so nothing more is cleared, and mke2fs initialises lazily."""
     place = medium_of(device)
-    if place is not None and not place[0].is_file():
-        return False
+    return place is None or place[0].is_file()
+
+
+def _clear(device: BlockDevice) -> None:
+    """Make the device read as zeros."""
     # In slices: a layer below may keep a note for every page that is zeroed.
     for start, end in list(data_ranges_of(device, 0, device.size)):
         for offset in range(start, end, GIB):
             device.zero(offset, min(GIB, end - offset))
-    return True

@@ -14,7 +14,8 @@ from bpscript.filesystems.ext.running import run_program
 
 
 def sh(script: str, clock: Clock | None = None, more: dict[str, str] | None = None) -> tuple[int, str, str]:
-    return run_program(["sh", "-c", script], clock, more)
+    done = run_program(["sh", "-c", script], clock, more)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_words_and_status_come_back() -> None:
