@@ -135,3 +135,52 @@ def test_unpacking_that_is_killed(folder: Path, cli: Cli, number: str, seed: int
     assert cli("run", "s.mrz", "--disk", "target.img").returncode == 0
     assert tree_of(folder, number, "end") == right
     assert os.path.exists(folder / "old")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_that_arrives_in_a_destructor_ends_the_run_too(number: int, status: int) -> None:
+    """Python drops what is raised there: with a Ctrl-C at the wrong moment the work would go on."""
+    code = f"""
+import signal, sys, time
+from argparse import Namespace
+from bpscript.cli import main
+
+class Busy:
+    def __del__(self):
+        signal.raise_signal({int(number)})
+
+def verb(options):
+    busy = Busy()
+    del busy
+    time.sleep(20)
+    return 0
+
+main._parser = lambda arguments: type("Parser", (), {{"parse_args": lambda self, arguments: Namespace(function=verb)}})()
+sys.exit(main.main(["verb"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ignored" not in done.stderr
+
+
+def test_any_other_mistake_in_a_destructor_is_shown() -> None:
+    code = """
+import sys
+from argparse import Namespace
+from bpscript.cli import main
+
+class Wrong:
+    def __del__(self):
+        raise ValueError("a mistake")
+
+def verb(options):
+    Wrong()
+    return 0
+
+main._parser = lambda arguments: type("Parser", (), {"parse_args": lambda self, arguments: Namespace(function=verb)})()
+sys.exit(main.main(["verb"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+    assert done.returncode == 0
+    assert "ValueError: a mistake" in done.stderr

@@ -17,7 +17,7 @@ from ...base.events import Event, Kind, Sink, ignore
 from ..sockets import MAX_DATAGRAM, Address, Datagrams, Waiter
 from .actions import Action, Deliver, Failed, Finished, Send, SendBlocks
 from .ahead import NOTHING, Ahead
-from .bursts import Bursts
+from .bursts import BURSTS, Bursts
 from .limits import Limits
 from .multicast import ForMember, Member
 from .packets import (
@@ -35,6 +35,7 @@ from .sender import Sender
 from .serving import Lookup, Receiving, RefusedError, Sending, Service
 
 _LINGER_S = 5.0         # a finished upload answers its repeated last block that long
+_LAY_OUT = BURSTS // 2  # transfers, and the next window of each is laid out before it is asked for
 _PACKETS = 64           # taken from a socket before the others have their turn
 MULTICAST_ADDRESS = "239.255.69.69"     # RFC 2365: of the local scope
 
@@ -336,6 +337,11 @@ class TftpServer:
                 break
             first += sent
             count -= sent
+        else:
+            core = work.core
+            following = min(core.window, (core.last_block or 0) - first + 1)
+            if self._active <= _LAY_OUT and following > 0:      # while the client takes this one
+                self._bursts.take(work.content, work.agreed.block_size, first, following)
 
     def _deliver(self, transfer: _Transfer, action: Deliver) -> bool:
         assert isinstance(transfer.work, Receiving)
