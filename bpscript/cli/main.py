@@ -13,10 +13,12 @@ from .verbs import VERBS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from sys import UnraisableHookArgs
 
     from ..base.errors import BpscriptError
 
 DONE, FAILED, USAGE, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
+_AGAIN_S = 0.01     # by then a destructor is done
 
 
 class Terminated(BaseException):
@@ -76,6 +78,7 @@ def _main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:       # not with nohup
         signal.signal(signal.SIGHUP, _hang_up)
+    sys.unraisablehook = _unraisable
     try:
         return int(options.function(options))
     except BpscriptError as error:
@@ -141,6 +144,21 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _hang_up(number: int, frame: object) -> NoReturn:
     raise HungUp
+
+
+def _unraisable(ignored: "UnraisableHookArgs") -> None:
+    """Send a signal again, a moment later, that arrived in a destructor or callback: what is raised there goes nowhere, and the work would go on."""
+    import signal  # noqa: PLC0415
+    import threading  # noqa: PLC0415
+
+    again = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM, HungUp: signal.SIGHUP}
+    number = again.get(ignored.exc_type)
+    if number is None:
+        sys.__unraisablehook__(ignored)
+        return
+    timer = threading.Timer(_AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, number))
+    timer.daemon = True
+    timer.start()
 
 
 def _close_output() -> None:
