@@ -29,7 +29,7 @@ def many(folder: Path, rounds: int) -> dict[str, Sample]:
 def windows(folder: Path, rounds: int) -> dict[str, Sample]:
     """TFTP, 100 MB in all, windows of 16 and 64 blocks of 1428 bytes to 1 and 32 clients: atftpd and bpscript (wanted: 4 times faster, 0.25)"""
     contestants: dict[str, Callable[[], tuple[float, None]]] = {}
-    with _namespace() as inside, _servers(folder, inside) as ports:
+    with _namespace() as inside, _servers(folder, [*inside, *_core(0)]) as ports:
         for window, clients in ((16, 1), (64, 1), (16, 32), (64, 32)):
             size = 100_000_000 // clients
             name = f"f{size}"
@@ -60,7 +60,7 @@ def _block_by_block(folder: Path, rounds: int, clients: int, size: int) -> dict[
 
 
 def _sinking(inside: list[str], port: int, name: str, size: int, window: int, clients: int) -> Callable[[], tuple[float, None]]:
-    command = [*inside, sys.executable, "-m", "tests.benchmarks.tftp_sink", str(port), name, str(BLOCK_SIZE), str(window), str(clients)]
+    command = [*inside, *_core(-1), sys.executable, "-m", "tests.benchmarks.tftp_sink", str(port), name, str(BLOCK_SIZE), str(window), str(clients)]
 
     def measured() -> tuple[float, None]:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
@@ -70,6 +70,11 @@ def _sinking(inside: list[str], port: int, name: str, size: int, window: int, cl
         return float(seconds), None
 
     return measured
+
+
+def _core(number: int) -> list[str]:
+    """The words before a command that keep it on one core: server and clients have one each, so that where the scheduler puts them is not measured."""
+    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[number])]
 
 
 def _file(folder: Path, name: str, size: int) -> None:

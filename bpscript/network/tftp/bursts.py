@@ -2,7 +2,8 @@
 
     |0 3 nn nn|payload of block_size bytes|0 3 nn nn|payload|...|0 3 nn nn|shorter at the end of the file|
 
-The last few are kept: a room that fetches one file together asks for the same windows one client after the other.
+The last few are kept: a room that fetches one file together asks for the same windows one client after the other, and a client
+for the window that follows, so several small ones are laid out together.
 """
 
 from collections import OrderedDict
@@ -12,7 +13,8 @@ from .content import Content
 from .packets import Opcode
 
 HEAD = 4                    # bytes before the payload of DATA
-BURSTS = 8                  # kept, of 64 KB: few enough to stay in the processor's cache
+BURSTS = 8                  # kept, of LAID_OUT bytes: few enough to stay in the processor's cache
+LAID_OUT = 96 << 10         # bytes with their heads
 _LOW = bytes(range(256)) * 2    # the low bytes of block numbers that follow each other: at most MAX_SEGMENTS of them are taken
 
 
@@ -21,13 +23,22 @@ def most_of(block_size: int) -> int:
     return min(MAX_SEGMENTS, max(1, MAX_DATAGRAM // (block_size + HEAD)))
 
 
+def windows_together(block_size: int, window: int) -> int:
+    """How many blocks of whole windows are laid out at a time; 0 when not even one window is."""
+    return _room(block_size) // window * window
+
+
+def _room(block_size: int) -> int:
+    return min(MAX_SEGMENTS, max(1, LAID_OUT // (block_size + HEAD)))
+
+
 class Burst:
     """A buffer for blocks of one size; `most` fit into it."""
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.step = block_size + HEAD
-        self.most = most_of(block_size)
+        self.most = _room(block_size)
         self._buffer = bytearray(self.most * self.step)
         self._buffer[1 :: self.step] = bytes([Opcode.DATA]) * self.most
         self._view = memoryview(self._buffer)
@@ -53,12 +64,19 @@ class Bursts:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[object, int, int, int], tuple[Burst, memoryview, int]] = OrderedDict()
 
-    def take(self, content: Content, block_size: int, first: int, count: int) -> tuple[Burst, memoryview, int]:
+    def take(self, content: Content, block_size: int, first: int, count: int, *, together: int = 0) -> tuple[Burst, memoryview, int]:
         """Packets of `count` blocks from `first` on, valid until the next call, and how many: less when more do not fit, or at the end of the content.
 
-        Raises StorageError.
+        `together` blocks, counted from the beginning, are laid out at a time if that is more. Raises StorageError.
         """
-        count = min(count, most_of(block_size))
+        if together <= count or content.size is None:
+            return self._laid_out(content, block_size, first, min(count, most_of(block_size)))
+        start = (first - 1) % together
+        burst, packets, laid_out = self._laid_out(content, block_size, first - start, together)
+        count = min(count, laid_out - start)
+        return burst, packets[start * burst.step : (start + count) * burst.step], count
+
+    def _laid_out(self, content: Content, block_size: int, first: int, count: int) -> tuple[Burst, memoryview, int]:
         key = content.identity, block_size, first, count
         found = self._kept.get(key)
         if found is None or content.size is None:       # netascii is read in order, by each of its readers

@@ -77,6 +77,7 @@ class Joining:
         self._last: int | None = None
         self._answered: int | None = None       # the block that the last ACK was an answer to
         self._asked_at = 0.0
+        self._told_again = 0.0                  # when an OACK that says nothing new is answered again
 
     def start(self, now: float) -> tuple[Action, ...]:
         """The request. Raises FormatError for a name that does not fit."""
@@ -183,10 +184,12 @@ class Joining:
             self.master = True          # a master stays one: that it is none any more would be a copy of an old packet
             self._answered = None
             return (*actions, *self._ask(None, now))
-        if not self.master:
+        if self.master or now < self._told_again:
+            return actions      # atftpd answers ACK 0 of those who are not the master with this OACK: each would cause the other for ever
+        if not self._told_again:
             self._wait(now)
-            return (*actions, Send(ack_packet(0)))
-        return actions
+        self._told_again = now + LEAST_WAIT_S
+        return (*actions, Send(ack_packet(0)))
 
     def _ask(self, answered: int | None, now: float) -> tuple[Action, ...]:
         """ACK of the block before the first that is missing."""

@@ -17,7 +17,7 @@ from ...base.events import Event, Kind, Sink, ignore
 from ..sockets import MAX_DATAGRAM, Address, Datagrams, Waiter
 from .actions import Action, Deliver, Failed, Finished, Send, SendBlocks
 from .ahead import NOTHING, Ahead
-from .bursts import BURSTS, Bursts
+from .bursts import BURSTS, Bursts, windows_together
 from .limits import Limits
 from .multicast import ForMember, Member
 from .packets import (
@@ -35,7 +35,7 @@ from .sender import Sender
 from .serving import Lookup, Receiving, RefusedError, Sending, Service
 
 _LINGER_S = 5.0         # a finished upload answers its repeated last block that long
-_LAY_OUT = BURSTS // 2  # transfers, and the next window of each is laid out before it is asked for
+_LAY_OUT = BURSTS // 2  # transfers, and what each will ask for next is laid out before
 _PACKETS = 64           # taken from a socket before the others have their turn
 MULTICAST_ADDRESS = "239.255.69.69"     # RFC 2365: of the local scope
 
@@ -43,7 +43,7 @@ MULTICAST_ADDRESS = "239.255.69.69"     # RFC 2365: of the local scope
 class _Transfer:
     """A transfer under way: where it goes, what it asked for, and when it is looked at next."""
 
-    __slots__ = ("closes", "core", "heap_time", "peer", "port", "request", "run", "started", "target", "work")
+    __slots__ = ("closes", "core", "heap_time", "peer", "port", "request", "run", "started", "target", "together", "work")
 
     def __init__(self, port: "_Port", peer: Address, request: Request, work: Sending | Receiving, started: float) -> None:
         self.port = port
@@ -53,6 +53,7 @@ class _Transfer:
         self.request = request
         self.work = work
         self.core = work.core
+        self.together = windows_together(work.agreed.block_size, work.agreed.window)
         self.run = NOTHING      # with the block that was sent last
         self.started = started
         self.closes = math.inf          # when a finished upload is forgotten
@@ -329,19 +330,18 @@ class TftpServer:
     def _send_window(self, transfer: _Transfer, first: int, count: int) -> None:
         work, peer = transfer.work, transfer.peer
         assert type(work) is Sending
+        core, content, size = work.core, work.content, work.agreed.block_size
+        together = transfer.together if self._active <= _LAY_OUT else 0
         while count:
-            burst, packets, sent = self._bursts.take(work.content, work.agreed.block_size, first, count)
+            burst, packets, sent = self._bursts.take(content, size, first, count, together=together)
             transfer.port.packets.send_run(packets, burst.step, sent, peer)
-            if len(packets) < min(count, burst.most) * burst.step:
-                work.core.ends_at(first + sent - 1)
-                break
             first += sent
             count -= sent
-        else:
-            core = work.core
-            following = min(core.window, (core.last_block or 0) - first + 1)
-            if self._active <= _LAY_OUT and following > 0:      # while the client takes this one
-                self._bursts.take(work.content, work.agreed.block_size, first, following)
+            if len(packets) < sent * burst.step:
+                core.ends_at(first - 1)
+                return
+        if together and first <= (core.last_block or 0):    # the next window is laid out while the client takes this one
+            self._bursts.take(content, size, first, core.window, together=together)
 
     def _deliver(self, transfer: _Transfer, action: Deliver) -> bool:
         assert isinstance(transfer.work, Receiving)

@@ -12,7 +12,7 @@ from bpscript.base.errors import FormatError
 from bpscript.network.fake import FakeNetwork, Fate
 from bpscript.network.tftp.actions import Action, Deliver, Failed, Finished, Send, SendBlocks
 from bpscript.network.tftp.ahead import MEMORY, RUNS, Ahead
-from bpscript.network.tftp.bursts import BURSTS, Burst, Bursts
+from bpscript.network.tftp.bursts import BURSTS, Burst, Bursts, windows_together
 from bpscript.network.tftp.content import BytesContent
 from bpscript.network.tftp.fetching import Fetch
 from bpscript.network.tftp.options import negotiate
@@ -384,6 +384,24 @@ def test_bursts_of_a_room_are_made_once_and_never_mixed_up() -> None:
             assert (packets.tobytes(), sent) == (expected, count)
             views.append(packets)
         assert views[0] is views[1]
+        assert len(bursts._kept) <= BURSTS
+
+
+@pytest.mark.parametrize(("size", "window"), [(8, 1), (8, 10), (8, 16), (8, 64), (1428, 16), (1428, 60), (8192, 3), (65_464, 1)])
+def test_windows_laid_out_together_are_those_of_the_file(size: int, window: int) -> None:
+    together = windows_together(size, window)
+    assert together % window == 0
+    for rest in (0, 1):
+        made = BytesContent(content(3 * 64 * size + rest))
+        bursts, last = Bursts(), 3 * 64 + 1
+        for begin in (*range(1, last + 1, window), 5, last):        # 5: after a loss
+            first, count = begin, min(window, last - begin + 1)
+            while count:
+                burst, packets, sent = bursts.take(made, size, first, count, together=together)
+                assert 0 < sent <= count
+                assert packets.tobytes() == b"".join(data_packet(number, made._data[size * (number - 1) : size * number]) for number in range(first, first + sent))
+                assert (len(packets) < sent * burst.step) == (first + sent - 1 == last)
+                first, count = first + sent, count - sent
         assert len(bursts._kept) <= BURSTS
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -201,6 +201,16 @@ def test_a_group_that_falls_silent_is_left() -> None:
     assert actions[1] == Alone("the group fell silent")
 
 
+def test_an_answer_that_says_nothing_new_is_acknowledged_now_and_then() -> None:
+    core = joined("239.0.0.1,1,0")
+    again = oack_packet({"blksize": "8", "multicast": "239.0.0.1,1,0"})
+    assert core.receive(again, 0.0) == ()       # atftpd answers each of these ACKs with another OACK
+    assert core.receive(again, 0.4) == ()
+    assert core.receive(again, 0.5) == (Send(ack_packet(0)),)
+    assert core.receive(again, 0.6) == ()
+    assert core.deadline == SILENCE_S           # only blocks are a reason to wait longer
+
+
 def test_only_a_block_that_was_answered_last_is_answered_again() -> None:
     core = joined(tsize="90")
     assert core.receive_shared(data_packet(1, bytes(8)), 0.1)[1] == Send(ack_packet(1))
@@ -387,12 +397,14 @@ def test_a_room_takes_a_file_together(server: str, per_mille: int, killed: bool,
         command = [sys.executable, "-c", SERVE, str(tmp_path), SERVER] if server == "ours" else server_command("atftpd", tmp_path, 6969, SERVER)
         if server == "atftpd":
             subprocess.run(room.inside(room.server, "ip", "route", "add", "239.0.0.0/8", "dev", "br0"), check=True)
-        with subprocess.Popen(room.inside(room.server, *command), cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        with subprocess.Popen(room.inside(room.server, *command), cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running, ExitStack() as at_end:
+            at_end.callback(running.kill)
             machines = [
                 subprocess.Popen(room.inside(name, sys.executable, "-c", READ, SERVER), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here)
                 for name in room.clients
             ]
             for each in machines:
+                at_end.callback(each.kill)
                 assert each.stdout is not None
                 assert each.stdout.readline() == "ready\n"
             if per_mille:
