@@ -13,6 +13,8 @@ KERNEL, INITRAMFS, SCRIPT = "vmlinuz", "initrd.img", "boot.ipxe"
 BIOS_PROGRAM, UEFI_PROGRAM, ARM_PROGRAM = "undionly.kpxe", "ipxe.efi", "ipxe-arm64.efi"
 _PACKAGE_FOLDER = Path("usr/lib/ipxe")
 _PACKAGE_FOLDER_ON_HOST = Path("/") / _PACKAGE_FOLDER
+MEMDISK = "memdisk"                     # of Syslinux: iPXE starts it, and it is the floppy drive of a BIOS
+_MEMDISK_FOLDER = Path("usr/lib/syslinux")
 # Both consoles; what the kernel says of itself would cost a slow serial line seconds.
 _ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet panic=60"
 
@@ -37,7 +39,7 @@ _VIDEO = "iseq ${platform} efi || set video vga=0x317\n"
 
 
 def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str, *, graphics: bool, machine: str) -> None:
-    """The script, and iPXE from a folder or from Debian's package. Raises UsageError, NotFoundError."""
+    """The script; iPXE and memdisk from a folder or from Debian's packages. Raises UsageError, NotFoundError."""
     files[SCRIPT] = ipxe_script(append, graphics=graphics).encode()
     if ipxe is None and machine != "x86_64":
         return              # Debian's iPXE is for PCs
@@ -49,6 +51,20 @@ def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callabl
             if ipxe is not None:
                 raise UsageError(f"{ipxe}: no {name} in it") from error
             raise NotFoundError(f"the package ipxe has no {name}", hint="give a folder with it: --ipxe DIR") from error
+    if machine == "x86_64":
+        _add_memdisk(files, ipxe, unpacked)
+
+
+def _add_memdisk(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path]) -> None:
+    """A folder of somebody's own may do without; then so do scripts with floppy images."""
+    if ipxe is not None:
+        places = [ipxe, Path("/") / _MEMDISK_FOLDER]
+    else:
+        on_host = Path("/") / _MEMDISK_FOLDER
+        places = [on_host if (on_host / MEMDISK).is_file() else unpacked("syslinux-common") / _MEMDISK_FOLDER]
+    found = next((place / MEMDISK for place in places if (place / MEMDISK).is_file()), None)
+    if found is not None:
+        files[MEMDISK] = found.read_bytes()
 
 
 def ipxe_script(append: str, *, graphics: bool) -> str:

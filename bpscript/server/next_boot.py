@@ -26,15 +26,17 @@ from ..network.dhcp.subnet import Subnet
 
 PATH = "api/next/"
 SUFFIX = ".ipxe"
+FLOPPY_SUFFIX = ".img"      # of the floppy image that a machine boots next, when it must be unpacked first
 ONCE_S = 15.0              # seconds in which what is booted once may be fetched again: connections break
 DISK_ONCE_S = 180.0         # the same for a disk: UEFI comes back by IPv6 and HTTP before it goes on to the disk
 _MOST = 20_000              # machines; more cannot be in the database
 _LONGEST = 1000             # characters of a file's name
 _KINDS = ("disk", "floppy", "file")
+_PACKED = "packed floppy"       # a floppy, if the event says `packed`
 _SCHEMA = """
 create table if not exists next_boots (
     mac text primary key,       -- 12 hexadecimal digits
-    boots text not null,        -- disk, floppy, file
+    boots text not null,        -- disk, floppy, packed floppy, file
     disk integer not null,
     file text not null,
     once integer not null,
@@ -104,7 +106,8 @@ class NextBoots:
             return None
         if not isinstance(disk, int) or isinstance(disk, bool) or not 0 <= disk < 128 or not isinstance(file, str) or len(file) > _LONGEST or not file.isprintable():
             return None
-        found = NextBoot(str(boots), disk, file, boots != "disk" or plan.done == "once", plan.again, self._clock())
+        kind = _PACKED if boots == "floppy" and file and facts.get("packed") is True else str(boots)
+        found = NextBoot(kind, disk, file, boots != "disk" or plan.done == "once", plan.again, self._clock())
         with self._lock:
             if mac.hex() not in self._records and len(self._records) >= _MOST:
                 return None
@@ -163,17 +166,22 @@ class NextBootDirectory:
         return self._directory.networks()
 
 
-def machine_of(path: str) -> bytes | None:
-    """The hardware address in the path of a script; None when there is none."""
-    name = path.removeprefix(f"/{PATH}").removesuffix(SUFFIX)
+def machine_of(path: str, suffix: str = SUFFIX) -> bytes | None:
+    """The hardware address in the path of a script, or with FLOPPY_SUFFIX of an image; None when there is none."""
+    name = path.removeprefix(f"/{PATH}").removesuffix(suffix)
     try:
-        return bytes.fromhex(name) if 0 < len(name) <= 40 and path == f"/{PATH}{name}{SUFFIX}" and name.isalnum() else None
+        return bytes.fromhex(name) if 0 < len(name) <= 40 and path == f"/{PATH}{name}{suffix}" and name.isalnum() else None
     except ValueError:
         return None
 
 
-def script_for(found: NextBoot | None) -> str:
-    """What iPXE runs. With `exit 1` the firmware goes on to its next boot device (iPXE as a driver of the card); UEFI cannot be told a disk.
+def packed_floppy_of(found: NextBoot | None) -> str | None:
+    """The file whose contents a machine gets as its floppy image."""
+    return found.file if found is not None and found.boots == _PACKED else None
+
+
+def script_for(found: NextBoot | None, mac: bytes = b"") -> str:
+    """What iPXE runs on the machine with that address. With `exit 1` the firmware goes on to its next boot device (iPXE as a driver of the card); UEFI cannot be told a disk.
 
     Sources: ipxe.org/cmd/sanboot, ipxe.org/cmd/exit; doc/memdisk.txt of Syslinux for `raw`, which works on every BIOS.
     """
@@ -184,8 +192,9 @@ def script_for(found: NextBoot | None) -> str:
             lines = ["iseq ${platform} efi && exit 1 ||", f"sanboot --no-describe --drive {0x80 + disk:#x} || exit 1"]
         case NextBoot(boots="floppy", file=""):
             lines = ["iseq ${platform} efi && exit 1 ||", "sanboot --no-describe --drive 0x00 || exit 1"]
-        case NextBoot(boots="floppy", file=file):
-            lines = ["iseq ${platform} efi && exit 1 ||", "kernel /memdisk raw || exit 1", f"initrd /{quote(file)} || exit 1", "boot || exit 1"]
+        case NextBoot(boots="floppy" | "packed floppy" as kind, file=file):
+            image = quote(file) if kind == "floppy" else f"{PATH}{mac.hex()}{FLOPPY_SUFFIX}"
+            lines = ["iseq ${platform} efi && exit 1 ||", "kernel /memdisk raw || exit 1", f"initrd /{image} || exit 1", "boot || exit 1"]
         case NextBoot(file=file):
             lines = [f"chain --autofree /{quote(file)} || exit 1"]
     # Names of files came from a report: they are quoted where they stand, and not said here, where iPXE would read them as commands.

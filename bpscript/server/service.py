@@ -20,19 +20,21 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import NetworkError, UsageError
+from ..base.errors import BpscriptError, NetworkError, UsageError
 from ..base.events import Event, Kind
 from ..network.dhcp.firmware import Client
 from ..network.dhcp.plan import Directory, NoDirectory
 from ..network.dhcp.replies import parse_mac
+from ..network.folder import FolderSource
 from ..network.http.files import Folder
 from ..network.http.message import Answer, Request, text_answer
 from ..network.http.server import HttpServer, Later, Limits, Served
 from ..network.sockets import listen
 from ..network.tftp.server import TftpServer
 from .fleet import Fleet
+from .floppy import unpacked_floppy
 from .lines import line_of, stamped
-from .next_boot import NextBootDirectory, NextBoots, machine_of, script_for
+from .next_boot import FLOPPY_SUFFIX, NextBootDirectory, NextBoots, machine_of, packed_floppy_of, script_for
 from .next_efi import PROGRAMS
 from .raspberry import OwnFolders
 from .shelf import Shelf
@@ -258,6 +260,9 @@ class Service:
         mac = machine_of(request.path.decode("ascii", "replace"))
         if mac is not None:
             return self._onward(mac, request)
+        mac = machine_of(request.path.decode("ascii", "replace"), FLOPPY_SUFFIX)
+        if mac is not None:
+            return self._floppy(mac)
         if request.path == CAROUSEL_PATH:
             if self._carousel is None:
                 return text_answer(HTTPStatus.NOT_FOUND, "there is no carousel: the server was started without --carousel")
@@ -281,7 +286,18 @@ class Service:
         if request.method not in {"GET", "HEAD"}:
             return text_answer(HTTPStatus.METHOD_NOT_ALLOWED, "a script can only be read", {"Allow": "GET, HEAD"})
         found = self._next.take(mac) if request.method == "GET" else self._next.of(mac)
-        return text_answer(HTTPStatus.OK, script_for(found).rstrip(), {"Cache-Control": "no-store"})
+        return text_answer(HTTPStatus.OK, script_for(found, mac).rstrip(), {"Cache-Control": "no-store"})
+
+    def _floppy(self, mac: bytes) -> Answer:
+        """The floppy image that a machine boots, if it must be unpacked."""
+        name = packed_floppy_of(self._next.of(mac))
+        if name is None:
+            return text_answer(HTTPStatus.NOT_FOUND, "this machine boots no packed floppy image now")
+        try:
+            image = unpacked_floppy(FolderSource(self._options.root, writable=False, server_parts=False), name)
+        except BpscriptError as error:
+            return text_answer(HTTPStatus.NOT_FOUND, error.message)
+        return Answer(HTTPStatus.OK, {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}, image)
 
     def _reported(self, address: str, content: Mapping[str, Any]) -> None:
         """A run on a machine told what it does: is there something that it boots the next time?"""

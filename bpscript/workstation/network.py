@@ -23,6 +23,7 @@ _LINK_S = 8.0               # that a switch may take until there is a link
 _ETHERNET = "1"             # /sys/class/net/*/type, linux/if_arp.h
 _HTTP_PORT = 80
 _PROBE_S = 3.0
+_RESOLVER = Path("/etc/resolv.conf")
 
 
 @dataclass
@@ -66,6 +67,14 @@ def connect(parameters: Parameters, sink: Sink = ignore) -> Network:
         netlink.set_address(names[0], parameters.passed.address, parameters.passed.router)
         return Network(names[0], _variables(parameters, netlink.hardware_address(names[0])))
     raise failure or NetworkError("there is no address: nbp.dhcp=off, and nbp.ip is missing")
+
+
+def write_resolver(variables: Mapping[str, str], file: Path = _RESOLVER) -> None:
+    """Let names of servers be found by the name servers of the DHCP reply; without one there are none. Source: resolv.conf(5)."""
+    domain = variables.get("BOOTP-Domain-Name", "").split()[:1]
+    servers = variables.get("BOOTP-Domain-name-Servers", "").split()
+    lines = [*(f"search {each}" for each in domain), *(f"nameserver {each}" for each in servers)]
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
 
 
 def find_root(network: Network, parameters: Parameters, script: str) -> str:

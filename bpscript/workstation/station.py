@@ -18,7 +18,7 @@ from ..machine.workstation.system_calls import Calls, LinuxCalls
 from ..network.roots import open_root
 from .console import Console, ConsoleProgress
 from .devices import Drivers
-from .network import connect, find_root
+from .network import connect, find_root, write_resolver
 from .parameters import CommandLine, Parameters, parse_command_line
 from .screens import WorkstationScreen
 
@@ -44,6 +44,7 @@ class Station:
         network = connect(self._parameters, self._show)
         with closing(network):
             variables = {**hardware_variables(interface=network.interface), **network.variables, **self._parameters.variables}
+            write_resolver(variables)
             line = parse_command_line(self._parameters.script or variables.get("BOOTP-Option-155", ""))
             wanted = line.script or default_script(variables)
             url = find_root(network, self._parameters, script_names(wanted)[0])

@@ -31,7 +31,7 @@ def test_two_builds_are_the_same_and_small(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         reports.append(json.loads(done.stdout))
     names = sorted(path.name for path in (tmp_path / "out0").iterdir())
-    assert names == ["boot.ipxe", "initrd.img", "ipxe.efi", "undionly.kpxe", "vmlinuz"]
+    assert names == ["boot.ipxe", "initrd.img", "ipxe.efi", "memdisk", "undionly.kpxe", "vmlinuz"]
     same, different, wrong = filecmp.cmpfiles(tmp_path / "out0", tmp_path / "out1", names, shallow=False)
     assert (sorted(same), different, wrong) == (names, [], [])
     sizes = {each["name"]: each["size"] for each in reports[0]["files"]}

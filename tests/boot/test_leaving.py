@@ -9,19 +9,19 @@ import pytest
 
 import bpscript
 from bpscript.api import create_disk
+from bpscript.archive.filezip import pack_file
 from bpscript.machine.capturing import CaptureOptions
 from bpscript.server.next_boot import ONCE_S
 from bpscript.server.transfers import QUIET_S
 from tests.boot import environment
 from tests.boot.machines import lab, mac
 from tests.network.namespaces import Process, program
-from tests.oracles import need, run_tool
+from tests.oracles import run_tool
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 
 TOKEN = "a-token-for-tests"
 LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
-MEMDISK = Path("/usr/lib/syslinux/memdisk")
 SECTOR = Path(__file__).parents[1] / "e2e" / "fat_vbr.asm"
 
 
@@ -88,25 +88,26 @@ def test_a_machine_that_is_done_boots_its_disk_though_it_boots_from_the_network_
 
 def test_a_floppy_image_and_a_boot_file_are_started_by_ipxe_once(tmp_path: Path) -> None:
     """memdisk with a floppy whose boot sector says BOOTED, and a boot program of 512 bytes that does so, too: real mode, after a restart."""
-    if not MEMDISK.exists():
-        need("memdisk")
     root = environment.served(tmp_path / "served")
     run_tool(["nasm", "-f", "bin", "-o", root / "sector.0", SECTOR])
     (root / "floppy.img").write_bytes((root / "sector.0").read_bytes().ljust(1_474_560, b"\0"))
-    (root / "memdisk").write_bytes(MEMDISK.read_bytes())
     (root / "floppy.bpb").write_text('Echo "FLOPPY-77"\nLoadRamDisk "floppy.img"\nFloppyBoot\n')
     (root / "file.bpb").write_text('Echo "FILE-77"\nTFTPBoot "sector.0"\n')
+    (root / "floppy.z").write_bytes(b"".join(pack_file([(root / "floppy.img").read_bytes()])))
+    (root / "packed.bpb").write_text('Echo "PACKED-77"\nLoadZRamDisk "floppy.z"\nFloppyBoot\n')
+    scripts = ("floppy", "file", "packed")
     with lab(tmp_path) as room:
-        server = room.serve(root, f'[hosts.a]\nmac = "{mac(1)}"\nscript = "floppy"\n[hosts.b]\nmac = "{mac(2)}"\nscript = "file"\n')
-        machines = room.machine("a"), room.machine("b")
-        for machine, word in zip(machines, ("FLOPPY-77", "FILE-77"), strict=True):
+        server = room.serve(root, "".join(f'[hosts.{name}]\nmac = "{mac(number)}"\nscript = "{name}"\n' for number, name in enumerate(scripts, 1)))
+        machines = [room.machine(name) for name in scripts]
+        for machine, word in zip(machines, ("FLOPPY-77", "FILE-77", "PACKED-77"), strict=True):
             machine.wait_for(word, 180)
             machine.wait_for("BOOTED HIDDEN=", 120)
             machine.kill()
         time.sleep(ONCE_S)
         machines[1].switch_on()
         machines[1].wait_for("FILE-77", 120, times=2)
-    assert "Traceback" not in machines[0].text + machines[1].text + server.text
+        assert f"GET /api/next/{bytes.fromhex(mac(3).replace(':', '')).hex()}.img" in server.text
+    assert "Traceback" not in machines[0].text + machines[1].text + machines[2].text + server.text
 
 
 def test_a_second_start_takes_its_image_from_the_cache(tmp_path: Path) -> None:

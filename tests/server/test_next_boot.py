@@ -9,15 +9,27 @@ from pathlib import Path
 import pytest
 
 from bpscript.api import RunOptions, create_disk, execute
-from bpscript.base.errors import StorageError
+from bpscript.archive.filezip import pack_file
+from bpscript.base.errors import BpscriptError, StorageError
 from bpscript.machine.workstation.boot import WorkstationBoot, hears_what_boots
 from bpscript.network.dhcp.firmware import FEATURE_HTTP, Client, Firmware
 from bpscript.network.dhcp.message import Message
 from bpscript.network.dhcp.plan import BootPolicy, NoDirectory, Plan
 from bpscript.network.dhcp.pool import Pool
+from bpscript.network.folder import FolderSource
+from bpscript.server.floppy import unpacked_floppy
 from bpscript.server.hosts import HostBook
 from bpscript.server.hosts_format import read_hosts
-from bpscript.server.next_boot import DISK_ONCE_S, ONCE_S, NextBootDirectory, NextBoots, machine_of, script_for
+from bpscript.server.next_boot import (
+    DISK_ONCE_S,
+    FLOPPY_SUFFIX,
+    ONCE_S,
+    NextBootDirectory,
+    NextBoots,
+    machine_of,
+    packed_floppy_of,
+    script_for,
+)
 from bpscript.server.next_efi import PROGRAMS
 from tests.machine.workstation.recorded import RecordedCalls, bzimage
 from tests.network.dhcp.simulation import OURS, Machine, server
@@ -276,15 +288,42 @@ def test_a_boot_file_and_a_floppy_are_booted_once(tmp_path: Path) -> None:
     served.mkdir()
     (served / "dos.pxe").write_bytes(b"NBP")
     (served / "memdisk").write_bytes(bzimage())
-    (served / "floppy.img").write_bytes(bytes(1_474_560))
+    image = b"DOS".ljust(1_474_560, b"\0")
+    (served / "floppy.img").write_bytes(image)
+    (served / "floppy.z").write_bytes(b"".join(pack_file([image])))
     with serve(served) as it:
         run_done(it, tmp_path, 'TFTPBoot "dos.pxe"')
         assert next_of(it) == "file dos.pxe, once"
         assert "chain --autofree /dos.pxe" in ipxe_script(it)
         run_done(it, tmp_path, 'LoadRamDisk "floppy.img"\nFloppyBoot')
         assert "initrd /floppy.img" in ipxe_script(it)
+        run_done(it, tmp_path, 'LoadZRamDisk "floppy.z"\nFloppyBoot')
+        assert next_of(it) == "packed floppy floppy.z, once"
+        assert f"initrd /api/next/{MAC.hex()}.img" in ipxe_script(it)
+        with urllib.request.urlopen(it.url(f"api/next/{MAC.hex()}.img")) as reply:
+            assert reply.read() == image
         run_done(it, tmp_path, "PowerOff")
         assert it.post("api/machines/127.0.0.1/again") == 403       # no token, no changes
+
+
+def test_a_packed_floppy_is_unpacked_and_nothing_else(tmp_path: Path) -> None:
+    """The name in a report may be anything; the packed file may be larger than any floppy."""
+    root = tmp_path / "served"
+    root.mkdir()
+    (tmp_path / "secret").write_bytes(b"".join(pack_file([b"secret"])))
+    (root / "bomb.z").write_bytes(b"".join(pack_file([bytes(1 << 20)] * 64)))
+    (root / "cut.z").write_bytes((root / "bomb.z").read_bytes()[:-3])
+    (root / "plain.img").write_bytes(bytes(1_474_560))
+    source = FolderSource(root, writable=False, server_parts=False)
+    for name, words in (("../secret", "leaves"), ("bomb.z", "larger than a floppy disk"), ("cut.z", "larger|cut short"), ("plain.img", "was not made by FileZip"), ("none", "none")):
+        with pytest.raises(BpscriptError, match=words):
+            unpacked_floppy(source, name)
+    records = NextBoots()
+    assert packed_floppy_of(records.record(MAC, {"boots": "floppy", "file": "a.z", "packed": True}, Plan())) == "a.z"
+    for facts in ({"boots": "floppy", "file": "a.z"}, {"boots": "floppy", "file": "a.z", "packed": "yes"}, {"boots": "file", "file": "a.z", "packed": True}, {"boots": "floppy", "packed": True}):
+        assert packed_floppy_of(records.record(MAC, facts, Plan())) is None
+    assert machine_of(f"/api/next/{MAC.hex()}.img", FLOPPY_SUFFIX) == MAC
+    assert machine_of("/api/next/../x.img", FLOPPY_SUFFIX) is None
 
 
 def test_reports_of_an_ordinary_run_say_nothing_about_booting(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Where the boot environment looks for its script and its server."""
 
+from pathlib import Path
+
 import pytest
 
 from bpscript.base.errors import NotFoundError, UsageError
 from bpscript.network.memory import MemorySource
-from bpscript.workstation.network import Network, find_root
+from bpscript.workstation.network import Network, find_root, write_resolver
 from bpscript.workstation.parameters import Parameters
 from bpscript.workstation.station import default_script, read_script, server_of
 
@@ -52,3 +54,10 @@ def test_a_root_that_was_said_wins() -> None:
 @pytest.mark.parametrize(("url", "server"), [("http://h:8080/x", "http://h:8080/"), ("carousel+http://h/", "http://h/"), ("tftp://h/", None)])
 def test_reports_go_to_http_servers(url: str, server: str | None) -> None:
     assert server_of(url) == server
+
+
+def test_names_of_servers_are_asked_where_the_dhcp_reply_says(tmp_path: Path) -> None:
+    write_resolver({"BOOTP-Domain-name-Servers": "10.9.0.1 10.9.0.2", "BOOTP-Domain-Name": "lab.example\nnameserver 6.6.6.6"}, tmp_path / "resolv.conf")
+    assert (tmp_path / "resolv.conf").read_text() == "search lab.example\nnameserver 10.9.0.1\nnameserver 10.9.0.2\n"
+    write_resolver({}, tmp_path / "resolv.conf")
+    assert (tmp_path / "resolv.conf").read_text() == ""

@@ -47,7 +47,7 @@ class WorkstationBoot:
         self._can_power_off = can_power_off
         self._server_knows = server_knows
         self._folder = folder.strip("/")
-        self._floppy = ""                       # the image that LoadRamDisk named
+        self._floppy: Facts = {}                # of the image that LoadRamDisk or LoadZRamDisk named
         self._next: Restart | None = None
 
     @property
@@ -90,22 +90,20 @@ class WorkstationBoot:
         return {}
 
     def insert_floppy(self, files: Files, image: str, *, packed: bool) -> None:
-        """Only a plain image in the folder of the server: iPXE fetches it again after the restart."""
+        """Only an image in the folder of the server: iPXE fetches it again after the restart, and of a packed one what the server makes of it."""
         self._need_bios("a floppy image", "UEFI has no floppy drive that memdisk could be")
         self._need_server("a floppy image")
-        if packed:
-            raise StorageError(f'"{image}" cannot be the floppy drive here: memdisk does not know what FileZip packed', hint="put the image itself on the server, and use LoadRamDisk")
         self._need_on_server(files, image)
         if not files.exists(MEMDISK):
-            raise NotFoundError(f'"{image}" cannot be the floppy drive: there is no "{MEMDISK}" on the server', hint="copy it there from Syslinux (Debian: /usr/lib/syslinux/memdisk of syslinux-common)")
-        self._floppy = self._on_server(image)
+            raise NotFoundError(f'"{image}" cannot be the floppy drive: there is no "{MEMDISK}" on the server', hint="boot build puts it there; it is of Syslinux (Debian: /usr/lib/syslinux/memdisk of syslinux-common)")
+        self._floppy = {"file": self._on_server(image), **({"packed": True} if packed else {})}
 
     def floppy(self) -> Facts:
         """The image of LoadRamDisk, or the drive."""
         self._need_bios("FloppyBoot", "UEFI boots no floppy disks")
         self._need_server("FloppyBoot")
         self._next = Restart.FIRMWARE
-        return {"boots": "floppy", "file": self._floppy}
+        return {"boots": "floppy", "file": "", **self._floppy}
 
     def boot_file(self, files: Files, name: str) -> Facts:
         """iPXE loads it after a restart."""

@@ -178,14 +178,19 @@ def test_memdisk_must_be_on_the_server(tmp_path: Path, monkeypatch: pytest.Monke
     assert 'there is no "memdisk" on the server' in workstation(tmp_path).refused('LoadRamDisk "floppy.img"')
 
 
-def test_a_packed_floppy_image_is_refused_here(tmp_path: Path) -> None:
+def test_a_packed_floppy_image_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "server").mkdir()
     (tmp_path / "server/pack.mrz").write_text('FileZip "floppy.img" "floppy.z"')
     (tmp_path / "server/floppy.img").write_bytes(SERVER["floppy.img"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path / "server")
         bpscript.run("pack.mrz")
-    assert "memdisk does not know what FileZip packed" in workstation(tmp_path).refused('LoadZRamDisk "floppy.z"')
+    monkeypatch.setitem(SERVER, "floppy.z", (tmp_path / "server/floppy.z").read_bytes())
+    machine = workstation(tmp_path)
+    assert machine.run('LoadZRamDisk "floppy.z"\nFloppyBoot').booted == "floppyboot"
+    assert machine.booted.data == {"text": "floppyboot", "boots": "floppy", "file": "floppy.z", "packed": True}
+    assert "UEFI has no floppy drive" in workstation(tmp_path, "UEFI").refused('LoadZRamDisk "floppy.z"')
+    assert "was not made by FileZip" in workstation(tmp_path).refused('LoadZRamDisk "floppy.img"')
 
 
 def test_a_boot_file_is_loaded_after_the_restart(tmp_path: Path) -> None:
