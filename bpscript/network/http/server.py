@@ -10,9 +10,12 @@ closed; when there are too many connections, the one that is idle the longest go
 """
 
 import errno
+import fcntl
 import os
 import selectors
 import socket
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -70,7 +73,7 @@ def fail(error: Exception) -> None:
 class _Connection:
     """One peer. `state` is one of reading, waiting, writing; `deadline` and the rest in seconds of a monotonic clock."""
 
-    __slots__ = ("answer", "deadline", "drained", "events", "head", "keep", "left", "number", "offset", "peer", "reader", "request", "socket", "started", "state")
+    __slots__ = ("answer", "deadline", "drained", "events", "head", "keep", "left", "number", "offset", "peer", "queued", "reader", "request", "socket", "started", "state")
 
     def __init__(self, number: int, sock: socket.socket, peer: str, deadline: float) -> None:
         self.number = number
@@ -84,6 +87,7 @@ class _Connection:
         self.answer: Answer | None = None
         self.head = memoryview(b"")     # bytes that go out before the file
         self.offset = self.left = 0     # of the file
+        self.queued = 0                 # bytes that the kernel held for the peer when it took no more
         self.keep = True
         self.drained = False            # only waits for the peer to close
         self.started = 0.0
@@ -235,6 +239,10 @@ class HttpServer:
         for connection in [each for each in self._connections.values() if each.deadline <= now]:
             if connection.state == "reading" and not connection.reader.is_between and not connection.drained:
                 self._guarded(connection, self._refuse, RefusedError(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time", close=True))
+            elif connection.state == "writing" and (queued := _queued(connection.socket)) < connection.queued:
+                # It is slow, but takes what the kernel holds: room for more is told only when a third of that has gone.
+                connection.queued = queued
+                connection.deadline = now + self._limits.stalled_s
             else:
                 self._close(connection)
 
@@ -335,8 +343,9 @@ class HttpServer:
                     connection.offset += count
                     connection.left -= count
                     turn -= count
-                connection.deadline = monotonic() + self._limits.stalled_s
+                    connection.deadline = monotonic() + self._limits.stalled_s      # here: a slow peer blocks before its turn is over
         except BlockingIOError:
+            connection.queued = _queued(connection.socket)
             self._listen_for(connection, selectors.EVENT_WRITE)
             return
         if connection.left:
@@ -418,3 +427,8 @@ def _give_back(answer: Answer) -> None:
     if isinstance(answer.body, FilePart) and answer.body.descriptor >= 0:
         os.close(answer.body.descriptor)
         answer.body.descriptor = -1
+
+
+def _queued(sock: socket.socket) -> int:
+    """Bytes that were written and that the peer has not confirmed. Source: SIOCOUTQ in tcp(7)."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)

@@ -131,6 +131,21 @@ def test_slow_peers_are_closed_while_others_are_served(folder: Path) -> None:
         assert [each.path for each in server.seen if not each.complete] == [b"/large"]
 
 
+def test_a_peer_that_reads_slowly_but_all_the_time_gets_everything(folder: Path) -> None:
+    """It never takes as much at a time as a connection may write in its turn, and needs several times the limit of one that takes nothing."""
+    with serving(folder, Limits(stalled_s=0.8)) as server, server.connect() as peer:
+        (folder / "large").write_bytes(bytes(12_000_000))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        peer.sendall(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+        start, count = time.monotonic(), 0
+        while time.monotonic() < start + 3 and (data := peer.recv(20_000)):
+            count += len(data)
+            time.sleep(0.02)
+        while count < 12_000_000 and (data := peer.recv(1 << 20)):
+            count += len(data)
+    assert count > 12_000_000
+
+
 def test_too_many_connections_cost_the_idle_ones(folder: Path) -> None:
     with serving(folder, Limits(connections=20)) as server:
         idle = [server.connect() for _ in range(60)]
