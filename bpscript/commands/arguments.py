@@ -16,7 +16,7 @@ from ..language.arguments import (
     WordArgument,
 )
 from ..language.names import is_variable_name
-from ..language.syntax import NUMERIC, TEXTUAL, Node, Pair, Signed, Tenths, Test, Word
+from ..language.syntax import NUMERIC, TEXTUAL, VALUE_NODES, Node, Pair, Signed, Tenths, Test, Word
 
 COLORS = (
     "Black", "Blue", "Green", "Cyan", "Red", "Magenta", "Brown", "LightGray", "DarkGray", "LightBlue", "LightGreen", "LightCyan",
@@ -208,7 +208,7 @@ class PartitionNumbersArgument(ArgumentType):
 
     def accepts(self, node: Node) -> bool:
         """Numbers and strings."""
-        return isinstance(node, (*TEXTUAL, *NUMERIC))
+        return isinstance(node, VALUE_NODES)
 
     def convert(self, value: Value) -> tuple[int, ...]:
         """All numbers, in order."""

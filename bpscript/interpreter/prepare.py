@@ -17,7 +17,7 @@ from ..language.declare import Declaration, Parameter
 from ..language.evaluate import Constant, Values, evaluator
 from ..language.expand import parts_of
 from ..language.places import Expanded, Place, PlacedError
-from ..language.syntax import NUMERIC, TEXTUAL, Absent, Node, Pair, Rest, Signed, Tenths, Test, Word
+from ..language.syntax import NUMERIC, VALUE_NODES, Absent, Node, Pair, Rest, Signed, Tenths, Test, Word
 from .culprit import find_culprit
 from .nested import NestedCommand, NestedSource
 
@@ -185,7 +185,7 @@ def _raw(parameter: Parameter, node: Node, text: Expanded, run: "Run") -> tuple[
             )
         case Test():
             return _condition(node, text)
-    assert isinstance(node, (*TEXTUAL, *NUMERIC))
+    assert isinstance(node, VALUE_NODES)
     found = evaluator(node, text)
     if isinstance(found, Constant):
         return True, lambda run, values: found.value

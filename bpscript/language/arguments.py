@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
-from .syntax import NUMERIC, TEXTUAL, Node, Rest, Word
+from .syntax import NUMERIC, TEXTUAL, VALUE_NODES, Node, Rest, Word
 
 
 class SignedText(NamedTuple):
@@ -61,7 +61,7 @@ class ArgumentType:
 
     def accepts(self, node: Node) -> bool:
         """Whether an argument of this shape can be one."""
-        return isinstance(node, (*TEXTUAL, *NUMERIC))
+        return isinstance(node, VALUE_NODES)
 
     def convert(self, value: Value) -> object:
         """What the command gets. Raises RefusedArgument."""

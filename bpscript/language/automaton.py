@@ -57,6 +57,29 @@ class Automaton:
                 return tuple(self._values[-1])
         return None
 
+    def run(self) -> int:
+        """Take all tokens that fit; where the last one ends. The same as `next_token` and `feed` by turns, in less time."""
+        text, states = self._text, self._states
+        position = end = self.position
+        while True:
+            state = states[-1]
+            position = skip_blanks(text, position)
+            match = _scanner(state).match(text, position)
+            kind = None if match is None else match.lastgroup
+            if match is None or kind is None:
+                break
+            while (action := ACTIONS[state].get(kind)) is not None and action < 0:
+                self._reduce(~action)
+                state = states[-1]
+            if action is None:
+                break
+            start, position = match.span()
+            end = position
+            states.append(action)
+            self._values.append(Token(kind, match[0], start, end))
+        self.position = position
+        return end
+
     def accepted(self) -> set[str]:
         """The terminals that fit here, for messages."""
         return {name for name in ACTIONS[self._states[-1]] if name.isupper() and self._would_take(name)}

@@ -74,8 +74,7 @@ def parse_fully(line: Expanded, start: int, shape: str, about: About) -> Shape:
     automaton = Automaton(line.text, start, shape)
     end = start
     try:
-        while (token := automaton.next_token()) is not None and automaton.feed(token):
-            end = token.end
+        end = automaton.run()
         nodes = automaton.finish()
     except WrongTokenError:
         nodes = None

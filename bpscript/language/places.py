@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..base.errors import BpscriptError
@@ -14,6 +15,8 @@ class Segment(NamedTuple):
     column: int         # in the line as written, from 1
     width: int          # characters of the macro; 0 for typed text
 
+
+_OFFSET = itemgetter(0)     # of a segment
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expanded:
@@ -31,8 +34,10 @@ class Expanded:
 
     def segment(self, offset: int) -> Segment:
         """The segment an offset lies in; an empty value at the very end counts."""
-        index = bisect_right(self.segments, offset, key=lambda segment: segment.offset) - 1
-        return self.segments[max(index, 0)]
+        segments = self.segments
+        if len(segments) == 1:
+            return segments[0]
+        return segments[max(bisect_right(segments, offset, key=_OFFSET) - 1, 0)]
 
     def column(self, offset: int) -> int:
         """Where an offset was written, from 1."""

@@ -152,3 +152,4 @@ Numeric = Number | NumberHole | Operation | Measure
 Node = Textual | Numeric | Word | Tenths | Comma | Absent | Signed | Pair | Rest | Test
 TEXTUAL = (Text, Replacement, Selection)
 NUMERIC = (Number, NumberHole, Operation, Measure)
+VALUE_NODES = (*TEXTUAL, *NUMERIC)

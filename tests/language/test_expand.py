@@ -1,10 +1,19 @@
 """Expansion: what the parser gets to read, and where each piece was written."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bpscript.language.expand import HOLE, expand, make_template, names_of, parts_of, unescape
+from bpscript.language.expand import (
+    HOLE,
+    _any_template,
+    _plain_template,
+    expand,
+    make_template,
+    names_of,
+    parts_of,
+    unescape,
+)
 from bpscript.language.places import Expanded, PlacedError
 
 VALUES = {"n": "5", "q": 'say "hi"', "b": "a\\b", "s": "/", "e": "", "ab": "short", "a-b": "AB", "op": "{1}", "sub": "/o=0/"}
@@ -106,3 +115,25 @@ def test_an_inserted_value_is_itself_again(value: str) -> None:
     text = expand('"$v"', 1, lambda name: value, upper).text
     assert unescape(text[1:-1]) == value
     assert "".join(str(part) for part in parts_of(text[1:-1])) == value
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(['"', "$n", "$n-1+b", "${n-1}", "${", "$", " ", "a", "{", "}", "/", "=", "(", ")", "[0]", "\\101", "\\$", "5", "}/", "\u00e9"]), max_size=12).map("".join), st.sampled_from([{}, {0: 1}, {1: 1, 0: 2}]))
+def test_plain_lines_become_the_same_templates_in_one_go(line: str, choices: dict[int, int]) -> None:
+    try:
+        wanted = _any_template(line, 3, choices, upper)
+    except (PlacedError, IndexError):       # a choice that the name does not have
+        return
+    template = make_template(line, 3, choices, upper)
+    assert template.line.text == wanted.line.text
+    assert template.line.segments == wanted.line.segments
+    assert [(each.names, each.where) for each in template.macros] == [(each.names, each.where) for each in wanted.macros]
+    assert (template.line.unclosed, template.line.unclosed_operator, template.line.operator_part) == (
+        wanted.line.unclosed, wanted.line.unclosed_operator, wanted.line.operator_part,
+    )  # fmt: skip
+
+
+def test_most_lines_are_plain() -> None:
+    assert _plain_template('if "$a" == "b" echo "$c-d ${e}"', 1, {}) is not None
+    for line in ('echo "\\101"', 'echo "a"/b=c/', 'echo "a', 'echo "${"'):
+        assert _plain_template(line, 1, {}) is None

@@ -19,14 +19,13 @@ from ..automaton import skip_blanks
 from ..binding import Match, UnavailableCommandError, UnknownCommandError, find_command, match_arguments, read_nodes
 from ..declare import CommandSet, Declaration
 from ..evaluate import Constant, evaluator
-from ..expand import HOLE, Macro, Template, TooManyMacrosError, Where, expand, make_template, names_of, unescape
-from ..places import Expanded, Place, PlacedError, Segment
-from ..syntax import NUMERIC, TEXTUAL, Node, Rest, Tenths, Test, Word
+from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_template, names_of, unescape
+from ..places import Expanded, Place, PlacedError
+from ..syntax import VALUE_NODES, Node, Number, Rest, Tenths, Test, Word
 
 # A number, a word, several numbers, a place on the screen or on a disk, a whole test, half a calculation.
 _SAMPLES = ("1", "x", "1 1", "1 1 1", "1 1 1 1", "1,1", "0:1", "1 == 1", "x x", "(1", "1)")
 _SET = re.compile(r"(?i)(?<![^ \t])set[ \t]+([A-Za-z_][A-Za-z0-9_+-]*)[ \t]*=")
-_WHOLE = (Segment(0, 1, 0),)
 _CODE_PAGE = "cp850"
 
 
@@ -73,7 +72,8 @@ class Command(NamedTuple):
 
     def is_open(self, node: Node) -> bool:
         """Whether a macro stands in the node."""
-        return has_macro(self.text, node.start, node.end)
+        text = self.text
+        return len(text.segments) > 1 and has_macro(text, node.start, node.end)
 
 
 class Reading(NamedTuple):
@@ -88,7 +88,14 @@ class Reading(NamedTuple):
 
 def has_macro(text: Expanded, start: int, end: int) -> bool:
     """Whether a value, or a hole for one, stands between two offsets."""
-    return HOLE in text.text[start:end] or any(segment.width and start <= segment.offset <= end for segment in text.segments if segment.offset >= start)
+    if text.text.find(HOLE, start, end) >= 0:
+        return True
+    for segment in text.segments:
+        if segment.offset > end:
+            return False
+        if segment.width and segment.offset >= start:
+            return True
+    return False
 
 
 class Reader:
@@ -121,7 +128,7 @@ class Reader:
         if "\0" in text:
             return Reading(problems=(Problem("BP101", "a NUL character is not allowed in a script", text.index("\0") + 1, 1),))
         try:
-            template = _plain(text) or make_template(text, 1, dict(enumerate(choices)), _upper_code)
+            template = make_template(text, 1, dict(enumerate(choices)), _upper_code)
         except PlacedError as error:
             return Reading(problems=(_problem("BP101", error),))
         except TooManyMacrosError:
@@ -198,13 +205,6 @@ class Reader:
             start = nested.nodes[0].start
 
 
-def _plain(text: str) -> Template | None:
-    """The template of a line without macros, escapes and operators behind strings: such a line is its own."""
-    if "$" in text or "\\" in text or '"/' in text or text.count('"') % 2:
-        return None
-    return Template(Expanded(text, _WHOLE), ())
-
-
 def _name_width(used: Used, chosen: frozenset[str]) -> int:
     """How much of a macro is the name, of `$n-1` perhaps only `$n`."""
     return used.width - next((len(rest) for key, rest in used.names if key in chosen), 0)
@@ -248,7 +248,7 @@ def _constants(command: Command) -> list[Problem]:
             nodes = tuple(each for each in (nodes[0].left, nodes[0].right) if each is not None)
         for node in nodes:
             converts = type(match.parameter.type).convert is not _PLAIN
-            if not (converts or isinstance(node, (*TEXTUAL, *NUMERIC))) or command.is_open(node):
+            if not (converts or isinstance(node, VALUE_NODES)) or command.is_open(node):
                 continue
             try:
                 value = constant(node, command.text)
@@ -265,14 +265,15 @@ def _constants(command: Command) -> list[Problem]:
 
 def constant(node: Node, text: Expanded) -> str | int | float | None:
     """The value of a node without macros; None where it has none. Raises PlacedError when it cannot be computed."""
-    match node:
-        case Word():
-            return node.text
-        case Tenths():
-            return node.value / 10
-        case Rest():
-            return unescape(text.text[node.start : node.end])
-    if not isinstance(node, (*TEXTUAL, *NUMERIC)):
+    if isinstance(node, Word):
+        return node.text
+    if isinstance(node, Number):
+        return node.value
+    if isinstance(node, Tenths):
+        return node.value / 10
+    if isinstance(node, Rest):
+        return unescape(text.text[node.start : node.end])
+    if not isinstance(node, VALUE_NODES):
         return None
     found = evaluator(node, text)
     return found.value if isinstance(found, Constant) else found(())

@@ -6,7 +6,7 @@ from ..arguments import ArgumentType, CommandArgument, RefusedArgument
 from ..names import did_you_mean, fold, is_variable_name
 from ..places import PlacedError
 from ..specials import SPECIALS, VALUES, reply_names, reply_variables, special
-from ..syntax import NUMERIC, TEXTUAL, Node, Test, Word
+from ..syntax import VALUE_NODES, Node, Test, Word
 from .step import Rules, Step, sets_variables
 
 _FORMS = {
@@ -135,7 +135,7 @@ def _operands(test: Test) -> list[Node]:
 
 
 def _check_value(step: Step, kind: ArgumentType, node: Node) -> None:
-    if not isinstance(node, (*TEXTUAL, *NUMERIC)) or not step.command.is_open(node):
+    if not isinstance(node, VALUE_NODES) or not step.command.is_open(node):
         return
     converts = type(kind).convert is not _PLAIN
     try:
