@@ -58,6 +58,10 @@ class ArgumentType:
     count: ClassVar[int] = 1                # values that it takes; `convert` then gets a tuple
     sets_variable: ClassVar[bool] = False   # the argument names a variable that gets a value
     file_use: FileUse | None = None         # the argument names a file
+    converts: ClassVar[bool] = False        # `convert` does something, and may refuse a value
+
+    def __init_subclass__(cls) -> None:
+        cls.converts = cls.convert is not ArgumentType.convert
 
     def accepts(self, node: Node) -> bool:
         """Whether an argument of this shape can be one."""

@@ -14,7 +14,7 @@ from .automaton import skip_blanks
 from .declare import CommandSet, Declaration, Parameter
 from .expand import unescape
 from .names import did_you_mean
-from .parser import About, found_at, one_line, parse, unclosed_error, unclosed_quote, unexpected
+from .parser import found_at, one_line, parse, unclosed_error, unclosed_quote, unexpected
 from .places import Expanded, Place, PlacedError
 from .syntax import Absent, Comma, Node, Rest
 
@@ -68,7 +68,7 @@ def read_nodes(text: Expanded, start: int, declaration: Declaration) -> tuple[No
     nodes: tuple[Node, ...] = ()
     end = start
     if declaration.shape is not None and start < len(text.text):
-        shape = parse(text, start, declaration.shape, About(declaration.name, declaration.usage, declaration.most))
+        shape = parse(text, start, declaration.shape, declaration)
         nodes, end = shape.nodes, shape.end
     rest = skip_blanks(text.text, end)
     if not declaration.takes_rest:

@@ -18,8 +18,8 @@ or a value). The interpreter parses it once and fills in values from then on.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from .places import Expanded, PlacedError, Segment
 
@@ -34,6 +34,7 @@ _LETTERS = {"a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "r": "\r"}
 _OUTSIDE_RUN = re.compile(r'[^"\\$(){}\[\]/]+')
 _STRING_RUN = re.compile(r'[^"\\$]+')
 _SUBSTITUTION_RUN = re.compile(r"[^=/\\$]+")
+_STRING = re.compile(r'"[^"]*"')
 _BEHIND_VALUE = re.compile(r'["}\])]/')       # perhaps a substitution
 _LITERAL_OUTSIDE = re.compile(r'["\\]')
 _LITERAL_ANYWHERE = re.compile(r'["\\=/]')
@@ -48,8 +49,7 @@ class Where(Enum):
     SUBSTITUTION = "substitution"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Macro:
+class Macro(NamedTuple):
     """A variable in a line. `names` are the names it may mean, longest first, each with the text that then follows it."""
 
     names: tuple[tuple[str, str], ...]
@@ -64,8 +64,7 @@ class Macro:
         return 0, ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
+class Template(NamedTuple):
     """A line with its macros left open."""
 
     line: Expanded
@@ -105,10 +104,14 @@ def make_template(line: str, column: int, choices: dict[int, int], upper_code: C
 
 def _plain_template(line: str, column: int, choices: dict[int, int]) -> Template | None:
     """The template of a line without escapes and substitutions, in one go; None for any other line. A test lets both make the same ones."""
-    if "\\" in line or _BEHIND_VALUE.search(line) is not None or line.count('"') % 2:
+    if "\\" in line or line.count('"') % 2:
         return None
-    macros: list[Macro] = []
+    if _BEHIND_VALUE.search(line) is not None and _BEHIND_VALUE.search(_STRING.sub('""', line)) is not None:
+        return None
     segments = [Segment(0, column, 0)]
+    if "$" not in line:
+        return Template(Expanded(line, tuple(segments)), ())
+    macros: list[Macro] = []
     pieces: list[str] = []
     length = position = quotes = 0
     for match in _MACRO.finditer(line):

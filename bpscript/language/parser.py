@@ -5,9 +5,8 @@ follow that is nobody's business yet. The tree is built bottom-up while reading,
 """
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from . import quick
 from .automaton import Automaton, skip_blanks
@@ -45,20 +44,22 @@ _EXPECTATIONS: tuple[tuple[frozenset[str], str], ...] = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shape:
+class Shape(NamedTuple):
     """What was read: its nodes, and the offset where it ended."""
 
     nodes: tuple[Node, ...]
     end: int
 
 
-class About(NamedTuple):
+class About(Protocol):
     """What messages say of the command: its name, its usage, and how many values it takes at most."""
 
-    name: str
-    usage: str
-    most: int
+    @property
+    def name(self) -> str: ...      # noqa: D102 - see above
+    @property
+    def usage(self) -> str: ...     # noqa: D102
+    @property
+    def most(self) -> int: ...      # noqa: D102
 
 
 def parse(line: Expanded, start: int, shape: str, about: About) -> Shape:

@@ -1,7 +1,6 @@
 """From a place in an expanded line back to the column where it was written, and errors that know their place."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -18,8 +17,7 @@ class Segment(NamedTuple):
 
 _OFFSET = itemgetter(0)     # of a segment
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Expanded:
+class Expanded(NamedTuple):
     """A line with its macros replaced, ready for the parser.
 
     A backslash in `text` is always followed by one character that has no meaning of its own. `unclosed` is the offset of a quote

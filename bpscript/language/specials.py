@@ -92,13 +92,14 @@ _NUMBERED = (
     (re.compile(r"disk-\d+-size\Z"), "size of the disk in MB, set in the boot environment"),
     (re.compile(r"expect-disk-\d+\Z"), "condition on the disk, checked before the first write: serial=TEXT model=PATTERN size>=MB size<=MB"),
 )
+_BEFORE_NUMBERS = ("disk-", "expect-disk-")
 
 
 def special(name: str) -> SpecialVariable | None:
     """The special variable of a name, in any case."""
     key = fold(name)
     found = _BY_NAME.get(key)
-    if found is None:
+    if found is None and key.startswith(_BEFORE_NUMBERS):
         found = next((SpecialVariable(name, about) for pattern, about in _NUMBERED if pattern.match(key)), None)
     return found
 

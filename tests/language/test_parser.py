@@ -1,5 +1,7 @@
 """Shapes of lines, and the sentences for what does not fit."""
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,14 +9,20 @@ from hypothesis import strategies as st
 from bpscript.language import syntax
 from bpscript.language.expand import expand
 from bpscript.language.numbers import HIGHEST, LOWEST, NumberRangeError, number_of, words_of
-from bpscript.language.parser import About, parse
+from bpscript.language.parser import parse
 from bpscript.language.places import PlacedError
 from bpscript.language.syntax import Measure, Number, Operation, Pair, Replacement, Selection, Text, Word
 
 
+class _About(NamedTuple):
+    name: str
+    usage: str
+    most: int
+
+
 def read(text: str, shape: str = "values", most: int = 99) -> tuple[object, ...]:
     line = expand(text, 1, lambda name: None, chr)
-    found = parse(line, 0, shape, About("Name", "Name usage", most))
+    found = parse(line, 0, shape, _About("Name", "Name usage", most))
     return (*found.nodes, line.text[found.end :])
 
 

@@ -4,12 +4,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bpscript.commands import COMMANDS
 from bpscript.language import quick
-from bpscript.language.parser import About, parse_fully
+from bpscript.language.parser import parse_fully
 from bpscript.language.places import Expanded, PlacedError, Segment
 from tests.grammar.test_cases import ALL_CASES
 
 SHAPES = ("values", "single", "assignment", "test", "position", "place", "filter")
+ABOUT = next(each for each in COMMANDS if each.name == "Echo")
 PIECES = (
     '"a"', '"a"{1}', '"b c"{\0\ue001}', "(1+ \0\ue000)", "( 2)", "(1-2", '@"a"', '#"b c"/', "2.5", "1.", "match-passwd", "in-file", '"b c"', '""', r'"\""', '"\0\ue000"', "5", "007", "-3", "2147483648", "1.5", "\0\ue001", "x", "os-1", "not", "ci", "exist", "valid", ":", ":1", ",", "=", "==",
     "<>", "=<", "=>=", " ", "  ", "\t", "(", ")", "(1+2)", "/a=b/", "{1}", "[0-2]", "@", "#", "+", "-", "*", "in", "match-expr", "echo", ".wrt", "\\", "\r", "$", "\u00e9", "A_b", "%",
@@ -23,7 +25,7 @@ def same(text: str, shape: str) -> bool:
         return False
     line = Expanded(text, (Segment(0, 1, 0),))
     try:
-        fully = parse_fully(line, 0, shape, About("Command", "usage", 99))
+        fully = parse_fully(line, 0, shape, ABOUT)
     except PlacedError as error:
         raise AssertionError(f"{text!r} as {shape}: read as {found}, refused by the machine: {error}") from error
     assert (fully.nodes, fully.end) == found, (text, shape)

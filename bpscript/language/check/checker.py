@@ -69,7 +69,7 @@ class _Checker:
             self._summaries.clear()
             self._walks.clear()
             entry = State(maybe=program.bits_of({fold(each) for each in program.premises.variables}))
-            entry.values.update({fold(each): value for each, value in program.premises.variables.items() if value is not None})
+            entry.values = {fold(each): value for each, value in program.premises.variables.items() if value is not None}
             self._active = [main]
             walk = self._walks[id(main)] = Walk(program, _RULES, main, self._include)
             walk.run(entry)

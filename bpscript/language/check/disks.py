@@ -43,10 +43,10 @@ def _set_table(step: Step) -> None:
     if disk is None:
         step.state.tables = {}
         return
-    step.state.tables.pop(disk, None)
+    step.state.know_table(disk, None)
     wanted = _list_of(step)
     if isinstance(wanted, PartitionList) and not step.program.handlers_touch_disks:
-        step.state.tables[disk] = _known(step, wanted)
+        step.state.know_table(disk, _known(step, wanted))
 
 
 _TABLES: dict[tuple[str, int | None], KnownTable] = {}

@@ -77,12 +77,13 @@ def _look(step: Step, node: Node, name: str) -> None:
     key = fold(name)
     if premises.source is None or key in program.written or key in program.asked or _is_asked(step, name):
         return
-    try:
-        premises.path_of(name)
-    except StorageError as error:
-        step.report("BP503", node, error.message, error.hint)
-        return
     found = premises.stat(name)
+    if found is None:
+        try:
+            premises.check_name(name)
+        except StorageError as error:
+            step.report("BP503", node, error.message, error.hint)
+            return
     if found is None and step.command.name == "Include" and keyboard_layout(name) is not None:
         return      # it comes along
     if found is None:

@@ -37,6 +37,7 @@ class Premises:
         self._archives: dict[str, Glance | None] = {}
         self._folders: dict[str, list[str]] = {}
         self._stats: dict[str, SourceFacts | None] = {}
+        self._real: dict[str, Path | None] = {}     # of folders
 
     @property
     def source(self) -> FolderSource | None:
@@ -49,12 +50,30 @@ class Premises:
         """A file of the server; None when it is not there."""
         if name not in self._stats:
             assert self.source is not None
-            self._stats[name] = self.source.stat(name)
+            self._stats[name] = None if self._is_missing(name) else self.source.stat(name)
         return self._stats[name]
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether a plain name is surely not there. Its folder's links are followed once, which takes a hundred times as long as to look into it."""
+        folder, _, last = name.replace("\\", "/").rpartition("/")
+        if ":" in name or "\0" in name or ".." in name or last in {"", "."}:
+            return False
+        if folder not in self._real:
+            try:
+                self._real[folder] = self.path_of(folder or ".")
+            except StorageError:
+                self._real[folder] = None
+        found = self._real[folder]
+        return found is not None and not os.path.lexists(f"{found}/{last}")
 
     def path_of(self, name: str) -> Path | None:
         """Where a name of the server leads on this host. Raises StorageError for a name that leaves the root."""
         return None if self.root is None else FolderSource(self.root).host_path(name)
+
+    def check_name(self, name: str) -> None:
+        """Raises StorageError for a name that leaves the root."""
+        if self.root is not None and not self._is_missing(name):
+            self.path_of(name)
 
     def read(self, path: Path) -> bytes | None:
         """A file's bytes, as the editor has it or as it is on the disk; None when it cannot be read."""
@@ -83,7 +102,7 @@ class Premises:
             from ...archive.glance import glance  # noqa: PLC0415 - few scripts are checked beside their archives
 
             try:
-                path = self.path_of(name)
+                path = None if self._is_missing(name) else self.path_of(name)
             except StorageError:
                 path = None
             self._archives[name] = glance(path) if path is not None and path.is_file() else None

@@ -14,19 +14,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..arguments import ArgumentType, CommandArgument, RefusedArgument
+from ..arguments import CommandArgument, RefusedArgument
 from ..automaton import skip_blanks
 from ..binding import Match, UnavailableCommandError, UnknownCommandError, find_command, match_arguments, read_nodes
 from ..declare import CommandSet, Declaration
 from ..evaluate import Constant, evaluator
-from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_template, names_of, unescape
+from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_template, unescape
 from ..places import Expanded, Place, PlacedError
-from ..syntax import VALUE_NODES, Node, Number, Rest, Tenths, Test, Word
+from ..syntax import VALUE_NODES, Node, Number, Rest, Tenths, Test, Text, Word
 
 # A number, a word, several numbers, a place on the screen or on a disk, a whole test, half a calculation.
 _SAMPLES = ("1", "x", "1 1", "1 1 1", "1 1 1 1", "1,1", "0:1", "1 == 1", "x x", "(1", "1)")
 _SET = re.compile(r"(?i)(?<![^ \t])set[ \t]+([A-Za-z_][A-Za-z0-9_+-]*)[ \t]*=")
 _CODE_PAGE = "cp850"
+_PLAIN = (Text, Number)
 
 
 class Used(NamedTuple):
@@ -57,11 +58,7 @@ class Command(NamedTuple):
     arguments: tuple[Match, ...]
     text: Expanded
     start: int
-
-    @property
-    def name(self) -> str:
-        """As it is declared, whatever alias was written."""
-        return self.declaration.name
+    name: str       # as it is declared, whatever alias was written
 
     def argument(self, name: str) -> Node | None:
         """The node of a parameter that takes one; None when it was left out."""
@@ -198,7 +195,7 @@ class Reader:
             except PlacedError as error:
                 is_unfinished = line.unclosed is not None or line.unclosed_operator is not None
                 return tuple(found), _problem("BP101" if is_unfinished else "BP104", error)
-            found.append(Command(declaration, head.place, tuple(matches), line, start))
+            found.append(Command(declaration, head.place, tuple(matches), line, start, declaration.name))
             nested = matches[-1] if matches else None
             if nested is None or not nested.nodes or not isinstance(nested.parameter.type, CommandArgument):
                 return tuple(found), None
@@ -213,15 +210,13 @@ def _name_width(used: Used, chosen: frozenset[str]) -> int:
 def _used(text: str, line: Expanded, macros: tuple[Macro, ...]) -> tuple[Used, ...]:
     if not macros:
         return ()
-    found = []
-    position = -1
-    for macro in macros:
-        position = line.text.find(HOLE, position + 1)
-        segment = line.segment(position)
-        written = text[segment.column - 1 : segment.column - 1 + segment.width]
-        names = macro.names if written.startswith("${") else names_of(written[1:])
-        found.append(Used(names, written, segment.column, segment.width, macro.where is Where.OUTSIDE))
-    return tuple(found)
+    holes = [segment for segment in line.segments if segment.width]     # one for each macro
+    return tuple(
+        [
+            Used(macro.names, text[column - 1 : column - 1 + width], column, width, macro.where is Where.OUTSIDE)
+            for macro, (_, column, width) in zip(macros, holes, strict=True)
+        ]
+    )
 
 
 def _problem(code: str, error: PlacedError) -> Problem:
@@ -234,9 +229,6 @@ def _with(commands: tuple[Command, ...], problem: Problem | None) -> tuple[Probl
     return tuple(found) if problem is None else (*found, problem)
 
 
-_PLAIN = ArgumentType.convert
-
-
 def _constants(command: Command) -> list[Problem]:
     """What is wrong with the constants among the arguments."""
     found: list[Problem] = []
@@ -247,8 +239,10 @@ def _constants(command: Command) -> list[Problem]:
         if isinstance(nodes[0], Test):
             nodes = tuple(each for each in (nodes[0].left, nodes[0].right) if each is not None)
         for node in nodes:
-            converts = type(match.parameter.type).convert is not _PLAIN
-            if not (converts or isinstance(node, VALUE_NODES)) or command.is_open(node):
+            converts = match.parameter.type.converts
+            if not converts and (isinstance(node, _PLAIN) or not isinstance(node, VALUE_NODES)):
+                continue        # nothing can be wrong with it
+            if command.is_open(node):
                 continue
             try:
                 value = constant(node, command.text)

@@ -30,7 +30,10 @@ class KnownTable:
 
 @dataclass(slots=True, eq=False)
 class State:
-    """The facts. Variables are folded names in `values`, and bits (see `Variables`) in `maybe` and `secret`."""
+    """The facts. Variables are folded names in `values`, and bits (see `Variables`) in `maybe` and `secret`.
+
+    States share their dictionaries: what changes one makes a new one.
+    """
 
     values: dict[str, str] = field(default_factory=dict)        # known texts
     maybe: int = 0                                              # variables that may be set
@@ -50,9 +53,24 @@ class State:
     def copy(self) -> "State":
         """An independent copy."""
         return State(
-            self.values.copy(), self.maybe, self.secret, self.tables.copy(), self.network_gone, self.capture,
-            self.has_source, self.has_dest, self.has_filter,
+            self.values, self.maybe, self.secret, self.tables, self.network_gone, self.capture, self.has_source, self.has_dest, self.has_filter,
         )  # fmt: skip
+
+    def know(self, key: str, value: str | None) -> None:
+        """A variable has a value from here on, None for an unknown one."""
+        if self.values.get(key) == value:
+            return
+        values = self.values.copy()
+        if value is None:
+            del values[key]
+        else:
+            values[key] = value
+        self.values = values
+
+    def know_table(self, disk: int, table: KnownTable | None) -> None:
+        """The same for the table of a disk."""
+        tables = {number: each for number, each in self.tables.items() if number != disk}
+        self.tables = tables if table is None else {**tables, disk: table}
 
     def become(self, other: "State") -> None:
         """Take over all facts of another state."""
@@ -69,22 +87,21 @@ class State:
         """Keep what both have in common; True when that forgot something."""
         changed = False
         mine = self.values
-        if mine and mine != other.values:
+        if mine and mine is not other.values and mine != other.values:
             theirs = other.values
             kept = {name: value for name, value in mine.items() if theirs.get(name) == value}
             if len(kept) != len(mine):
                 self.values = kept
                 changed = True
-        if self.tables and self.tables != other.tables:
+        if self.tables and self.tables is not other.tables and self.tables != other.tables:
             tables = {disk: table for disk, table in self.tables.items() if other.tables.get(disk) is table}
             if len(tables) != len(self.tables):
                 self.tables = tables
                 changed = True
-        for name in ("maybe", "secret", "has_source", "has_dest", "has_filter"):
-            both = getattr(self, name) | getattr(other, name)
-            if both != getattr(self, name):
-                setattr(self, name, both)
-                changed = True
+        bits = self.maybe | other.maybe, self.secret | other.secret, self.has_source | other.has_source, self.has_dest | other.has_dest, self.has_filter | other.has_filter
+        if bits != (self.maybe, self.secret, self.has_source, self.has_dest, self.has_filter):
+            self.maybe, self.secret, self.has_source, self.has_dest, self.has_filter = bits
+            changed = True
         if self.network_gone and not other.network_gone:
             self.network_gone = False
             changed = True

@@ -6,7 +6,7 @@ from ..arguments import ArgumentType, CommandArgument, RefusedArgument
 from ..names import did_you_mean, fold, is_variable_name
 from ..places import PlacedError
 from ..specials import SPECIALS, VALUES, reply_names, reply_variables, special
-from ..syntax import VALUE_NODES, Node, Test, Word
+from ..syntax import VALUE_NODES, Node, Test, Text, Word
 from .step import Rules, Step, sets_variables
 
 _FORMS = {
@@ -44,7 +44,7 @@ def _assign(step: Step) -> None:
 
 
 def _checked(step: Step) -> None:
-    step.state.values.pop("security-check", None)
+    step.state.know("security-check", None)
 
 
 def _check_uses(step: Step) -> None:
@@ -104,9 +104,6 @@ def _check_special(step: Step) -> None:
         step.report("BP304", value, f'${node.text} is set to "{text[:40]}"; expected {form[1]}')
 
 
-_PLAIN = ArgumentType.convert
-
-
 def _check_names(step: Step) -> None:
     """Names of variables that can be set."""
     for match in step.command.arguments:
@@ -135,12 +132,11 @@ def _operands(test: Test) -> list[Node]:
 
 
 def _check_value(step: Step, kind: ArgumentType, node: Node) -> None:
-    if not isinstance(node, VALUE_NODES) or not step.command.is_open(node):
-        return
-    converts = type(kind).convert is not _PLAIN
+    if (isinstance(node, Text) and not kind.converts) or not isinstance(node, VALUE_NODES) or not step.command.is_open(node):
+        return      # joining a string never fails
     try:
         value = step.value(node)
-        if value is not None and converts and kind.accepts(node):
+        if value is not None and kind.converts and kind.accepts(node):
             kind.convert(value)
     except PlacedError as error:
         if step.at is None:

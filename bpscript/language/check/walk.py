@@ -112,7 +112,7 @@ class Walk:
             self.problem(index, problem)
         for name in reading.meant:
             state.maybe |= self.program.bits_of({fold(name)})
-            state.values.pop(fold(name), None)
+            state.know(fold(name), None)
         if reading.is_opaque and not reading.commands:
             self._anything(index, state)
             return True
@@ -201,14 +201,11 @@ class Walk:
         if step.command.is_open(node):
             keys = {key for key in program.defined if any(key.startswith(a) and key.endswith(b) for a, b in program.patterns)}
             for key in keys:
-                state.values.pop(key, None)
+                state.know(key, None)
         else:
-            keys = {fold(node.text)}
             key = fold(node.text)
-            if value is None or key in program.volatile:
-                state.values.pop(key, None)
-            else:
-                state.values[key] = value
+            keys = {key}
+            state.know(key, None if key in program.volatile else value)
         bits = program.bits_of(keys)
         state.maybe |= bits
         if secret:
@@ -304,13 +301,13 @@ class Walk:
             return
         self.sets.setdefault(step.index, set()).update(summary.sets)
         for key in summary.sets:
-            state.values.pop(key, None)
+            state.know(key, None)
         out = summary.out
         if out is not None:
-            state.values.update({key: value for key, value in out.values.items() if key not in self.program.volatile})
+            state.values = {**state.values, **{key: value for key, value in out.values.items() if key not in self.program.volatile}}
         state.maybe |= self.program.bits_of(summary.sets)
         if summary.touches_disks:
-            state.tables = {} if out is None else {**out.tables}
+            state.tables = {} if out is None else out.tables
         if out is not None and out.network_gone:
             state.network_gone = True
         state.has_source = state.has_dest = state.has_filter = True
