@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from bpscript.cli.main import main
 from bpscript.language.check.codes import RULES
+from tests.benchmarks.checking import EXAMPLES
+from tests.grammar.test_cases import ALL_CASES
 
 
 @pytest.fixture
@@ -59,8 +62,29 @@ def test_json_has_the_keys_of_the_manual(script: Path, capsys: pytest.CaptureFix
     assert [key for key in (*found, *found["findings"][0]) if f"`{key}`" not in manual] == []
 
 
-def test_sarif_has_what_its_schema_requires(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The required properties and enumerations of sarif-schema-2.1.0.json, as far as we write them."""
+def test_sarif_is_what_the_schema_of_the_standard_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of all scripts that the rules are tested with: every code, odd names of files, columns behind strange letters."""
+    scripts = [*EXAMPLES.glob("*.bpb")]
+    for number, case in enumerate(ALL_CASES):
+        scripts.append(tmp_path / f"{number} \u00fc%20#?.bpb")
+        scripts[-1].write_bytes(case.script)
+    scripts.append(tmp_path / "\udcff.bpb")       # a name that is no UTF-8
+    scripts[-1].write_text("nonsense\n")
+    main(["check", "--sarif", *map(str, scripts)])
+    log = json.loads(capsys.readouterr().out)
+    codes = {result["ruleId"] for result in log["runs"][0]["results"]}
+    assert len(codes) > 20
+    assert codes == {rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]}
+    schema = json.loads((Path(__file__).parents[1] / "data" / "sarif" / "sarif-schema-2.1.0.json").read_text(encoding="utf-8"))
+    judge = Draft202012Validator(schema)
+    assert list(judge.iter_errors(log)) == []
+    broken = json.loads(json.dumps(log))
+    broken["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] = 0
+    assert list(judge.iter_errors(broken)), "the judge says nothing"
+
+
+def test_sarif_has_what_code_hosts_need(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the schema does not say: indices that fit, one rule for each code, addresses that are URIs."""
     assert main(["check", "--sarif", str(script)]) == 1
     log = json.loads(capsys.readouterr().out)
     assert set(log) == {"$schema", "version", "runs"}
