@@ -2,6 +2,7 @@
 # make test     everything that must be green: unit, property, grammar, contract, oracle and end-to-end tests, ruff, mypy
 # make test-net only the tests with foreign servers and clients in network namespaces, as root
 # make test-boot virtual machines that boot from the network, are imaged, and start their systems, as root
+# make test-editor  the extension for Visual Studio Code: grammar, language server, package; needs node and npm
 # make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
 # make fuzz     the parsers of bytes from outside, guided by coverage (FUZZ_SECONDS=120 each)
 # make docs     the manual as a web site: build/docs/index.html
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-net test-boot bench soak fuzz setup packages docs clean
+.PHONY: demo test test-net test-boot test-editor bench soak fuzz setup packages docs clean
 
 demo: setup
 	$(BIN)/python -m tests.demo
@@ -26,6 +27,12 @@ test-net: setup
 # The boot environment on virtual machines: as root, half an hour.
 test-boot: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow" tests/boot
+
+# With the libraries that the editor is made of.
+test-editor: setup
+	cd editors/vscode && npm install --no-audit --no-fund --no-package-lock --loglevel=error
+	cd editors/vscode && BPSCRIPT="$(CURDIR)/$(BIN)/bpscript" npm test
+	cd editors/vscode && npm run package
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ARGS)
