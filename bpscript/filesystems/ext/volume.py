@@ -7,28 +7,28 @@ former into the cache of the store. An entry is made last and removed last, so a
 from collections.abc import Iterable, Iterator, Sequence
 
 from ...base.clock import Clock
-from ...base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
+from ...base.errors import FormatError, InTheWayError, NotFoundError, ReadOnlyError, StorageError
 from ...base.sources import Reader
 from ...blocks.device import BlockDevice, Buffer
 from ...blocks.overlay import OverlayDevice
 from ..elsewhere import Elsewhere
-from ..filesystem import Extent, Facts, Family, FileKind, NewFile, Problem, UnixFacts, Usage
+from ..filesystem import Extent, Facts, Family, FileKind, NewFile, Problem, Usage
 from .blockmap import Run
-from .contents import FileReader, FileWriter
+from .contents import FileReader
 from .directory import Directory
 from .facts import DEVICES, apply_facts, facts_of, fresh_inode
-from .inodes import ENCRYPT_FLAG, ENTRY_TYPES, EXTENTS_FLAG, FAST_SYMLINK_SIZE, INLINE_DATA_FLAG, Inode, device_block
+from .inodes import ENCRYPT_FLAG, ENTRY_TYPES, FAST_SYMLINK_SIZE, INLINE_DATA_FLAG, device_block
 from .listing import Listing
 from .new_files import NewFiles
+from .objects import Objects
 from .programs import check_ext, repair_ext
 from .store import Store
 from .superblock import Superblock
-from .tree import Tree, name_bytes, name_text
+from .tree import Tree, name_bytes
 from .usage import used_ranges
 
 _MAX_LINKS = 65_000                     # EXT2_LINK_MAX of ext4; feature dir_nlink lets directories go on with a count of 1
 _MAX_SYMLINK = 4096                     # bytes; a target may be followed from a system with any block size
-_KEPT_FLAGS = 0xFF & ~0x04              # flags a replaced file keeps: what chattr(1) sets, not how its blocks lie
 _NODES = DEVICES | {FileKind.FIFO, FileKind.SOCKET}
 
 
@@ -42,6 +42,7 @@ class ExtVolume:
         self._store.write_out = self._write_out
         self._tree = Tree(self._store, clock)
         self._new_files = NewFiles(self._store, self._tree)
+        self._objects = Objects(self._store, self._tree, self._new_files, clock)
         self._listing = Listing(self._store, self._tree)
         self._closed = False
 
@@ -175,50 +176,7 @@ class ExtVolume:
         its contents change under all its names.
         """
         self._tree.trim()
-        store = self._store
-        store.begin()
-        directory, name = self._tree.parent(path)
-        old = directory.names.get(name)
-        old_inode = None
-        if old is not None:
-            old_inode = store.read_inode(old[0])
-            if old_inode.kind is FileKind.DIRECTORY:
-                raise InTheWayError(f'"{path}" is a directory')
-            if old_inode.kind is not FileKind.FILE and facts is None:
-                facts = Facts(FileKind.FILE, mtime_ns=self._clock.now_ns())
-            elif old_inode.flags & INLINE_DATA_FLAG and facts is None:
-                store.expand_inline_data(old[0])
-                old_inode = store.read_inode(old[0])
-        else:
-            if facts is not None and isinstance(chunks, tuple) and len(chunks) == 1:
-                whole = memoryview(chunks[0])
-                if whole.itemsize == whole.ndim == 1 and len(whole) == size and self._new_files.make(directory, [NewFile(name_text(name), whole, facts)]):
-                    return
-            self._tree.make_room(directory, name)
-        if size is not None and old_inode is not None and old is not None:
-            self._free_old_if_short(old[0], old_inode, size)
-        writer = FileWriter(store.data, store.allocator, store.block_size)
-        try:
-            if size is not None:
-                writer.expect(size)
-            with self._tree.held():     # the giver of the chunks may read this very volume
-                for chunk in chunks:
-                    writer.put(chunk)
-            writer.finish()
-            if old is not None and old_inode is not None and facts is None:
-                self._exchange_contents(old[0], old_inode, writer)
-            else:
-                number = self._new_file(directory, writer, facts)
-                directory.add(name, number, ENTRY_TYPES[FileKind.FILE])
-                if old is not None and old_inode is not None:
-                    self._drop_link(old[0], old_inode)
-        except NoSpaceError as error:
-            writer.abort()
-            raise NoSpaceError(f'"{path}" does not fit: {error}') from error
-        except BaseException:
-            writer.abort()
-            raise
-        self._tree.touch(directory)
+        self._objects.write_file(path, chunks, size, facts)
 
     def make_files(self, directory: str, files: Sequence[NewFile]) -> int:
         """Make the first files of the list, as many as are usual; see the protocol."""
@@ -226,26 +184,9 @@ class ExtVolume:
         self._store.begin()
         made = self._new_files.make(self._tree.directory(directory), files)
         if not made and files and isinstance(files[0].data, Elsewhere):
-            self._make_elsewhere(f"{directory}/{files[0].name}" if directory else files[0].name, files[0].data, files[0].facts)
+            self._objects.bring_file(f"{directory}/{files[0].name}" if directory else files[0].name, files[0].data, files[0].facts)
             return 1
         return made
-
-    def _make_elsewhere(self, path: str, contents: Elsewhere, facts: Facts) -> None:
-        """A file whose contents lie in pieces, or that has extended attributes."""
-        store = self._store
-        directory, name = self._tree.new_name(path)
-        self._tree.make_room(directory, name)
-        writer = FileWriter(store.data, store.allocator, store.block_size)
-        try:
-            writer.bring(contents)
-            directory.add(name, self._new_file(directory, writer, facts), ENTRY_TYPES[FileKind.FILE])
-        except NoSpaceError as error:
-            writer.abort()
-            raise NoSpaceError(f'"{path}" does not fit: {error}') from error
-        except BaseException:
-            writer.abort()
-            raise
-        self._tree.touch(directory)
 
     def make_dir(self, path: str, facts: Facts | None = None) -> None:
         """Make one directory; if it exists, only the facts are applied."""
@@ -282,7 +223,7 @@ class ExtVolume:
         made.changed = True
         self._tree.keep(path, made)
         if facts is not None and facts.unix is not None and facts.unix.xattrs:
-            self._replace_xattrs(number, made, facts.unix)
+            self._objects.replace_xattrs(number, made, facts.unix)
         parent.add(name, number, ENTRY_TYPES[FileKind.DIRECTORY])
         # Feature dir_nlink: a count of 1 says "too many to count".
         parent.inode.links = links if 2 < links <= _MAX_LINKS else 1
@@ -300,7 +241,7 @@ class ExtVolume:
         inode.ctime_ns = (facts.unix.ctime_ns if facts.unix is not None else 0) or self._clock.now_ns()
         store.write_inode(number, inode)
         if facts.unix is not None and (facts.unix.xattrs or inode.has_xattrs):
-            self._replace_xattrs(number, directory, facts.unix)
+            self._objects.replace_xattrs(number, directory, facts.unix)
 
     def remove(self, path: str) -> None:
         """Remove a file, link, device or empty directory."""
@@ -310,7 +251,7 @@ class ExtVolume:
         inode = self._tree.inode(path, number)
         self._store.begin()
         if inode.kind is not FileKind.DIRECTORY:
-            self._drop_link(number, inode)
+            self._objects.drop_link(number, inode)
             directory.take(name)
         else:
             if self._tree.directory(path).names:
@@ -362,9 +303,9 @@ class ExtVolume:
         inode.size = len(text)
         if len(text) < FAST_SYMLINK_SIZE:
             inode.block = text.ljust(60, b"\0")
-            self._make_object(path, FileKind.SYMLINK, inode, facts, None)
+            self._objects.make(path, FileKind.SYMLINK, inode, facts, None)
         else:
-            self._make_object(path, FileKind.SYMLINK, inode, facts, text)
+            self._objects.make(path, FileKind.SYMLINK, inode, facts, text)
 
     def make_hard_link(self, path: str, existing: str) -> None:
         """Give an existing file a second name."""
@@ -392,7 +333,7 @@ class ExtVolume:
         inode = fresh_inode(self._store, facts.kind, facts)
         if facts.kind in DEVICES:
             inode.block = device_block(facts.unix.device if facts.unix is not None else (0, 0))
-        self._make_object(path, facts.kind, inode, facts, None)
+        self._objects.make(path, facts.kind, inode, facts, None)
 
     # The volume as a whole
 
@@ -436,95 +377,6 @@ class ExtVolume:
             self._tree.loaded.clear()
             self._store.close()
 
-    # Inodes
-
-    def _replace_xattrs(self, number: int, directory: Directory | None, unix: UnixFacts) -> None:
-        with self._store.xattrs(number) as attributes:
-            attributes.replace(unix.xattrs)
-        if directory is not None:
-            directory.inode = self._store.read_inode(number)
-
-    def _new_file(self, directory: Directory, writer: FileWriter, facts: Facts | None) -> int:
-        """An inode for contents already written."""
-        store = self._store
-        inode = fresh_inode(self._store, FileKind.FILE, facts)
-        inode.size = writer.size
-        number = store.new_inode(directory.number, inode.mode)
-        store.store_map(number, inode, writer.runs)
-        store.mark_inode(number, True, False)
-        writer.runs = []        # they are the inode's now
-        if facts is not None and facts.unix is not None and facts.unix.xattrs:
-            self._set_new_xattrs(number, inode, facts.unix)
-        return number
-
-    def _set_new_xattrs(self, number: int, inode: Inode, unix: UnixFacts) -> None:
-        """Attributes of a new inode, which goes away again when they do not fit."""
-        try:
-            self._replace_xattrs(number, None, unix)
-        except BaseException:
-            now = self._store.read_inode(number)
-            inode.file_acl, inode.blocks, inode.tail = now.file_acl, now.blocks, now.tail
-            self._store.release_inode(number, inode)
-            raise
-
-    def _make_object(self, path: str, kind: FileKind, inode: Inode, facts: Facts | None, contents: bytes | None) -> None:
-        """A symlink or node: inode, contents where i_block is too short for them, entry."""
-        self._tree.trim()
-        store = self._store
-        directory, name = self._tree.new_name(path)
-        store.begin()
-        self._tree.make_room(directory, name)
-        number = store.new_inode(directory.number, inode.mode)
-        if contents is None:
-            store.write_inode(number, inode)
-        else:
-            writer = FileWriter(store.data, store.allocator, store.block_size)
-            try:
-                writer.expect(len(contents))
-                writer.put(contents)
-                writer.finish()
-                store.store_map(number, inode, writer.runs)
-            except BaseException:
-                writer.abort()
-                raise
-        store.mark_inode(number, True, False)
-        if facts is not None and facts.unix is not None and facts.unix.xattrs:
-            self._set_new_xattrs(number, inode, facts.unix)
-        directory.add(name, number, ENTRY_TYPES[kind])
-        self._tree.touch(directory)
-
-    def _exchange_contents(self, number: int, inode: Inode, writer: FileWriter) -> None:
-        """New contents for an inode that keeps everything else."""
-        store = self._store
-        old = store.map_of(number, inode)
-        inode.size = writer.size
-        inode.flags &= _KEPT_FLAGS | EXTENTS_FLAG
-        inode.mtime_ns = inode.ctime_ns = self._clock.now_ns()
-        store.store_map(number, inode, writer.runs)
-        writer.runs = []
-        store.release_map(old)
-
-    def _free_old_if_short(self, number: int, inode: Inode, size: int) -> None:
-        """When a file cannot stand beside the one it replaces, but in its place: empty the old one first."""
-        store = self._store
-        needed = -(-size // store.block_size)
-        if needed <= store.allocator.free or not store.has_blocks(inode) or inode.links > 1:
-            return
-        old = store.map_of(number, inode)
-        if needed > store.allocator.free + sum(run.blocks for run in old.runs):
-            return
-        inode.size = 0
-        store.store_map(number, inode, [])
-        store.release_map(old)
-
-    def _drop_link(self, number: int, inode: Inode) -> None:
-        """An inode lost a name."""
-        if inode.links > 1:
-            inode.links -= 1
-            inode.ctime_ns = self._clock.now_ns()
-            self._store.write_inode(number, inode)
-        else:
-            self._store.release_inode(number, inode)
 
 
 class _Bytes:
