@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NAME = re.compile(r"pass|pwd|secret|token|credential", re.IGNORECASE)
+SECRET_NAME = rf"[\w+-]*(?:{_NAME.pattern})[\w+-]*"        # to be looked for in scripts
 _SHORTEST = 3       # characters, to be looked for inside other texts
 MASK = "***"
 
@@ -23,14 +24,27 @@ class Secrets:
 
     def __init__(self) -> None:
         self._texts: set[str] = set()
+        self._growing: dict[str, str] = {}      # by the name of the variable
         self.is_typing = False      # whether the keys that are pressed now are secret
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
 
+    def __contains__(self, text: object) -> bool:
+        return text in self._texts
+
     def add(self, *texts: str) -> None:
         """Keep these quiet."""
         self._texts.update(text for text in texts if text)
+
+    def assign(self, name: str, text: str) -> None:
+        """Keep the value of a variable quiet. One that grows key by key is one secret, not as many as it has beginnings."""
+        before = self._growing.get(name)
+        if before is not None and text.startswith(before):
+            self._texts.discard(before)
+        if text and text not in self._texts:
+            self._growing[name] = text
+            self._texts.add(text)
 
     @contextmanager
     def typing(self) -> Iterator[None]:
@@ -49,6 +63,22 @@ class Secrets:
             if len(secret) >= _SHORTEST and secret in text:
                 text = text.replace(secret, MASK)
         return text
+
+    def typed(self, keys: str) -> set[int]:
+        """Which of the keys that were pressed spell a secret: their indices. A short secret is only looked for as a whole line."""
+        found: set[int] = set()
+        for secret in self._texts:
+            start = keys.find(secret) if len(secret) >= _SHORTEST else -1
+            while start >= 0:
+                found.update(range(start, start + len(secret)))
+                start = keys.find(secret, start + 1)
+        for line in re.finditer(r"[^\r]+", keys):
+            text = line[0]
+            while text != (shorter := re.sub("[^\b]\b|^\b+", "", text)):
+                text = shorter      # what was taken back
+            if text in self._texts:
+                found.update(range(*line.span()))
+        return found
 
     def masked_bytes(self, data: bytes) -> bytes:
         """The same for the bytes of a file, whatever their encoding; the mask has the length of the secret, so that columns stay."""

@@ -122,10 +122,11 @@ def if_(run: Run, test: IfTest, command: NestedCommand) -> NestedCommand | None:
     compare = _COMPARISONS.get(operator)
     if compare is None:
         holds = _TESTS[operator](run, left, right, ignore_case)
-    elif ignore_case:
-        holds = compare(str(left).lower(), str(right).lower())
     else:
-        holds = compare(left, right)
+        secrets = run.machine.secrets
+        if operator in _EQUALITIES and (left in secrets or right in secrets):
+            secrets.add(str(left), str(right))      # what a password is compared with is one
+        holds = compare(str(left).lower(), str(right).lower()) if ignore_case else compare(left, right)
     return command if run.machine.stage.decide(holds is not negated) else None
 
 
@@ -221,6 +222,7 @@ def power_off(run: Run) -> Ended:
     return Ended("poweroff", run.machine.boot.power_off())
 
 
+_EQUALITIES = frozenset({"==", "!="})
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda left, right: left == right,
     "!=": lambda left, right: left != right,

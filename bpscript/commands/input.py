@@ -22,7 +22,8 @@ def get_key(run: Run, name: VariableName | None = None) -> None:
     Examples:
         > GetKey choice
     """
-    key = run.keys.take()
+    with run.machine.secrets.typing() if name is not None and is_secret_name(name) else nullcontext():
+        key = run.keys.take()
     if key is None:
         raise run.refuse(None, _NO_MORE_KEYS)
     if name is not None:

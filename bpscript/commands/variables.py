@@ -21,7 +21,7 @@ def set_(run: Run, name: AssignedName, value: str | int) -> None:
         > Set n = ((3 * 5) + 2)
     """
     if is_secret_name(name) and fold(name) != "security-check":
-        run.machine.secrets.add(str(value))
+        run.machine.secrets.assign(fold(name), str(value))
     run.variables.set(name, value if isinstance(value, str) else str(value))
 
 

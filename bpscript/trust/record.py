@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import __version__
 from ..api import RunOptions
 from ..base.clock import Clock
 from ..base.errors import BpscriptError, ScriptError
 from ..base.events import Event, Kind, Sink
-from ..base.secrets import MASK, is_secret_name
+from ..base.secrets import MASK, SECRET_NAME, is_secret_name
 from ..base.sources import FileSource
 from ..base.units import KIB, MIB
 from ..blocks.device import BlockDevice
@@ -51,8 +51,19 @@ _STRING = r'"((?:\\.|[^"\\])*)"'
 _LITERALS = (
     re.compile(rf"\b(?:crypt|descrypt|desdecrypt|checkuser)\s*{_STRING}\s*{_STRING}", re.IGNORECASE),
     re.compile(rf"{_STRING}\s*match-passwd\s*{_STRING}", re.IGNORECASE),
-    re.compile(rf"\bset\s+[\w+-]*(?:pass|pwd|secret|token|credential)[\w+-]*\s*=\s*{_STRING}", re.IGNORECASE),
+    re.compile(rf"\bset\s+{SECRET_NAME}\s*=\s*{_STRING}", re.IGNORECASE),
+    re.compile(rf'"\$\{{?{SECRET_NAME}\}}?"\s*(?:==|!=|<>|match-expr)\s*{_STRING}', re.IGNORECASE),
+    re.compile(rf'{_STRING}\s*(?:==|!=|<>)\s*"\$\{{?{SECRET_NAME}\}}?"', re.IGNORECASE),
 )
+
+
+class _Pressed(NamedTuple):
+    """A key that was taken. `in_line`: by a command that reads a whole line."""
+
+    character: str
+    alt: bool
+    secret: bool
+    in_line: bool
 
 
 class Recorder(Stage):
@@ -66,7 +77,7 @@ class Recorder(Stage):
         self._events: deque[dict[str, Any]] = deque(maxlen=_MOST_EVENTS)
         self._log: deque[str] = deque()
         self._log_length = 0
-        self._keys: list[tuple[str, bool, bool]] = []       # character, Alt, secret
+        self._keys: list[_Pressed] = []
         self._steps: list[list[Any]] = []
         self._decisions: list[bool] = []
         self._secrets: Secrets | None = None
@@ -188,10 +199,20 @@ class Recorder(Stage):
 
     def _pressed(self, key: Key) -> None:
         secret = self._secrets is not None and self._secrets.is_typing and key.character not in "\r\b"
-        if secret and self._keys[-1:] == [("*", False, True)]:
-            return      # nor is kept how many there are
         if len(self._keys) < MOST_STEPS:
-            self._keys.append(("*" if secret else key.character, key.alt, secret))
+            self._keys.append(_Pressed("*" if secret else key.character, key.alt, secret, self.watch.spot.command != "GetKey"))
+
+    def _masked_keys(self, secrets: "Secrets") -> list[list[Any]]:
+        """The keys. Those of a password are one star; where a script asked for each of them, one for each, or a replay would wait for more."""
+        spelled = secrets.typed("".join(each.character if len(each.character) == 1 and not each.secret else "\r" for each in self._keys))
+        star = ["*", False, True]
+        kept: list[list[Any]] = []
+        for index, each in enumerate(self._keys):
+            if index not in spelled and not each.secret:
+                kept.append([each.character, each.alt, False])
+            elif not (each.in_line and kept[-1:] == [star]):
+                kept.append(star)
+        return kept
 
     def _logged(self, text: str) -> None:
         self._log.append(text)
@@ -268,7 +289,7 @@ class Recorder(Stage):
                 "asked_for": [[name, host, there] for (name, host), there in self.watch.probed.items()],
                 "variables": {name: _value(name, value, secrets) for name, value in self._variables.items()},
                 "ending": {name: _value(name, value, secrets) for name, value in self._ending.items()},
-                "keys": [list(each) for each in self._keys], "steps": self._steps,
+                "keys": self._masked_keys(secrets), "steps": self._steps,
                 "masked": any(True for _ in secrets), "decisions": "".join("1" if each else "0" for each in self._decisions), "result": self._result,
             }
             put("record.json", json.dumps(_masked(facts, secrets), ensure_ascii=False).encode())

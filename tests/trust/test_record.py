@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bpscript.base.secrets import Secrets
 from bpscript.cli.main import main
 from bpscript.trust.replay import replay
 from tests.trust.images import digest
@@ -158,3 +159,59 @@ def test_a_place_that_cannot_be_written_costs_no_run(tmp_path: Path, monkeypatch
     assert "ran" not in capsys.readouterr().out
     assert main(["run", "s.bpb", "--record", "r", "--disk", "none.img"]) == 2
     assert "none.img: no such image" in capsys.readouterr().err
+
+
+BY_KEYS = r"""
+getkey menu
+:again
+getkey k
+if "$k" == "\r" goto done
+set password = "$password$k"
+goto again
+:done
+if "$password" == "kestrel7" echo "welcome"
+input code
+if "$code" match-passwd "BpR8oiIlRR9bo" echo "right"
+getkey yourpassword
+if "$passwd" == "neverset1" echo "no"
+nonsense
+"""
+
+
+def test_passwords_that_are_typed_key_by_key_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By GetKey, by Input into a plain variable that is then compared as a password, and what both are compared with."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.bpb").write_text(BY_KEYS)
+    assert main(["run", "s.bpb", "--keys", "3kestrel7\rjustdoit\rQ", "--record", "r"]) == 1
+    with zipfile.ZipFile("r") as bundle:
+        found = {name: bundle.read(name) for name in bundle.namelist()}
+    for secret in ("kestrel7", "kestrel", "justdoit", "BpR8oiIlRR9bo", "neverset1"):
+        assert [name for name, data in found.items() if secret.encode() in data] == []
+    keys = json.loads(found["record.json"])["keys"]
+    star = ["*", False, True]
+    assert keys == [["3", False, False], *[star] * 8, ["\r", False, False], star, ["\r", False, False], star]
+    assert found["script"].decode().count("\n") == BY_KEYS.count("\n")
+    done = replay(tmp_path / "r")
+    assert done.ends_as_recorded, done
+
+
+def test_a_secret_that_grows_is_one_secret() -> None:
+    secrets = Secrets()
+    for text in ("s", "se", "set", "setup"):
+        secrets.assign("password", text)
+    assert list(secrets) == ["setup"]
+    assert secrets.masked('set x = "setup"') == 'set x = "***"'
+    secrets.add("se")
+    secrets.assign("password", "se")
+    secrets.assign("password", "sesame")
+    assert sorted(secrets) == ["se", "sesame", "setup"], "what was secret for another reason stays so"
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [("1setup\r", "setup"), ("12\r", "12"), ("123\r", ""), ("1\b12\r", "1\b12"), ("x\b\bsetuq\bp\r", "x\b\bsetuq\bp"), ("setusetup", "setup")],
+)
+def test_keys_that_spell_a_secret_are_found(keys: str, found: str) -> None:
+    secrets = Secrets()
+    secrets.add("setup", "12")
+    assert "".join(keys[index] for index in sorted(secrets.typed(keys))) == found
