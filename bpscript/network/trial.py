@@ -6,9 +6,10 @@
 Trees that are written as a whole (`Dest path`, `IncrUnzip` to a folder) go to an empty folder of their own in the shadow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from ..base.errors import InTheWayError, NotFoundError, StorageError
 from ..base.sources import FileSource, Reader, SourceFacts
@@ -82,6 +83,7 @@ class TrialFolder(WatchedFolder):
     def __init__(self, folder: FolderSource, shadow: Path, watcher: Watcher) -> None:
         super().__init__(folder, watcher)
         self._shadow = shadow
+        self._count = 0
         self._stored: dict[Path, Path] = {}
         self._made: set[Path] = set()
         self._gone: set[Path] = set()
@@ -122,9 +124,24 @@ class TrialFolder(WatchedFolder):
             raise InTheWayError(f'"{path}" is a directory, not a file')
         if not (target.parent in self._made or (target.parent.is_dir() and not self._is_gone(target.parent))):
             raise NotFoundError(f'no directory for "{path}" in {self.root}', hint="make it first; only the file itself is created")
-        kept = self._shadow / f"file{len(self._stored)}"
-        with kept.open("wb") as file:
+        with self._kept(target) as file:
             file.writelines(chunks)
+
+    def stand_in(self, path: str, size: int, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Have a file of which only pieces are known (offsets, bytes); the rest is a hole. Its directory must exist. Raises OSError."""
+        with self._kept(self._for_change(path)) as file:
+            file.truncate(size)
+            for offset, data in pieces:
+                file.seek(offset)
+                file.write(data)
+
+    @contextmanager
+    def _kept(self, target: Path) -> Iterator[BinaryIO]:
+        """A new file of the shadow, which is the target once it is written."""
+        self._count += 1
+        kept = self._shadow / f"file{self._count}"
+        with kept.open("wb") as file:
+            yield file
         self._stored[target] = kept
         self._gone.discard(target)
 

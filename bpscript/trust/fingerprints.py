@@ -61,19 +61,28 @@ def _of_reader(reader: Reader, size: int | None) -> Fingerprint:
         hashed.update(data)
         left -= len(data)
     if not small and size is not None:
-        hashed.update(_tail(reader, size))
+        hashed.update(_tail(reader, size, _END))
     return Fingerprint(size, hashed.hexdigest())
 
 
-def _tail(reader: Reader, size: int) -> bytes:
-    """The last MiB of a file; nothing where it can be read in order only."""
+def ends(source: FileSource, path: str, size: int, length: int) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file that has more than both; of one that can be read in order only, no last ones. Raises BpscriptError."""
+    with closing(source.open(path)) as reader:
+        head = b""
+        while len(head) < length and (data := reader.read(length - len(head))):
+            head += data
+        return head, _tail(reader, size, length)
+
+
+def _tail(reader: Reader, size: int, length: int) -> bytes:
+    """The last bytes of a file; nothing where it can be read in order only."""
     if isinstance(reader, ReadsAnywhere) and reader.reads_anywhere:
-        return reader.read_at(size - _END, _END)
+        return reader.read_at(size - length, length)
     fileno = getattr(reader, "fileno", None)
     if fileno is not None:
         import os  # noqa: PLC0415 - as little as possible where nothing is recorded
 
-        return os.pread(fileno(), _END, size - _END)
+        return os.pread(fileno(), length, size - length)
     return b""
 
 

@@ -41,6 +41,7 @@ FORMAT, VERSION = "bpscript record", 1
 MOST_STEPS = 20_000         # commands, and answers of tests, that a replay can compare one by one
 SMALL = 256 * KIB           # files up to here are in the bundle
 MOST_CONTENTS = 8 * MIB     # of all files together
+END = 64 * KIB              # of larger files this much of the beginning and of the end: they say what it is
 _MOST_EVENTS = 2_000
 _MOST_LOG = 200 * KIB       # characters
 _HEAD = 4 * KIB             # bytes of each file system, enough to recognise it
@@ -85,6 +86,7 @@ class Recorder(Stage):
         self._pieces: dict[str, bytes] = {}
         self._facts: dict[str, Any] = {}
         self._contents: dict[tuple[str, bool], bytes] = {}
+        self._ends: dict[tuple[str, bool], tuple[bytes, bytes]] = {}
         self._contents_size = 0
         self._result: dict[str, Any] = {"ended": "interrupted", "boot": None, "error": None}
         self._variables: Mapping[str, str] = {}
@@ -134,11 +136,11 @@ class Recorder(Stage):
         return WatchedFolder(source, self)
 
     def opened(self, path: str, source: FileSource) -> None:
-        """A file was opened: small ones are kept, but for those of users and their passwords."""
+        """A file was opened: small ones are kept, and the ends of large ones, but not those of users and their passwords."""
         self.watch.opened(path, source)
         key = path, isinstance(source, FolderSource) and not source.confined
         used = self.watch.files.get(key)
-        if used is None or key in self._contents or used.spot.command == "CheckUser" or "passwd" in path.lower() or "shadow" in path.lower():
+        if used is None or key in self._contents or key in self._ends or used.spot.command == "CheckUser" or "passwd" in path.lower() or "shadow" in path.lower():
             return
         size = used.fingerprint.size
         if size is not None and size <= SMALL and self._contents_size + size <= MOST_CONTENTS:
@@ -146,6 +148,13 @@ class Recorder(Stage):
             with suppress(BpscriptError), closing(source.open(path)) as reader:
                 self._contents[key] = b"".join(iter(lambda: reader.read(SMALL), b""))[:SMALL]
                 self._contents_size += size
+        elif size is not None and isinstance(source, FolderSource) and self._contents_size + 2 * END <= MOST_CONTENTS:
+            from .fingerprints import ends  # noqa: PLC0415 - loads BLAKE3
+
+            self._ends[key] = b"", b""
+            with suppress(BpscriptError, OSError):
+                self._ends[key] = ends(source, path, size, END)
+                self._contents_size += 2 * END
 
     def asked_for(self, path: str, source: FileSource, *, there: bool) -> None:
         """Somebody asked whether there is a file."""
@@ -278,7 +287,13 @@ class Recorder(Stage):
                 inside = f"files/{number}" if content is not None and (whole or used.spot.command == "Include") else None
                 if inside is not None and content is not None:
                     put(inside, secrets.masked_bytes(content))
-                files.append({"name": used.name, "host": used.is_host, "size": used.fingerprint.size, "hash": used.fingerprint.hash, "content": inside})
+                kept = []
+                for end, data in zip(("head", "tail"), self._ends.get(key, ()) if whole else (), strict=False):
+                    kept.append(f"files/{number}-{end}")
+                    put(kept[-1], secrets.masked_bytes(data))
+                files.append(
+                    {"name": used.name, "host": used.is_host, "size": used.fingerprint.size, "hash": used.fingerprint.hash, "content": inside, "ends": kept}
+                )
             for name, data in self._pieces.items():
                 put(name, secrets.masked_bytes(data))
             put("log.txt", secrets.masked("".join(self._log)).encode())

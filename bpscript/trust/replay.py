@@ -18,11 +18,11 @@ from ..base.clock import Clock
 from ..base.errors import BpscriptError, FormatError, ScriptError, UsageError
 from ..base.sources import FileSource
 from ..base.temporary import temporary_folder
-from ..base.units import MIB
+from ..base.units import GIB, KIB, MIB
 from ..filesystems.filesystem import clean_path
 from ..screen.keyboard import Key, Keyboard
 from .fingerprints import fingerprint
-from .record import FORMAT, VERSION
+from .record import END, FORMAT, VERSION
 from .rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class _Replay(Rehearsal):
         self._passed_over = False
         self.differences: list[str] = []
         self.notes: list[str] = []
+        self._stand_ins: dict[str, int] = {}    # sizes, by name
 
     def clock(self, clock: Clock) -> Clock:
         """The time of the record."""
@@ -125,13 +126,13 @@ class _Replay(Rehearsal):
     def source(self, source: FileSource, stack: ExitStack) -> FileSource:
         """The folder, with the files of the record in it."""
         shadowed = super().source(source, stack)
-        self._put_files(shadowed, host=False)
+        self._put_files(host=False)
         return shadowed
 
     def host(self, source: FileSource, stack: ExitStack) -> FileSource:
         """The operating system, with the files of the record in it."""
         shadowed = super().host(source, stack)
-        self._put_files(shadowed, host=True)
+        self._put_files(host=True)
         return shadowed
 
     def ready(self, machine: "Machine", script: Path, variables: Mapping[str, str]) -> None:
@@ -189,24 +190,42 @@ class _Replay(Rehearsal):
         """Files that the recorded run had and this one has not, or has otherwise."""
         found = []
         for facts in self._record.facts["files"]:
-            if facts["content"] is None:
+            if facts["name"] in self._stand_ins:
+                found.append(facts["name"])
+            elif facts["content"] is None:
                 source: FileSource = self.folders[1 if facts["host"] and len(self.folders) > 1 else 0]
                 now = fingerprint(source, facts["name"])
                 if now.size != facts["size"] or (facts["hash"] and now.hash != facts["hash"]):
                     found.append(facts["name"])
         return found
 
-    def _put_files(self, source: FileSource, *, host: bool) -> None:
+    def about_missing(self, name: str) -> str:
+        """What is there instead of a file that is not at hand."""
+        instead = self._stand_ins.get(name)
+        if instead is None:
+            return f'the file "{name}" is not at hand, or another one'
+        return f'the file "{name}" is not at hand: a file of its size ({instead} bytes) with the first and last {END // KIB} KiB of it stands in for it'
+
+    def _put_files(self, *, host: bool) -> None:
+        """The files of the record, and where the root does not have a larger one, a stand-in of which the ends are known."""
+        source = self.folders[-1]
         for facts in self._record.facts["files"]:
-            if facts["content"] is not None and facts["host"] is host:
-                with suppress(BpscriptError):
-                    folder = facts["name"].rpartition("/")[0]
-                    if folder:
-                        self.folders[-1].make_dir(folder)
+            if facts["host"] is not host or (facts["content"] is None and (not facts.get("ends") or source.stat(facts["name"]) is not None)):
+                continue
+            with suppress(BpscriptError):
+                folder = facts["name"].rpartition("/")[0]
+                if folder:
+                    source.make_dir(folder)
+                if facts["content"] is not None:
                     source.store(facts["name"], [self._record.files[facts["content"]]])
+                elif facts["size"] <= _MOST_STAND_IN:
+                    head, tail = (self._record.files[name] for name in facts["ends"])
+                    source.stand_in(facts["name"], facts["size"], [(0, head), (facts["size"] - len(tail), tail)])
+                    self._stand_ins[facts["name"]] = facts["size"]
 
 
 _MOST_COMPARED = 20_000
+_MOST_STAND_IN = 4 * GIB        # an image of a whole partition would be restored, hole for hole
 
 
 def _base(name: str) -> str:
@@ -241,7 +260,8 @@ def _replay(record: Record, folder: Path, disks: list[Path], root: Path | None, 
     result = execute(options, stage)
     ending, error = facts["result"], result.error
     wanted = ending["error"]
-    notes = [f'the file "{each}" is not at hand, or another one' for each in stage.missing] + stage.notes
+    missing = stage.missing
+    notes = [*map(stage.about_missing, missing), *stage.notes]
     differences = stage.differences
     if error is not None:
         error.file = error.file.removeprefix(f"{folder}/")
@@ -259,11 +279,16 @@ def _replay(record: Record, folder: Path, disks: list[Path], root: Path | None, 
             differences.append(f"the error is at {error.file}:{error.line}:{error.column}, in the record at {wanted['file']}:{wanted['line']}:{wanted['column']}")
         elif _words(error.message, folder) != _words(wanted["text"], folder):
             same_line = True
-            differences.append(f'the error at {error.file}:{error.line} is "{error.message}", in the record "{wanted["text"]}"')
+            because = f": that needs {_listed(missing)}, which --root does not have" if missing else ""
+            differences.append(f'the error at {error.file}:{error.line} is "{error.message}", in the record "{wanted["text"]}"{because}')
         else:
             same = same_line = True
     plain = [[each.replace(f"{folder}/", "") for each in words] for words in (differences, notes)]
     return Replayed(same, same_line, error, result.booted, plain[0], plain[1])
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f'"{each}"' for each in names[:3]) + (" or others" if len(names) > 3 else "")
 
 
 def _words(text: str, folder: Path) -> str:

@@ -92,17 +92,34 @@ def test_it_ends_the_same_without_the_disk(lab: Path) -> None:
     assert any("disk 0 is empty but for its table" in each for each in done.notes)
 
 
-def test_without_images_it_reaches_the_line(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On another machine, with nothing but the bundle."""
+def test_with_nothing_but_the_bundle_it_ends_the_same(lab: Path, tmp_path: Path) -> None:
+    """On another machine: the ends of the images are enough for an error that their heads cause."""
     away = tmp_path / "away"
     away.mkdir()
     done = subprocess.run([sys.executable, "-m", "bpscript", "replay", lab / "r.record"], cwd=away, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert 'the file "bad.imz" is not at hand' in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'the file "bad.imz" is not at hand: a file of its size (700001 bytes) with the first and last 64 KiB of it stands in for it' in done.stdout
     assert "s.bpb:18 FullUnzip is passed over, it succeeded in the record" in done.stdout
     assert "s.bpb:19 If is answered as in the record: true" in done.stdout
-    assert "it reaches the line of the record, with another error" in done.stdout
+    assert 's.bpb:20:11: error: archive "bad.imz": this is no image of a partition: its 700001 bytes are not whole sectors' in done.stdout
+    assert "it ends as in the record" in done.stdout
     assert list(away.iterdir()) == []
+
+
+def test_an_error_in_the_middle_of_an_image_is_told_to_need_it(lab: Path, tmp_path: Path) -> None:
+    """The same line, another error, and why."""
+    data = bytearray((lab / "good.imz").read_bytes())
+    data[200_000:200_016] = bytes(16)
+    (lab / "torn.imz").write_bytes(data)
+    (lab / "t.bpb").write_text('setpartitions "linux-ext2:30"\nfullunzip "torn.imz" 1\n')
+    assert main(["run", "t.bpb", "--disk", "other.img:40M", "--record", "t.record"]) == 1
+    assert replay(lab / "t.record", root=lab).ends_as_recorded
+    (tmp_path / "empty").mkdir()
+    done = replay(lab / "t.record", root=tmp_path / "empty")
+    assert not done.ends_as_recorded
+    assert done.same_line
+    assert done.differences[-1].endswith(': that needs "torn.imz", which --root does not have')
+    assert done.notes[0].startswith(f'the file "torn.imz" is not at hand: a file of its size ({len(data)} bytes)')
 
 
 def test_where_it_goes_another_way_is_said(lab: Path) -> None:
