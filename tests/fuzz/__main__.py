@@ -33,8 +33,16 @@ class Tried(NamedTuple):
     executions: int
     seconds: float
     covered: int
+    slowest_s: int
+    memory_mb: int
     crash: Path | None
     why: str
+
+    def row(self) -> str:
+        """A line of the table."""
+        crashes = f"{self.crash.name}: {self.why}" if self.crash else "0"
+        rate = self.executions / max(self.seconds, 0.1)
+        return f"| {self.name} | {self.executions:,} | {self.seconds:.0f} | {rate:,.0f} | {self.covered:,} | {self.slowest_s} | {self.memory_mb:,} | {crashes} |"
 
 
 def main() -> int:
@@ -55,13 +63,14 @@ def main() -> int:
     unknown = set(options.targets) - set(names)
     if unknown or rest:
         parser.error(f"no target {', '.join(sorted(unknown) or rest)}; there are {', '.join(names)}")
-    print("| target | inputs tried | seconds | a second | places covered | crashes |\n| --- | --- | --- | --- | --- | --- |")
-    crashes = 0
+    print("| target | inputs tried | seconds | a second | places covered | slowest input, s | memory, MB | crashes |\n|" + " --- |" * 8)
+    crashes = executions = 0
     for name in options.targets or names:
         tried = fuzz(name, options.seconds)
         crashes += tried.crash is not None
-        rate = tried.executions / max(tried.seconds, 0.1)
-        print(f"| {tried.name} | {tried.executions:,} | {tried.seconds:.0f} | {rate:,.0f} | {tried.covered:,} | {tried.crash.name + ': ' + tried.why if tried.crash else 0} |", flush=True)
+        executions += tried.executions
+        print(tried.row(), flush=True)
+    print(f"\n{len(options.targets or names)} targets, {executions:,} inputs, {crashes} crashes")
     return 1 if crashes else 0
 
 
@@ -84,7 +93,6 @@ def fuzz(name: str, seconds: int) -> Tried:
         took = time.monotonic() - start
         if "corpus is not provided" in done.stderr:
             raise SystemExit(f"{name}: the fuzzer did not see the good inputs")
-        executions = re.search(r"stat::number_of_executed_units:\s+(\d+)", done.stderr)
         covered = re.findall(r"\bcov: (\d+)", done.stderr)
         artifact = _ARTIFACT.search(done.stderr)
         crash, why = None, ""
@@ -97,7 +105,16 @@ def fuzz(name: str, seconds: int) -> Tried:
         elif done.returncode:
             print(done.stdout[-2000:] + done.stderr[-4000:], file=sys.stderr)
             raise SystemExit(f"{name}: the fuzzer ended with status {done.returncode}")
-    return Tried(name, int(executions[1]) if executions else 0, took, int(covered[-1]) if covered else 0, crash, why)
+    return Tried(
+        name, _statistic(done.stderr, "number_of_executed_units"), took, int(covered[-1]) if covered else 0,
+        _statistic(done.stderr, "slowest_unit_time_sec"), _statistic(done.stderr, "peak_rss_mb"), crash, why,
+    )
+
+
+def _statistic(output: str, name: str) -> int:
+    """A number libFuzzer prints at the end; 0 when it did not come so far."""
+    found = re.search(rf"stat::{name}:\s+(\d+)", output)
+    return int(found[1]) if found else 0
 
 
 def _reason(output: str) -> str:
