@@ -7,6 +7,7 @@ drives), `depends`, `softdep` and `firmware` (files of vendors, see firmware.py)
 import gzip
 import lzma
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -145,10 +146,19 @@ def unpack(file: Path) -> bytes:
             return lzma.decompress(data)
         if file.suffix == ".gz":
             return gzip.decompress(data)
-    except (lzma.LZMAError, OSError, EOFError) as error:
+    except (lzma.LZMAError, OSError, EOFError, zlib.error) as error:
         raise FormatError(f"{file}: {error}") from error
-    if file.suffix == ".zst":
-        import zstandard  # noqa: PLC0415 - few kernels have such modules
+    return _of_zstd(data, file) if file.suffix == ".zst" else data
 
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    return data
+
+def _of_zstd(data: bytes, file: Path) -> bytes:
+    import zstandard  # noqa: PLC0415 - few kernels have such modules
+
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        unpacked: bytes = unpacker.decompress(data)
+    except zstandard.ZstdError as error:
+        raise FormatError(f"{file}: {error}") from error
+    if not unpacker.eof:
+        raise FormatError(f"{file}: cut short")
+    return unpacked

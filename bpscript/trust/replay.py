@@ -7,9 +7,12 @@ says that it succeeded; from then on, and where passwords are masked, tests are 
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from ..machine.machine import Machine
 
 _MOST_BYTES = 64 * MIB      # of a bundle, and of a file in it
+# What zipfile, its unpackers and json raise for a bundle that is damaged, or none.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, LZMAError, OSError, EOFError, struct.error, KeyError, ValueError, RecursionError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 class Record(NamedTuple):
@@ -52,7 +59,7 @@ class Record(NamedTuple):
                     raise FormatError(f"{path} is no record: it would be larger than {_MOST_BYTES} bytes")
                 files = {name: archive.read(name) for name in archive.namelist()}
             facts = json.loads(files["record.json"])
-        except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, RuntimeError, EOFError) as error:
+        except _DAMAGED as error:
             raise FormatError(f"{path} is no record, or it is damaged", hint="bpscript run SCRIPT --record F makes one") from error
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise FormatError(f"{path} is no record", hint="bpscript run SCRIPT --record F makes one")

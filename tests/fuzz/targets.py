@@ -3,16 +3,18 @@
 The invariant of each: any bytes are taken, or end in one of our errors; nothing else, never a loop, and no memory beyond bounds.
 """
 
+import bz2
+import gzip
 import io
-import json
+import lzma
 import re
 import struct
-from collections.abc import Callable, Iterable
-from contextlib import closing
+import tarfile
+from collections.abc import Callable
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
-from random import Random
-from typing import NamedTuple
+from zlib import crc32
 
 from bpscript.archive.bmap import BlockMap
 from bpscript.archive.dump import dump
@@ -24,9 +26,10 @@ from bpscript.archive.unpack import unpack
 from bpscript.base.clock import Clock
 from bpscript.base.errors import BpscriptError
 from bpscript.base.resources import image_bytes
+from bpscript.blocks.overlay import OverlayDevice
 from bpscript.cases.reading import parse_cases
 from bpscript.commands import COMMANDS
-from bpscript.crypto.signatures import new_private_key, parse_private_key, parse_public_key
+from bpscript.crypto.signatures import parse_private_key, parse_public_key
 from bpscript.filesystems.cache import CacheVolume
 from bpscript.filesystems.detect import detect, open_volume, size_of
 from bpscript.filesystems.filesystem import FileKind, Filesystem, make_dirs, walk
@@ -35,19 +38,12 @@ from bpscript.filesystems.swap import SwapSpace
 from bpscript.interpreter.codepages import code_page_from_table
 from bpscript.language.check.checker import check_script
 from bpscript.language.check.premises import Premises
+from bpscript.language.format import format_bytes
 from bpscript.machine.workstation.kernels import check_kernel
 from bpscript.machine.workstation.systems.find import find_system
-from bpscript.network.carousel.talk import Invitation, Word
-from bpscript.network.dhcp.client import Client
-from bpscript.network.dhcp.message import Message
-from bpscript.network.dhcp.replies import read_reply
-from bpscript.network.dhcp.variables import variables_of
-from bpscript.network.gateway.core import Gateway
-from bpscript.network.gateway.protocol import CHECK, HELLO, Check, Hello, to_name
-from bpscript.network.http.conditions import FileState, wanted
-from bpscript.network.http.message import RefusedError as HttpRefused
-from bpscript.network.http.message import RequestReader
-from bpscript.network.tftp.packets import parse_error, parse_oack, parse_request
+from bpscript.network.foreign import parse_foreign
+from bpscript.network.http.urls import parse_url
+from bpscript.partitions.gpt import header_places
 from bpscript.partitions.table import cache_range, read_table
 from bpscript.screen.font import Font, built_in_font
 from bpscript.screen.gif import read_gif
@@ -59,33 +55,14 @@ from bpscript.workstation.parameters import parse_parameters
 from tests.archive.damage import KINDS, sample
 from tests.archive.memory_tree import MemoryTree
 from tests.archive.partclone_images import by_hand, format_1
+from tests.fuzz.files import FILES
 from tests.fuzz.goldens import golden
-from tests.network.dhcp.simulation import ARRIVAL, START, server
+from tests.fuzz.network import GATEWAY_KEY, NETWORK
+from tests.fuzz.target import MOST, Target
 from tests.scripts import run_script
 
-DATA = Path(__file__).parents[1] / "data"
 EXAMPLES = Path(__file__).parents[1] / "spec" / "examples"
 _STEP = 1 << 16
-_MOST = 400         # files, chunks, entries that are looked at
-
-
-class Target(NamedTuple):
-    """A parser: its name, what does the work, and inputs to begin with. `expected` are errors beside ours that it may raise."""
-
-    name: str
-    run: Callable[[bytes], object]
-    seeds: Callable[[], Iterable[bytes]]
-    expected: tuple[type[Exception], ...] = ()
-
-    def check(self, data: bytes) -> None:
-        """Try one input; what is no answer comes out as an exception."""
-        try:
-            self.run(data)
-        except BpscriptError:
-            return
-        except Exception as error:
-            if not isinstance(error, self.expected):
-                raise
 
 
 # --- volumes and tables ----------------------------------------------------------------------------------------------
@@ -95,7 +72,7 @@ def _read_all(volume: Filesystem) -> None:
     """What reading can do, as long as the budget lasts."""
     with closing(volume):
         for number, (path, facts) in enumerate(walk(volume)):
-            if number >= _MOST:
+            if number >= MOST:
                 return
             if facts.kind is FileKind.FILE:
                 try:
@@ -108,7 +85,7 @@ def _read_all(volume: Filesystem) -> None:
         volume.usage()
         volume.check()
         for number, _ in enumerate(volume.used_ranges()):
-            if number >= _MOST:
+            if number >= MOST:
                 return
 
 
@@ -132,13 +109,29 @@ def _ntfs(patches: bytes) -> None:
     volume = NtfsVolume.read(device)
     volume.label(device)
     for number, _ in enumerate(volume.used_ranges(device)):
-        if number >= _MOST:
+        if number >= MOST:
             return
+
+
+def _with_checksums(device: OverlayDevice) -> OverlayDevice:
+    """The headers of a GPT and the arrays they point to with their checksums put right, so that what is behind them is reached."""
+    for place in header_places(device.size, 512):
+        sector = bytearray(device.read(place, 512))
+        array, number, width = struct.unpack_from("<QII", sector, 72)
+        if array * 512 + number * width <= device.size and number * width <= 1 << 16:
+            struct.pack_into("<I", sector, 88, crc32(device.read(array * 512, number * width)))
+        size = struct.unpack_from("<I", sector, 12)[0]
+        struct.pack_into("<I", sector, 16, 0)
+        struct.pack_into("<I", sector, 16, crc32(sector[:size]))
+        device.write(place, bytes(sector))
+    return device
 
 
 def _table(name: str) -> Callable[[bytes], object]:
     def run(patches: bytes) -> None:
-        device = golden(name).damaged(patches)
+        device = golden(name.removesuffix("-checked")).damaged(patches)
+        if name == "gpt-checked":
+            device = _with_checksums(device)
         table = read_table(device)
         table.to_list()
         cache_range(device, table)
@@ -161,7 +154,7 @@ def _archive(data: bytes) -> None:
     with OpenArchive(_positional(data)) as archive:
         archive.info  # noqa: B018 - reads it
         archive.check()
-        for _ in zip(range(_MOST), archive.entries(), strict=False):
+        for _ in zip(range(MOST), archive.entries(), strict=False):
             pass
 
 
@@ -175,7 +168,7 @@ def _image(data: bytes) -> None:
 def _dump(data: bytes) -> None:
     with OpenArchive(_positional(data)) as archive:
         if archive._archive is not None:
-            for _ in zip(range(_MOST), dump(archive._archive, "HBSDF"), strict=False):
+            for _ in zip(range(MOST), dump(archive._archive, "HBSDF"), strict=False):
                 pass
 
 
@@ -190,7 +183,13 @@ def _archives() -> list[bytes]:
 def _tars() -> list[bytes]:
     from tests.archive.test_foreign_files import PACKERS, SMALL  # noqa: PLC0415 - it imports much
 
-    return [SMALL, *(pack(SMALL) for pack in PACKERS.values())]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo("with more")
+        entry.size = 5
+        entry.pax_headers = {"SCHILY.xattr.user.a": "x", "LIBARCHIVE.xattr.user.b": "eA==", "SCHILY.acl.access": "user::rw-,user:joe:r--:1000,group::r--,mask::r--,other::---", "mtime": "1.5"}
+        archive.addfile(entry, io.BytesIO(b"words"))
+    return [SMALL, buffer.getvalue(), *(pack(SMALL) for pack in PACKERS.values())]
 
 
 def _zips() -> list[bytes]:
@@ -205,6 +204,14 @@ def _zips() -> list[bytes]:
 
 def _partclones() -> list[bytes]:
     return [make([True, False, True], [b"x" * 4096, b"y" * 4096]) for make in (by_hand, format_1)]
+
+
+def _packed() -> list[bytes]:
+    import lz4.frame  # noqa: PLC0415 - as above
+    import zstandard  # noqa: PLC0415
+
+    image, raw = _partclones()[0], b"raw" * 3000 + bytes(3000)
+    return [pack(each) for each in (image, raw) for pack in (gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress, lz4.frame.compress)]
 
 
 def _qcow2s() -> list[bytes]:
@@ -234,109 +241,6 @@ def _keys(data: bytes) -> None:
             continue
 
 
-# --- the network -----------------------------------------------------------------------------------------------------
-
-
-def _dhcp(packet: bytes) -> None:
-    message = Message.parse(packet)
-    variables_of(message)
-    message.build()
-
-
-def _dhcp_server(packets: bytes) -> None:
-    """Packets one after the other, each with its length before it, to one server."""
-    core, now, position = server(), START, 0
-    while position + 2 <= len(packets) and now < START + _MOST:
-        length = int.from_bytes(packets[position : position + 2], "big")
-        core.receive(packets[position + 2 : position + 2 + length], ARRIVAL, now)
-        position += 2 + length
-        now += 1
-
-
-def _dhcp_client(packets: bytes) -> None:
-    client = Client(b"\x02\0\0\0\0\1", Random(1))
-    now = 0.0
-    client.start(now)
-    position = 0
-    while position + 2 <= len(packets) and now < _MOST:
-        length = int.from_bytes(packets[position : position + 2], "big")
-        client.receive(packets[position + 2 : position + 2 + length], now)
-        position += 2 + length
-        now += 1
-
-
-def _dhcp_packets() -> list[bytes]:
-    from bpscript.network.dhcp.captures import bootp_payload, read_frames  # noqa: PLC0415 - for seeds alone
-
-    found = []
-    for path in sorted((DATA / "pcaps").glob("*.pcap")):
-        with path.open("rb") as file:
-            found += [payload for frame in read_frames(file) if (payload := bootp_payload(frame)) is not None]
-    return found
-
-
-def _dhcp_talks() -> list[bytes]:
-    packets = _dhcp_packets()
-    return [b"".join(len(each).to_bytes(2, "big") + each for each in packets[start : start + 4]) for start in range(0, len(packets), 4)]
-
-
-def _replies() -> list[bytes]:
-    return [path.read_bytes() for folder in ("pcaps", "leases") for path in sorted((DATA / folder).iterdir()) if path.suffix != ".md"] + [
-        json.dumps({"Host-Name": "pc7", "3": ["10.0.0.1", "10.0.0.2"], "BOOTP-Option-155": "x"}).encode()
-    ]
-
-
-def _gifs() -> list[bytes]:
-    return [image_bytes(f"gallery/{name}.gif") for name in ("linux", "disk")]
-
-
-def _tftp(packet: bytes) -> None:
-    for parse in (parse_request, parse_oack, parse_error):
-        try:
-            parse(packet)
-        except BpscriptError:
-            continue
-
-
-def _http(data: bytes) -> None:
-    """As it comes in two pieces, and once the conditions and ranges of a file have been looked at."""
-    reader = RequestReader()
-    for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
-        reader.feed(piece)
-        while (request := reader.take()) is not None:
-            wanted(request.method, request.fields, FileState(1_000, 1_700_000_000_000_000_000, 5), 1_800_000_000.0)
-
-
-_GATEWAY_KEY = new_private_key()
-
-
-def _gateway(data: bytes) -> None:
-    core = Gateway(_GATEWAY_KEY, bytes)
-    for number, line in enumerate(data.split(b"\n")[:_MOST]):
-        for start in (HELLO, CHECK):
-            core.read(start + line.decode("latin-1"), "10.0.0.5", 1000.0 + number)
-            core.read(start + to_name(line), "10.0.0.5", 1000.0 + number)
-    core.take()
-    for parse in (Hello.parse, Check.parse):
-        try:
-            parse(data)
-        except BpscriptError:
-            continue
-
-
-def _carousel(data: bytes) -> None:
-    for parse in (Word.parse, Invitation.parse):
-        try:
-            parse(data)
-        except (BpscriptError, ValueError):     # ValueError is what a Word promises
-            continue
-
-
-def _carousels() -> list[bytes]:
-    invitation = Invitation("0" * 16, "239.255.69.70", 1759, "10.0.0.1", 1 << 20, '"e"', 1400, 1_000_000, 5.0)
-    return [Word("/linux.imz", "01234567").build(), invitation.build()]
-
-
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
@@ -359,6 +263,22 @@ def _check(data: bytes) -> None:
     for program in ("MrBatch", "MrZip"):
         report = check_script("x.bpb", data, COMMANDS, program, Premises(None, (1 << 30,)))
         assert all(finding.line >= 1 and finding.column >= 1 for finding in report.findings)
+
+
+def _format(data: bytes) -> None:
+    """What was put in order is in order."""
+    done = format_bytes(data, COMMANDS)
+    assert format_bytes(done, COMMANDS) == done
+
+
+def _address(data: bytes) -> None:
+    """An address, and where a redirect leads from it."""
+    first, _, then = data.decode("utf-8", "replace").partition("\n")
+    with suppress(BpscriptError):
+        parse_foreign(first)
+    url = parse_url(first)
+    assert str(url).isascii()
+    url.redirected(then)
 
 
 def _typed(data: bytes) -> None:
@@ -391,6 +311,10 @@ initrd /initrd-2 } }
 _EXTLINUX = b"DEFAULT a\nTIMEOUT 10\nLABEL a\n  KERNEL /vmlinuz\n  APPEND root=/dev/sda1 initrd=/initrd.img\n"
 
 
+def _gifs() -> list[bytes]:
+    return [image_bytes(f"gallery/{name}.gif") for name in ("linux", "disk")]
+
+
 def _scripts() -> list[bytes]:
     return [path.read_bytes() for path in sorted(EXAMPLES.glob("**/*.bpb")) + sorted(EXAMPLES.glob("*.mrz"))]
 
@@ -401,6 +325,7 @@ TARGETS = (
     Target("swap", lambda patches: SwapSpace.parse(golden("swap").damaged(patches)), lambda: golden("swap").seeds()),
     Target("mbr", _table("mbr"), lambda: golden("mbr").seeds()),
     Target("gpt", _table("gpt"), lambda: golden("gpt").seeds()),
+    Target("gpt-checked", _table("gpt-checked"), lambda: golden("gpt").seeds()),
     Target("cache", _cache, lambda: golden("cache").seeds()),
     Target("archive", _archive, _archives),
     Target("dump", _dump, _archives),
@@ -408,27 +333,24 @@ TARGETS = (
     Target("zip", _files, _zips),
     Target("partclone", _image, _partclones),
     Target("qcow2", _image, _qcow2s),
+    Target("packed-image", _image, _packed),
     Target("bmap", _bmap, lambda: [_BMAP]),
     Target("filezip", lambda data: sum(len(each) for each in unpack_file(io.BytesIO(data))), lambda: [b"".join(pack_file([b"text" * 500]))]),
     Target("mtree", lambda data: parse_mtree(data.decode("utf-8", "surrogateescape"), "map"), lambda: [b"#mtree\n/set type=file uid=0 gid=0\n./a mode=0755 size=3\n  b type=dir\n..\n"]),
-    Target("keys", _keys, lambda: [_GATEWAY_KEY.public_pem(), _GATEWAY_KEY.to_pem()]),
+    Target("keys", _keys, lambda: [GATEWAY_KEY.public_pem(), GATEWAY_KEY.to_pem()]),
     Target("code-page", lambda data: code_page_from_table(data, "cp.bin"), lambda: [b"".join(number.to_bytes(2, "little") for number in range(256))]),
     Target("gif", lambda data: read_gif(data, "x.gif", Mode(1280, 1024)), _gifs),
     Target("font", lambda data: Font.from_codes(data, bytes(range(256)).decode("cp437"), "x.fnt", built_in_font()), lambda: [bytes(4096)]),
-    Target("dhcp", _dhcp, _dhcp_packets),
-    Target("dhcp-server", _dhcp_server, _dhcp_talks),
-    Target("dhcp-client", _dhcp_client, _dhcp_talks),
-    Target("bootp-reply", read_reply, _replies),
-    Target("tftp", _tftp, lambda: [b"\0\1linux.imz\0octet\0blksize\x001428\0windowsize\x0016\0tsize\x000\0", b"\0\6blksize\x001428\0", b"\0\5\0\1no such file\0"]),
-    Target("http", _http, lambda: [b"GET /a%20b?x=1 HTTP/1.1\r\nHost: h\r\nRange: bytes=0-5,10-\r\nIf-Range: \"x\"\r\n\r\n", b"POST /r HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"], (HttpRefused,)),
-    Target("gateway", _gateway, lambda: [bytes(40), b"0" * 64]),
-    Target("carousel", _carousel, _carousels),
     Target("script", _script, _scripts),
     Target("check", _check, _scripts),
+    Target("format", _format, _scripts),
+    Target("address", _address, lambda: [b"http://server:8080/a%20b/c.imz?x=1\n../d", b"https://[fe80::1]/x", b"tftp://10.0.0.1/linux.imz"]),
     Target("keyboard", _typed, lambda: [b"ab\r\n\033[A\033OP\033x\033[200~paste\033[201~\xc3\xa9", b"\033[[A\033", b"\xe2\x82"]),
     Target("boot-menu", _boot_menu, lambda: [_GRUB, _EXTLINUX, b"title Linux\nlinux /vmlinuz\ninitrd /initrd\noptions root=/dev/sda1 $x\n"]),
     Target("kernel", lambda data: check_kernel("vmlinuz", data, "x86_64"), lambda: [bytes(0x1FE) + b"\x55\xaa\xeb\x66HdrS\x0f\x02" + b"\xff" * 600]),
     Target("kernel-line", lambda data: parse_parameters(data.decode("utf-8", "replace")), lambda: [b'quiet nbp.root=http://10.0.0.1/ nbp.onerror=reboot nbp.set.A="b c" BOOTIF=01-02-00-00-00-00-01']),
     Target("hosts", _hosts, _hosts_files),
     Target("cases", lambda data: parse_cases(data, Path("cases.toml")), lambda: [(Path(__file__).parents[1] / "spec" / "cases" / "patch.toml").read_bytes()]),
-)
+    *NETWORK,
+    *FILES,
+)  # fmt: skip

@@ -1,12 +1,14 @@
 """Modules of a kernel: those that were chosen come with all they need, in an order in which they can be loaded; modprobe agrees."""
 
+import gzip
 import lzma
 import struct
 from pathlib import Path
 
 import pytest
+import zstandard
 
-from bpscript.base.errors import NotFoundError
+from bpscript.base.errors import FormatError, NotFoundError
 from bpscript.initramfs.cpio import Tree
 from bpscript.initramfs.modules import Modules, add_modules
 
@@ -64,3 +66,18 @@ def test_the_tables_are_those_of_depmod(folder: Path) -> None:
 def test_a_folder_without_modules_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no kernel modules"):
         Modules(tmp_path)
+
+
+PACKED = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_a_module_that_is_packed_is_read_and_a_damaged_one_refused(folder: Path, suffix: str) -> None:
+    file = folder / "kernel" / f"packed.ko{suffix}"
+    good = PACKED[suffix](module(alias="x" * 500, depends="ring"))
+    file.write_bytes(good)
+    assert [each.name for each in Modules(folder).chosen(["packed"])] == ["sum", "ring", "packed"]
+    for damaged in (good[: len(good) // 2], good[:12] + bytes(each ^ 0xFF for each in good[12:])):
+        file.write_bytes(damaged)
+        with pytest.raises(FormatError, match="packed"):
+            Modules(folder).chosen(["packed"])

@@ -152,7 +152,13 @@ def test_a_success_is_recorded_and_replayed(tmp_path: Path, monkeypatch: pytest.
     assert done.boot == "poweroff"
 
 
-@pytest.mark.parametrize("damage", ["empty", "noise", "no facts", "other facts", "cut"])
+def _unpackable(bundle: bytes) -> bytes:
+    """A block of a type that deflate does not have, in the first file (PKZIP APPNOTE 4.3.7: 30 bytes, its name, an extra field)."""
+    at = 30 + int.from_bytes(bundle[26:28], "little") + int.from_bytes(bundle[28:30], "little")
+    return bundle[:at] + b"\xff" + bundle[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", ["empty", "noise", "no facts", "other facts", "cut", "packed wrongly"])
 def test_what_is_no_record_is_refused(damage: str, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = lab / "r.record"
     good = path.read_bytes()
@@ -163,7 +169,7 @@ def test_what_is_no_record_is_refused(damage: str, lab: Path, capsys: pytest.Cap
         with zipfile.ZipFile(path, "w") as bundle:
             bundle.writestr("record.json", '{"format": "bpscript record", "version": 1}')
     else:
-        path.write_bytes({"empty": b"", "noise": bytes(1000), "cut": good[: len(good) // 2]}[damage])
+        path.write_bytes({"empty": b"", "noise": bytes(1000), "cut": good[: len(good) // 2], "packed wrongly": _unpackable(good)}[damage])
     assert main(["replay", str(path)]) == 1
     assert "is no record" in capsys.readouterr().err or damage == "other facts"
     assert main(["replay", "nowhere"]) == 2
