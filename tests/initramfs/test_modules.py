@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_folder_without_modules_is_refused(tmp_path: Path) -> None:
         Modules(tmp_path)
 
 
-PACKED = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
+PACKED: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
 
 
 @pytest.mark.parametrize("suffix", PACKED)
