@@ -1,4 +1,6 @@
-"""Fuzzing guided by coverage (atheris, on libFuzzer), a process for each target; prints what was tried, and keeps what crashed.
+"""Fuzzing guided by coverage (atheris, on libFuzzer); prints what was tried, and keeps what crashed.
+
+Everything is imported once, under instrumentation, which takes longer than all of a short run; each target is a fork of that process.
 
     python -m tests.fuzz                        every target for a minute
     python -m tests.fuzz --seconds 600 fat12 tar
@@ -9,14 +11,20 @@ What crashed is put into tests/fuzz/found/TARGET, where every test run tries it 
 
 import argparse
 import hashlib
+import io
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.fuzz.target import Target
 
 HERE = Path(__file__).parent
 FOUND = HERE / "found"
@@ -50,64 +58,72 @@ def main() -> int:
     parser.add_argument("targets", metavar="TARGET", nargs="*", help="all by default")
     parser.add_argument("--seconds", metavar="N", type=int, default=60, help="for each target (default 60)")
     parser.add_argument("--list", action="store_true", help="name the targets")
-    parser.add_argument("--one", metavar="TARGET", help=argparse.SUPPRESS)
-    options, rest = parser.parse_known_args()
-    if options.one is not None:
-        return run_one(options.one, [*options.targets, *rest])     # the folder of inputs looks like a target to argparse
-    from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - a child must import it under instrumentation
-
-    names = [target.name for target in TARGETS]
+    options = parser.parse_args()
+    targets = {target.name: target for target in import_targets(instrumented=not options.list)}
     if options.list:
-        print("\n".join(names))
+        print("\n".join(targets))
         return 0
-    unknown = set(options.targets) - set(names)
-    if unknown or rest:
-        parser.error(f"no target {', '.join(sorted(unknown) or rest)}; there are {', '.join(names)}")
+    if unknown := set(options.targets) - set(targets):
+        parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(targets)}")
     print("| target | inputs tried | seconds | a second | places covered | slowest input, s | memory, MB | crashes |\n|" + " --- |" * 8)
     crashes = executions = 0
-    for name in options.targets or names:
-        tried = fuzz(name, options.seconds)
+    for name in options.targets or targets:
+        tried = fuzz(targets[name], options.seconds)
         crashes += tried.crash is not None
         executions += tried.executions
         print(tried.row(), flush=True)
-    print(f"\n{len(options.targets or names)} targets, {executions:,} inputs, {crashes} crashes")
+    print(f"\n{len(options.targets or targets)} targets, {executions:,} inputs, {crashes} crashes")
     return 1 if crashes else 0
 
 
-def fuzz(name: str, seconds: int) -> Tried:
-    """One target in a process of its own; its inputs lie in a folder that is thrown away."""
-    from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - as above
+def import_targets(*, instrumented: bool) -> tuple["Target", ...]:
+    """The targets; instrumented, everything of ours that is imported tells where it goes."""
+    if not instrumented:
+        from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - else it is imported below
 
-    (target,) = [each for each in TARGETS if each.name == name]
+        return TARGETS
+    import atheris  # noqa: PLC0415 - only in soak runs
+
+    # It would name every module on stderr.
+    with redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["bpscript"]):
+        from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - see above
+    return TARGETS
+
+
+def fuzz(target: "Target", seconds: int) -> Tried:
+    """One target in a process of its own; its inputs lie in a folder that is thrown away."""
+    name = target.name
     with tempfile.TemporaryDirectory(prefix="bpscript-fuzz-") as folder:
-        corpus = Path(folder) / "corpus"
+        corpus, log = Path(folder) / "corpus", Path(folder) / "log"
         corpus.mkdir()
         for seed in [*target.seeds(), *(path.read_bytes() for path in FOUND.glob(f"{name}/*"))]:
             (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-        command = [
-            sys.executable, "-m", "tests.fuzz", "--one", name, str(corpus), f"-max_total_time={seconds}", f"-timeout={_INPUT_S}", f"-rss_limit_mb={_MEMORY_MB}",
-            f"-max_len={max(_LARGEST, *(path.stat().st_size for path in corpus.iterdir()))}", f"-artifact_prefix={folder}/", "-print_final_stats=1", "-seed=1", "-verbosity=1",
+        largest = max(_LARGEST, *(path.stat().st_size for path in corpus.iterdir()))
+        arguments = [
+            str(corpus), f"-max_total_time={seconds}", f"-timeout={_INPUT_S}", f"-rss_limit_mb={_MEMORY_MB}", f"-max_len={largest}",
+            f"-artifact_prefix={folder}/", "-print_final_stats=1", "-seed=1", "-verbosity=1",
         ]
         start = time.monotonic()
-        done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, errors="replace", check=False)
+        status = _in_a_fork(lambda: _run(target, arguments), log)
         took = time.monotonic() - start
-        if "corpus is not provided" in done.stderr:
+        output = log.read_text(errors="replace")
+        if "corpus is not provided" in output:
             raise SystemExit(f"{name}: the fuzzer did not see the good inputs")
-        covered = re.findall(r"\bcov: (\d+)", done.stderr)
-        artifact = _ARTIFACT.search(done.stderr)
+        covered = re.findall(r"\bcov: (\d+)", output)
+        artifact = _ARTIFACT.search(output)
         crash, why = None, ""
         if artifact is not None:
             data = Path(artifact[1]).read_bytes()
             crash = FOUND / name / hashlib.sha1(data).hexdigest()[:12]
             crash.parent.mkdir(parents=True, exist_ok=True)
             crash.write_bytes(data)
-            why = _reason(done.stdout + done.stderr)
-        elif done.returncode:
-            print(done.stdout[-2000:] + done.stderr[-4000:], file=sys.stderr)
-            raise SystemExit(f"{name}: the fuzzer ended with status {done.returncode}")
+            why = _reason(output)
+        elif status:
+            print(output[-6000:], file=sys.stderr)
+            raise SystemExit(f"{name}: the fuzzer ended with status {status}")
     return Tried(
-        name, _statistic(done.stderr, "number_of_executed_units"), took, int(covered[-1]) if covered else 0,
-        _statistic(done.stderr, "slowest_unit_time_sec"), _statistic(done.stderr, "peak_rss_mb"), crash, why,
+        name, _statistic(output, "number_of_executed_units"), took, int(covered[-1]) if covered else 0,
+        _statistic(output, "slowest_unit_time_sec"), _statistic(output, "peak_rss_mb"), crash, why,
     )
 
 
@@ -123,19 +139,32 @@ def _reason(output: str) -> str:
     return lines[0][:160].replace("|", "/") if lines else "see the input"
 
 
-def run_one(name: str, arguments: list[str]) -> int:
-    """In the child: everything of ours that is imported from here on tells where it goes."""
+def _in_a_fork(work: Callable[[], None], log: Path) -> int:
+    """Do something in a copy of this process, its words in a file; its exit status."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        with log.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _run(target: "Target", arguments: list[str]) -> None:
+    """In the child."""
     import atheris  # noqa: PLC0415 - only in soak runs
 
     with atheris.instrument_imports(include=["bpscript"]):
-        from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - see above
-
-        (target,) = [each for each in TARGETS if each.name == name]
         for seed in target.seeds():     # late imports, too
             target.check(seed)
     atheris.Setup([sys.argv[0], *arguments], target.check)
     atheris.Fuzz()
-    return 0
 
 
 if __name__ == "__main__":
