@@ -3,6 +3,7 @@
 from ..base.errors import StorageError
 from ..base.events import progress
 from ..base.units import MIB
+from ..filesystems.head import forget
 from ..interpreter.run import Run
 from ..language.arguments import Skippable
 from ..language.declare import command
@@ -13,6 +14,7 @@ from ..partitions.plan import plan_partitions
 from .arguments import PartitionNumbers, VariableName
 
 _WIPE_STEP = 64 << 20     # bytes zeroed between two progress reports
+_HEAD = 68 << 10          # bytes in which a file system is recognised; that of btrfs at 64 KiB is the last
 
 
 @command("GetPartitions", group="disks and files")
@@ -111,6 +113,7 @@ def blank(run: Run, partition: int, disk: int = 0) -> None:
         raise StorageError("Blank 0 would destroy the partition table", hint="Clean 0 writes fresh boot code and keeps the table")
     area = target.need_cache_area() if partition == CACHE else target.partition(partition)
     target.forget(partition)
+    forget(area, _HEAD)     # first: a run that is cut off leaves no file system of which a part is gone
     with progress(run.machine.events, f"Blank {partition}", area.size) as state:
         for offset in range(0, area.size, _WIPE_STEP):
             length = min(_WIPE_STEP, area.size - offset)
