@@ -9,7 +9,8 @@ from bpscript.base.units import MIB
 from bpscript.blocks.device import BlockDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.fat import FatVolume, format_fat
-from bpscript.filesystems.fat.geometry import Cluster, Geometry
+from bpscript.filesystems.fat.geometry import Geometry
+from bpscript.filesystems.fat.layout import Cluster
 from bpscript.filesystems.fat.table import FatTable
 from tests.power.scenes import CLOCK, expect_old_or_new, files, live
 from tests.power.test_power_cuts import Property, budgets
