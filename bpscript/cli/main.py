@@ -78,7 +78,8 @@ def _main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:       # not with nohup
         signal.signal(signal.SIGHUP, _hang_up)
-    sys.unraisablehook = _unraisable
+    if sys.unraisablehook is sys.__unraisablehook__:      # a debugger's or test's own stays
+        sys.unraisablehook = _unraisable
     try:
         return int(options.function(options))
     except BpscriptError as error:
