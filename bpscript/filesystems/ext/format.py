@@ -99,6 +99,8 @@ def format_ext(
             words = " ".join((result.stderr + result.stdout).split())
             if "too small" in words or "Not enough space" in words or "too few" in words.lower():
                 raise NoSpaceError(f"{size} bytes are too small for {kind}: {words}")
+            if "No space left on device" in words:
+                raise NoSpaceError(f"{path}: the host has no room left for this image")
             raise StorageError(f"mke2fs cannot make {kind} on {size} bytes: {words}")
         if descriptor is not None:
             from ..head import reveal  # noqa: PLC0415 - an image file needs none of it

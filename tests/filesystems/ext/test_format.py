@@ -80,6 +80,17 @@ def test_the_first_bytes_are_written_last() -> None:
     pytest.fail("formatting took more than 200 writes")
 
 
+def test_a_host_without_room_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "mke2fs"
+    program.write_text("#!/bin/sh\necho 'mke2fs: No space left on device while writing out and closing file system' >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with FileDevice.create(tmp_path / "disk.img", 40 * MIB) as device, pytest.raises(NoSpaceError, match="the host has no room left for this image"):
+        format_ext(device, "EXT4")
+    with FileDevice(tmp_path / "disk.img") as device:
+        assert detect(device) is None
+
+
 def test_the_same_call_makes_the_same_bytes() -> None:
     def make(kind: str) -> bytes:
         device = MemoryDevice(24 * MIB)
