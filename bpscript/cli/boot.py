@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   bpscript boot build boot/                                       from Debian's packages, as any user
   bpscript boot build boot/ --append "nbp.onerror=reboot"         what every machine's kernel is told
   bpscript boot build boot/ --kernel /boot/vmlinuz-6.1 --modules /lib/modules/6.1
+  bpscript boot build pi/ --architecture arm64 --raspberry-pi /usr/lib/raspi-firmware      on a PC, for Raspberry Pis
   bpscript serve boot/ --interface eth1 --dhcp 10.0.0.100-10.0.0.199    machines boot from it
 """
 _LEVELS = range(1, 23)
@@ -33,8 +34,9 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     sub.add_argument("out", metavar="OUT", help="the folder; files of these names are replaced, others stay")
     sub.add_argument("--kernel", metavar="FILE", help="a kernel (default: Debian's, by apt-get download); with --modules")
     sub.add_argument("--modules", metavar="DIR", help="the modules of that kernel, as in /lib/modules/VERSION")
+    sub.add_argument("--architecture", metavar="KIND", choices=("amd64", "arm64"), help="of the machines, when it is not that of this host: amd64 or arm64")
     sub.add_argument("--ipxe", metavar="DIR", help="a folder with undionly.kpxe and ipxe.efi (default: Debian's)")
-    sub.add_argument("--raspberry-pi", metavar="DIR", help="on arm64: the firmware of Raspberry Pi from this folder, config.txt and cmdline.txt")
+    sub.add_argument("--raspberry-pi", metavar="DIR", help="for arm64: the firmware of Raspberry Pi from this folder, config.txt and cmdline.txt")
     sub.add_argument("--firmware", metavar="DIR", action="append", default=[], help="what the modules ask for of this folder (such as /lib/firmware) or Debian package; may be repeated")
     sub.add_argument("--tls", action="store_true", help="take files by https://, too, from servers that this host would trust")
     sub.add_argument("--ca", metavar="FILE", help="the same, and trust the authorities of this file only (PEM)")
@@ -50,7 +52,7 @@ def build_verb(options: argparse.Namespace) -> int:
     from ..initramfs.build import BuildOptions, build  # noqa: PLC0415 - the builder is for this alone
 
     chosen = BuildOptions(
-        out=Path(options.out), kernel=_path(options.kernel), modules=_path(options.modules), ipxe=_path(options.ipxe), raspberry_pi=_path(options.raspberry_pi),
+        out=Path(options.out), kernel=_path(options.kernel), modules=_path(options.modules), architecture=options.architecture, ipxe=_path(options.ipxe), raspberry_pi=_path(options.raspberry_pi),
         firmware=tuple(options.firmware), tls=options.tls, ca=_path(options.ca), append=options.append, graphics=not options.no_graphics, level=options.level,
     )
     built = build(chosen, _say)

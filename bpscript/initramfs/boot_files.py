@@ -16,7 +16,8 @@ _PACKAGE_FOLDER_ON_HOST = Path("/") / _PACKAGE_FOLDER
 MEMDISK = "memdisk"                     # of Syslinux: iPXE starts it, and it is the floppy drive of a BIOS
 _MEMDISK_FOLDER = Path("usr/lib/syslinux")
 # Both consoles; what the kernel says of itself would cost a slow serial line seconds.
-_ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet panic=60"
+_ARGUMENTS = "console=tty0 console={line},115200 quiet panic=60"
+_LINES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
 # `:uristring` and not `:string`: a blank or a quote in a value must not end it (workstation/parameters.py reads it back).
 # netX is the interface that iPXE has used. initrd= is for UEFI, where the kernel itself looks for it by name.
@@ -40,7 +41,7 @@ _VIDEO = "iseq ${platform} efi || set video vga=0x317\n"
 
 def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[[str], Path], append: str, *, graphics: bool, machine: str) -> None:
     """The script; iPXE and memdisk from a folder or from Debian's packages. Raises UsageError, NotFoundError."""
-    files[SCRIPT] = ipxe_script(append, graphics=graphics).encode()
+    files[SCRIPT] = ipxe_script(append, graphics=graphics, machine=machine).encode()
     if ipxe is None and machine != "x86_64":
         return              # Debian's iPXE is for PCs
     for name in (BIOS_PROGRAM, UEFI_PROGRAM) if machine == "x86_64" else (ARM_PROGRAM,):
@@ -67,8 +68,9 @@ def _add_memdisk(files: dict[str, bytes], ipxe: Path | None, unpacked: Callable[
         files[MEMDISK] = found.read_bytes()
 
 
-def ipxe_script(append: str, *, graphics: bool) -> str:
+def ipxe_script(append: str, *, graphics: bool, machine: str = "x86_64") -> str:
     """The script; `append` goes to the kernel's command line. Raises UsageError."""
     if "\n" in append or "${" in append:
         raise UsageError(f"--append {append!r}: one line without ${{ is expected")
-    return _SCRIPT.format(arguments=_ARGUMENTS, append=append, video=_VIDEO if graphics else "", kernel=KERNEL, initramfs=INITRAMFS, script=SCRIPT)
+    arguments = _ARGUMENTS.format(line=_LINES.get(machine, "ttyS0"))
+    return _SCRIPT.format(arguments=arguments, append=append, video=_VIDEO if graphics and machine == "x86_64" else "", kernel=KERNEL, initramfs=INITRAMFS, script=SCRIPT)

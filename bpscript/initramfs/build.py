@@ -27,8 +27,10 @@ from ..base.events import Event, Kind, Sink, ignore
 from .boot_files import INITRAMFS, KERNEL, add_boot_files
 from .cpio import Tree
 from .firmware import add_firmware, firmware_folder
+from .foreign import ForeignRoot
 from .libraries import Libraries
 from .modules import Modules, add_modules
+from .origin import Origin, ThisHost
 from .packages import Packages
 from .programs import add_programs
 from .python import INTERPRETER, OWN_FOLDER, PACKAGES, PythonFiles
@@ -37,6 +39,7 @@ from .tls import add_tls, authorities
 
 LEVEL = 19          # of zstd; what the kernel unpacks takes no longer for it
 _WINDOW_LOG = 27    # bits; the most that the kernel's zstd takes
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}     # as Debian calls them, and `uname -m`
 _RASPBERRY_PI = "aarch64"
 _ALIGNMENT = 4      # of a part in the initramfs
 _NAMED = 4              # missing files that are named
@@ -72,6 +75,7 @@ class BuildOptions:
     append: str = ""
     firmware: tuple[str, ...] = ()  # folders as /lib/firmware, or Debian packages
     tls: bool = False
+    architecture: str | None = None     # of the machines, as Debian calls it; default: that of this host
     ca: Path | None = None          # with it, https:// is there and trusts its certificates only
     graphics: bool = True
     level: int = LEVEL
@@ -109,24 +113,25 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
     _check_writable(options.out)
     if (options.kernel is None) != (options.modules is None):
         raise UsageError("--kernel and --modules go together: modules fit one kernel only")
-    if options.raspberry_pi is not None and os.uname().machine != _RASPBERRY_PI:
-        raise UsageError(
-            f"--raspberry-pi: this is a machine of the kind {os.uname().machine}, and its Python goes into the initramfs",
-            hint="build it on a Raspberry Pi, or another arm64 machine with Debian",
-        )
+    here = ThisHost().machine
+    machine = here if options.architecture is None else _MACHINES[options.architecture]
+    if options.raspberry_pi is not None and machine != _RASPBERRY_PI:
+        raise UsageError("--raspberry-pi: a Raspberry Pi does not run what is made for this kind of machine", hint="--architecture arm64 makes it on any machine")
     certificates = authorities(options.ca) if options.tls or options.ca is not None else None
     cache = options.cache or _user_cache()
     packages = Packages(cache / "packages", events)
+    theirs = packages if machine == here else Packages(cache / str(options.architecture), events, foreign=options.architecture)
     with tempfile.TemporaryDirectory(prefix="bpscript-boot-") as name:
         work = Path(name)
         unpacked = _unpacker(packages, work)
+        firmware = [firmware_folder(each, unpacked) for each in options.firmware]
         files: dict[str, bytes] = {}
-        add_boot_files(files, options.ipxe, unpacked, options.append, graphics=options.graphics, machine=os.uname().machine)
+        add_boot_files(files, options.ipxe, unpacked, options.append, graphics=options.graphics, machine=machine)
         if options.raspberry_pi is not None:
             files |= raspberry_files(options.raspberry_pi, options.append)
-        kernel, modules = _kernel(options, packages, work)
-        firmware = [firmware_folder(each, unpacked) for each in options.firmware]
-        trees = _trees(modules, unpacked, events, firmware=firmware, certificates=certificates)
+        kernel, modules = _kernel(options, theirs, work)
+        origin: Origin = ThisHost() if machine == here else ForeignRoot(machine, theirs, work / "root", cache / "wheels", events)
+        trees = _trees(modules, unpacked, events, host=origin, firmware=firmware, certificates=certificates)
         _note(events, "compressing")
         pieces = _compressed(trees, options.level)
         files |= {KERNEL: kernel.read_bytes(), INITRAMFS: b"".join(pieces.values())}
@@ -156,20 +161,21 @@ def _kernel(options: BuildOptions, packages: Packages, work: Path) -> tuple[Path
 
 
 def _trees(
-    modules: Modules, unpacked: Callable[[str], Path], events: Sink, *, firmware: Sequence[Path] = (), certificates: bytes | None = None,
+    modules: Modules, unpacked: Callable[[str], Path], events: Sink, *, host: Origin | None = None, firmware: Sequence[Path] = (), certificates: bytes | None = None,
 ) -> dict[str, Tree]:
     """The parts, in the order of the initramfs."""
     trees = {name: Tree() for name in ("base", "libraries", "python", "packages", "bpscript", "programs", "modules")}
-    libraries = Libraries(trees["libraries"])
+    origin: Origin = host or ThisHost()
+    libraries = Libraries(trees["libraries"], origin=origin)
     _fill_base(trees["base"])
     _note(events, "collecting Python and programs")
-    python = PythonFiles(libraries)
+    python = PythonFiles(libraries, origin)
     python.add_interpreter(trees["python"])
     for package in PACKAGES:
         python.add_package(trees["packages"], package)
     python.add_ourselves(trees["bpscript"])
     python.finish()
-    add_programs(trees["programs"], libraries, unpacked)
+    add_programs(trees["programs"], libraries, origin, unpacked)
     _note(events, f"collecting modules of kernel {modules.version}")
     chosen = modules.chosen()
     add_modules(trees["modules"], chosen, modules.version)
@@ -181,7 +187,7 @@ def _trees(
             events(Event(Kind.WARNING, {"text": f"--firmware: not there are {len(missing)} of the files that modules may ask for: {some}"}))
     if certificates is not None:
         trees["tls"] = Tree()
-        add_tls(trees["tls"], Libraries(trees["tls"], there=trees["libraries"]), certificates)
+        add_tls(trees["tls"], Libraries(trees["tls"], trees["libraries"], origin), origin, certificates)
     return trees
 
 

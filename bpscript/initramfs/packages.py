@@ -20,9 +20,11 @@ _STATUS = "/var/lib/dpkg/status"
 class Packages:
     """Packages by name. `folder` keeps what was fetched."""
 
-    def __init__(self, folder: Path, events: Sink = ignore) -> None:
+    def __init__(self, folder: Path, events: Sink = ignore, foreign: str | None = None) -> None:
+        """`foreign` is Debian's name of another kind of machine, whose packages these are: lists of its own, nothing installed."""
         self._folder = folder
         self._events = events
+        self._foreign = foreign
         self._options: list[str] = []
 
     def fetch(self, name: str) -> Path:
@@ -36,6 +38,23 @@ class Packages:
         if not path.is_file():
             raise StorageError(f"apt-get has fetched {name}, but not as {path}")
         return path
+
+    def fetch_all(self, names: Sequence[str]) -> list[Path]:
+        """The files of packages of another kind of machine, with all that they depend on. Raises NotFoundError, StorageError."""
+        if not self._options:
+            self._own_lists()
+        self._note(f"fetching {', '.join(names)} for {self._foreign}")
+        install = ["apt-get", *self._options, "-qq", "install", "--yes", "--no-install-recommends"]
+        try:
+            # apt names only what is not yet where it keeps packages.
+            (nothing := self._folder / "apt" / "nothing" / "partial").mkdir(parents=True, exist_ok=True)
+            found = _URI.findall(self._run(*install, "-o", f"Dir::Cache::Archives={nothing.parent}", "--print-uris", *names))
+        except StorageError as error:
+            if "Unable to locate" in error.message or "no installation candidate" in error.message:
+                raise NotFoundError(f"apt knows no {' or no '.join(names)}") from error
+            raise
+        self._run(*install, "--download-only", *names)
+        return [self._folder / "apt" / "cache" / "archives" / file for _, file, _, _ in found]
 
     def kernel(self, architecture: str) -> Path:
         """The package of the kernel that Debian's metapackage stands for."""
@@ -51,12 +70,16 @@ class Packages:
         self._run("dpkg-deb", "-x", str(package), str(folder))
 
     def architecture(self) -> str:
-        """Debian's name of this machine's kind: amd64, arm64."""
+        """Debian's name of the machines' kind: amd64, arm64."""
+        if self._foreign is not None:
+            return self._foreign
         return self._run("dpkg", "--print-architecture").strip()
 
     def _locate(self, name: str) -> re.Match[str]:
         command = ["apt-get", "-qq", "download", "--print-uris", name]
         match = None
+        if self._foreign is not None and not self._options:
+            self._own_lists()
         for last in (False, True):
             try:
                 match = _URI.search(self._run(command[0], *self._options, *command[1:]))
@@ -74,7 +97,13 @@ class Packages:
         state, cache = self._folder / "apt" / "state", self._folder / "apt" / "cache"
         for folder in (state / "lists" / "partial", cache / "archives" / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
-        self._options = ["-o", f"Dir::State={state}", "-o", f"Dir::State::status={_STATUS}", "-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User="]
+        status = _STATUS
+        if self._foreign is not None:
+            status = str(state / "status")
+            Path(status).touch()
+        self._options = ["-o", f"Dir::State={state}", "-o", f"Dir::State::status={status}", "-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User="]
+        if self._foreign is not None:
+            self._options += ["-o", f"APT::Architecture={self._foreign}", "-o", f"APT::Architectures={self._foreign}", "-o", "Debug::NoLocking=1"]
         self._note("fetching lists of packages")
         self._run("apt-get", *self._options, "-qq", "update")
 

@@ -2,22 +2,20 @@
 
 Debian's own Python would have to be of the version that the extension modules were made for, and a builder in a virtual environment
 mostly is another. Taken are: the interpreter, the standard library without the list below, the packages we import, ourselves.
-Everything is compiled; sources stay at home.
+Everything is compiled; sources stay at home. For machines of another kind it is Debian's, after all (foreign.py).
 """
 
 import os
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from ..base.errors import NotFoundError
 from .bytecode import Order, compile_all
 from .cpio import Tree
 from .libraries import Libraries
+from .origin import Origin, installed
 
 INTERPRETER = "usr/bin/python3"
 OWN_FOLDER = "usr/lib/bpscript"         # of our packages and those we need; the only addition to sys.path
@@ -69,14 +67,15 @@ _NO_DATA = {".md", ".txt", ".asm", ".html", ".typed", ".pyc"}
 class PythonFiles:
     """Adds Python to trees; everything is compiled at once, by `finish`."""
 
-    def __init__(self, libraries: Libraries) -> None:
+    def __init__(self, libraries: Libraries, origin: Origin) -> None:
+        self._origin = origin
         self._libraries = libraries
         self._orders: list[tuple[Tree, str, Order]] = []
 
     def add_interpreter(self, tree: Tree) -> None:
         """The program and its standard library."""
-        self._libraries.add_program(tree, INTERPRETER, Path(sys.executable).resolve())
-        folder = Path(sysconfig.get_path("stdlib"))
+        self._libraries.add_program(tree, INTERPRETER, self._origin.interpreter)
+        folder = self._origin.standard_library
         self._add_folder(tree, folder, f"usr/lib/{_VERSION}", lambda name: name in _LEFT_OUT, bare=True)
         for path in sorted((folder / "lib-dynload").glob("*.so")):
             if not path.name.startswith(_EXTENSIONS_LEFT_OUT):
@@ -84,15 +83,12 @@ class PythonFiles:
 
     def add_package(self, tree: Tree, package: Package) -> None:
         """A package, or a single module. Raises NotFoundError."""
-        spec = find_spec(package.name)
-        if spec is None or spec.origin is None:
-            raise NotFoundError(f"the Python package {package.name} is not installed", hint="pip install bpscript brings it")
-        origin = Path(spec.origin)
-        if spec.submodule_search_locations is None:
-            self._add_one(tree, origin, f"{OWN_FOLDER}/{origin.name}", bare=True)
+        found = installed(self._origin, package.name)
+        if not found.is_dir():
+            self._add_one(tree, found, f"{OWN_FOLDER}/{found.name}", bare=True)
             return
         left_out = ("__pycache__", *package.left_out)
-        self._add_folder(tree, origin.parent, f"{OWN_FOLDER}/{package.name}", lambda name: name.startswith(left_out), bare=True)
+        self._add_folder(tree, found, f"{OWN_FOLDER}/{package.name}", lambda name: name.startswith(left_out), bare=True)
 
     def add_ourselves(self, tree: Tree) -> None:
         """The package `bpscript` with its data packages."""

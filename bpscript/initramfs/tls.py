@@ -3,20 +3,24 @@
 A part of its own: half of it is libcrypto, and rooms that take their files by http:// in their own network do without.
 """
 
-import ssl
-from importlib.util import find_spec
 from pathlib import Path
 
 from ..base.errors import NotFoundError, UsageError
 from .cpio import Tree
 from .libraries import Libraries
+from .origin import Origin
 from .python import EXTENSIONS
 
-_EXTENSION = "_ssl"
+_EXTENSION = "_ssl.*so"
+_NO_SSL = "this Python has no ssl, which https:// needs"
 
 
 def authorities(file: Path | None) -> bytes:
     """The certificates as PEM: those of a file, else those that this host trusts. Raises UsageError, NotFoundError."""
+    try:
+        import ssl  # noqa: PLC0415 - there are Pythons without it, which build what needs none
+    except ImportError as error:
+        raise NotFoundError(_NO_SSL) from error
     if file is None:
         found = ssl.get_default_verify_paths().cafile
         if found is None:
@@ -34,12 +38,11 @@ def authorities(file: Path | None) -> bytes:
         raise UsageError(f"--ca {file}: {error.strerror}") from error
 
 
-def add_tls(tree: Tree, libraries: Libraries, certificates: bytes) -> None:
+def add_tls(tree: Tree, libraries: Libraries, origin: Origin, certificates: bytes) -> None:
     """The extension with its libraries, and the certificates where that OpenSSL looks for them. Raises NotFoundError."""
-    spec = find_spec(_EXTENSION)
-    if spec is None or spec.origin is None:
-        raise NotFoundError("this Python has no ssl, which https:// needs")
-    if spec.has_location:       # else it is a part of the interpreter
-        origin = Path(spec.origin)
-        libraries.add_program(tree, f"{EXTENSIONS}/{origin.name}", origin)
-    tree.add_file(ssl.get_default_verify_paths().openssl_cafile.lstrip("/"), certificates)
+    extension = next((origin.standard_library / "lib-dynload").glob(_EXTENSION), None)
+    if extension is not None:
+        libraries.add_program(tree, f"{EXTENSIONS}/{extension.name}", extension)
+    elif not origin.has_built_in_ssl:
+        raise NotFoundError(_NO_SSL)
+    tree.add_file(origin.certificates.lstrip("/"), certificates)

@@ -31,6 +31,23 @@ def built() -> Path:
     return out
 
 
+def built_for_arm() -> Path:
+    """The same for arm64, with the layout of a Raspberry Pi; its packages are fetched by the builder itself."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock-arm64", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        out = CACHE / f"arm64-{_key()}"
+        if not out.exists():
+            for old in CACHE.glob("arm64-*"):
+                shutil.rmtree(old)
+            firmware = CACHE / "raspi-firmware"         # of Debian's non-free-firmware; here only its names matter
+            firmware.mkdir(exist_ok=True)
+            for name in ("start4.elf", "fixup4.dat", "bootcode.bin"):
+                (firmware / name).write_bytes(name.encode())
+            _build(out, "--architecture", "arm64", "--raspberry-pi", str(firmware), "--level", "3")
+    return out
+
+
 def kernel_files() -> tuple[Path, Path]:
     """Debian's kernel and its modules, unpacked once. The test is skipped where there are no packages."""
     try:

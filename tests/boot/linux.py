@@ -55,7 +55,7 @@ label linux
 
 def initramfs() -> bytes:
     """That of the imaged system."""
-    tree = _with_busybox()
+    tree = with_busybox()
     _, folder = kernel_files()
     names = []
     for module in Modules(folder).chosen(MODULES):
@@ -114,7 +114,7 @@ def _fill_esp(work: Path, image: Path, offset: int) -> None:
 
 
 def _fill_root(work: Path, image: Path, size: int, ballast: int) -> None:
-    tree = _with_busybox()
+    tree = with_busybox()
     tree.add_file("sbin/init", _INIT.encode(), executable=True)
     tree.add_file("etc/hostname", b"not-patched\n")
     tree.add_file("etc/hardware", b"none\n")
@@ -131,7 +131,8 @@ def _fill_root(work: Path, image: Path, size: int, ballast: int) -> None:
     run_tool(["mke2fs", "-q", "-F", "-t", "ext4", "-L", LABEL, "-d", root, "-E", f"offset={(1 + _BOOT_MIB) * MIB},root_owner=0:0", image, f"{size}M"])
 
 
-def _with_busybox() -> Tree:
+def with_busybox() -> Tree:
+    """A root with busybox in it and nothing else."""
     tree = Tree()
     Libraries(tree).add_program(tree, "bin/busybox", Path(need("busybox")))
     for name in APPLETS:

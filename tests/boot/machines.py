@@ -155,17 +155,12 @@ class Lab:
 
         `net_first`: from the network each time.
         """
-        self._machines += 1
-        number = self._machines
-        tap = f"tap{number}"
-        self.cable.server.ip("tuntap", "add", tap, "mode", "tap")
-        self.cable.server.ip("link", "set", tap, "master", "lan", "up")
+        number = self._new_port()
         command = [
             program("qemu-system-x86_64"), "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-m", str(memory), "-machine", "q35,graphics=off", "-nodefaults", "-display", "none",
             "-no-user-config", "-device", "virtio-rng-pci", "-name", name, "-uuid", f"33221100-5544-7766-8899-aabbccdd{number:04x}",
-            "-netdev", f"tap,id=net0,ifname={tap},script=no,downscript=no,vnet_hdr=off",
+            *self._on_cable(name, number),
             "-device", f"{card},netdev=net0,mac={mac(number)},bootindex={0 if net_first else 9}{',romfile=' if uefi else ''}",
-            "-object", f"filter-dump,id=dump,netdev=net0,file={self.folder / f'{name}.pcap'},maxlen=200",
         ]
         for index, disk in enumerate(disks):
             command += ["-drive", f"file={disk},format=raw,if=none,id=disk{index},cache=unsafe,discard=unmap,detect-zeroes=unmap"]
@@ -180,6 +175,35 @@ class Lab:
         if on:
             made.switch_on()
         return made
+
+    def arm_machine(self, name: str, folder: Path, command_line: str, *, disks: tuple[Path, ...] = ()) -> Machine:
+        """A machine with an arm64 processor and virtio devices; a boot loader has brought kernel and initramfs of a folder."""
+        number = self._new_port()
+        command = [
+            program("qemu-system-aarch64"), "-accel", "tcg,thread=single", "-machine", "virt", "-cpu", "cortex-a72", "-m", "768", "-nodefaults", "-display", "none",
+            "-no-user-config", "-device", "virtio-rng-pci", "-name", name, "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img"), "-append", command_line,
+            *self._on_cable(name, number), "-device", f"virtio-net-pci,netdev=net0,mac={mac(number)},romfile=",
+        ]
+        for index, disk in enumerate(disks):
+            command += ["-drive", f"file={disk},format=raw,if=none,id=disk{index},cache=unsafe", "-device", f"virtio-blk-pci,drive=disk{index}"]
+        made = Machine(name, [*self.cable.server.command(command)], self.folder, self._stack)
+        made.switch_on()
+        return made
+
+    def _new_port(self) -> int:
+        """Of the cable, for the machine of that number."""
+        self._machines += 1
+        tap = f"tap{self._machines}"
+        self.cable.server.ip("tuntap", "add", tap, "mode", "tap")
+        self.cable.server.ip("link", "set", tap, "master", "lan", "up")
+        return self._machines
+
+    def _on_cable(self, name: str, number: int) -> list[str]:
+        """Options of QEMU: the port, and a capture of what is on it."""
+        return [
+            "-netdev", f"tap,id=net0,ifname=tap{number},script=no,downscript=no,vnet_hdr=off",
+            "-object", f"filter-dump,id=dump,netdev=net0,file={self.folder / f'{name}.pcap'},maxlen=200",
+        ]
 
     def machines(self) -> list[dict[str, Any]]:
         """What the server knows of each machine."""

@@ -24,7 +24,10 @@ def kernel(tmp_path: Path) -> Path:
         (["--kernel", "{tmp}/vmlinuz", "--modules", "{tmp}/none"], 2, "no such folder of modules"),
         (["--kernel", "{tmp}/vmlinuz", "--modules", "{tmp}/modules"], 1, "no kernel modules"),
         (["--ipxe", "{tmp}"], 2, "no undionly.kpxe in it"),
-        (["--raspberry-pi", "{tmp}"], 2, "its Python goes into the initramfs" if os.uname().machine != "aarch64" else "no start*.elf in it"),
+        (["--raspberry-pi", "{tmp}"], 2, "does not run what is made for this kind of machine" if os.uname().machine != "aarch64" else "no start*.elf in it"),
+        (["--raspberry-pi", "{tmp}", "--architecture", "arm64"], 2, "no start*.elf in it"),
+        (["--firmware", "{tmp}/none"], 2, "no such folder"),
+        (["--ca", "{tmp}/vmlinuz"], 2, "no certificates in it"),
         (["--append", "a${b}"], 2, "one line without ${ is expected"),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 from bpscript.base.errors import UsageError
 from bpscript.initramfs.cpio import Tree
 from bpscript.initramfs.libraries import Libraries
+from bpscript.initramfs.origin import ThisHost
 from bpscript.initramfs.tls import add_tls, authorities
 from tests.initramfs import test_environment
 from tests.oracles import need, run_tool
@@ -69,7 +70,7 @@ def test_files_come_by_https_from_who_has_the_right_certificate(unpacked: Path, 
     there, tree = Tree(), Tree()
     for path in (unpacked / "lib").rglob("*"):
         there.add_file(str(path.relative_to(unpacked)), b"")
-    add_tls(tree, Libraries(tree, there=there), authorities(ca))
+    add_tls(tree, Libraries(tree, there), ThisHost(), authorities(ca))
     assert "lib/libc.so.6" not in tree           # it is there already
     with_tls = tmp_path / "root"
     run_tool(["cp", "-al", unpacked, with_tls])

@@ -1,0 +1,59 @@
+"""The boot environment for arm64, which this host has built of Debian's packages and Python's wheels, on an emulated processor."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import bpscript
+from bpscript.filesystems.filesystem import Filesystem
+from tests.boot import environment
+from tests.boot.machines import lab, mac
+
+pytestmark = [pytest.mark.qemu, pytest.mark.slow]
+
+CONSOLE = "console=ttyAMA0,115200 panic=5 quiet"
+
+
+def contents(volume: Filesystem, path: str) -> bytes:
+    with closing(volume.open(path)) as reader:
+        return reader.read(1000)
+
+
+def test_a_machine_images_its_disk_and_starts_another_kernel(tmp_path: Path) -> None:
+    """DHCP, a script by HTTP, partitions, FAT and ext4 on a virtio disk; then kexec of the same kernel with another script."""
+    folder = environment.built_for_arm()
+    root = tmp_path / "served"
+    shutil.copytree(folder, root, copy_function=shutil.copyfile)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "name").write_text("model-4f0c")
+    bpscript.capture(tree, root / "model.imz")
+    (root / "host.ref").write_text("${BOOTP-Host-Name} ${Hw-Firmware}\n")
+    (root / "arm.bpb").write_text(
+        'Echo "ARM-7d20 $Disks"\nSet Linux-FS = "EXT4"\nSetPartitions "LINUX-EXT2:64 BIGDOS:40"\nClean 1\nClean 2\nFullUnzip "model.imz" 1\nPatch "host.ref" "{:2}/host"\n'
+        'Crypt "justdoit" "Bp" p\nEcho "CRYPT $p"\nSet ErrorMode = "CONTINUE"\nLoadRamDisk "arm.bpb"\nTFTPBoot "none"\nSet ErrorMode = "STOP"\n'
+        f'LinuxBoot "vmlinuz" "{CONSOLE} nbp.commandline=second" "initrd.img"\n'
+    )
+    (root / "second.bpb").write_text('Echo "SECOND-7d20 $Hw-Cpus"\nPowerOff\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, f'[hosts.pi]\nmac = "{mac(1)}"\nscript = "arm"\n')
+        disk = room.disk("disk.img", 200 << 20)
+        machine = room.arm_machine("pi", root, CONSOLE, disks=(disk,))
+        machine.wait_for("ARM-7d20 200", 240)
+        machine.wait_for("CRYPT BpR8oiIlRR9bo", 240)
+        machine.wait_for("SECOND-7d20 1", 240)
+        machine.wait_until_off(60)
+    assert "Traceback" not in machine.text + server.text
+    with bpscript.open_disk(disk) as opened:
+        assert contents(opened.volume(1), "name") == b"model-4f0c"
+        assert contents(opened.volume(2), "host").startswith(b"pi ")
+        assert opened.volume(1).check() == opened.volume(2).check() == []
+
+
+def test_the_folder_is_one_for_raspberry_pis() -> None:
+    folder = environment.built_for_arm()
+    assert sorted(path.name for path in folder.iterdir()) == ["boot.ipxe", "bootcode.bin", "cmdline.txt", "config.txt", "fixup4.dat", "initrd.img", "start4.elf", "vmlinuz"]
+    assert (folder / "vmlinuz").read_bytes()[56:60] == b"ARM\x64"           # an Image, as the Pi's boot loader and kexec take it
+    assert "initramfs initrd.img followkernel" in (folder / "config.txt").read_text()
