@@ -137,8 +137,8 @@ class WorkstationBoot:
 
     def _need_bios(self, what: str, reason: str) -> None:
         if self._firmware != "BIOS":
-            firmware = self._firmware or "this board"
-            raise StorageError(f"{what} cannot be booted on {firmware}: {reason}")
+            where, why = (self._firmware, reason) if self._firmware else ("this board", "it has no BIOS")
+            raise StorageError(f"{what} cannot be booted on {where}: {why}")
 
     def _need_server(self, what: str) -> None:
         if not self._server_knows:

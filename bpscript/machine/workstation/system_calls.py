@@ -19,7 +19,7 @@ _KEXEC_FILE_LOAD = {"x86_64": 320, "aarch64": 294, "riscv64": 294}      # number
 _NO_INITRAMFS = 4               # KEXEC_FILE_NO_INITRAMFS
 _RTC_SET_TIME = 0x4024700A      # _IOW('p', 0x0a, struct rtc_time)
 _RTC_TIME = struct.Struct("9i")     # seconds, minutes, hours, day, month from 0, year from 1900, and three that are not looked at
-_WORDS = {1: "it is forbidden (Secure Boot, or kernel.kexec_load_disabled)", 8: "it is no kernel that can be started here", 12: "there is not enough memory", 22: "it is no kernel that can be started here", 38: "this kernel has no kexec", 129: "it is not signed by a key that this kernel trusts"}
+_WORDS = {1: "it is forbidden (Secure Boot, or kernel.kexec_load_disabled)", 8: "it is no kernel that can be started here", 12: "there is not enough memory", 22: "it is no kernel that can be started here", 38: "the kernel of the boot environment was built without kexec_file_load (CONFIG_KEXEC_FILE), as Debian's for arm64 is", 129: "it is not signed by a key that this kernel trusts"}
 
 
 class Restart(IntEnum):

@@ -170,6 +170,7 @@ def test_a_floppy_image_is_booted_by_memdisk(tmp_path: Path) -> None:
     assert machine.booted.data == {"text": "floppyboot", "boots": "floppy", "file": "floppy.img"}
     assert machine.calls.restarts == [Restart.FIRMWARE]
     assert "UEFI has no floppy drive" in workstation(tmp_path, "UEFI").refused('LoadRamDisk "floppy.img"')
+    assert "a floppy image cannot be booted on this board: it has no BIOS" in workstation(tmp_path, "").refused('LoadRamDisk "floppy.img"')
     assert "not started by a server of ours" in workstation(tmp_path, server_knows=False).refused('LoadRamDisk "floppy.img"')
 
 
