@@ -13,15 +13,14 @@ A process that finds something wrong ends, and says nothing: what it did not del
 it would have been without it. That also covers a process that somebody kills.
 """
 
-import gc
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from mmap import mmap
 from typing import TYPE_CHECKING
 
 from ..blocks.device import Buffer
+from .forked import forked
 from .records import MIB, ChunkKind, ChunkRecord
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def decode_in_processes(
     try:
         with suppress(OSError):     # where no more processes may be made, their chunks are decoded here
             for number in range(count):
-                helpers.append(_Helper(frame, range(number, total, count), new_decoder, chunk_size))
+                helpers.append(_Helper(frame, range(number, total, count), new_decoder, chunk_size, helpers))
         for index in range(total):
             _, record, fetch = frame(index)
             if record.kind is not ChunkKind.DATA:
@@ -73,7 +72,7 @@ def decode_in_processes(
 class _Helper:
     """A process that decodes some chunks into its ring."""
 
-    def __init__(self, frame: Frame, indices: range, new_decoder: Callable[[], "Decoder"], chunk_size: int) -> None:
+    def __init__(self, frame: Frame, indices: range, new_decoder: Callable[[], "Decoder"], chunk_size: int, before: "Sequence[_Helper]") -> None:
         self._chunk_size = chunk_size
         self._slots = max(2, _RING // chunk_size)
         self._ring = mmap(-1, self._slots * chunk_size)
@@ -83,28 +82,17 @@ class _Helper:
         done, say_done = os.pipe()
         go, self._say_go = os.pipe()
         self._done = done
-        # Ctrl-C is for us; the moment before the copy knows that must not come in between.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        # The pipes of those before have their ends in a copy too, and would never end.
+        foreign = [done, self._say_go, *(descriptor for helper in before for descriptor in (helper._done, helper._say_go))]
         try:
-            self._process = os.fork()
-            if self._process == 0:
-                try:
-                    signal.signal(signal.SIGINT, signal.SIG_IGN)
-                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-                    os.close(done)
-                    os.close(self._say_go)
-                    self._work(frame, indices, new_decoder(), go, say_done)
-                finally:
-                    os._exit(0)
+            self._process = forked(lambda: self._work(frame, indices, new_decoder(), go, say_done), foreign)
         except OSError:
-            for descriptor in (done, say_done, go, self._say_go):
-                os.close(descriptor)
+            os.close(done)
+            os.close(self._say_go)
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        os.close(say_done)
-        os.close(go)
+            os.close(say_done)
+            os.close(go)
 
     def take(self, length: int) -> memoryview | None:
         """The next chunk; None when the process has ended without it."""
@@ -130,7 +118,6 @@ class _Helper:
 
     def _work(self, frame: Frame, indices: range, decoder: "Decoder", go: int, say_done: int) -> None:
         """The life of the process. It ends early when its chunks are not wanted any more: both pipes tell."""
-        gc.disable()
         os.nice(_NICENESS)
         free, slot = self._slots, 0
         for index in indices:

@@ -13,9 +13,7 @@ Where no process may be made (other threads run here, the archive comes from a s
 Every chunk is checked before anything of it is written.
 """
 
-import gc
 import os
-import signal
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -26,6 +24,7 @@ from struct import Struct
 from ..blocks.device import BlockDevice, Buffer
 from .container import Archive, ChunkKind, ChunkRecord
 from .crew import default_threads
+from .forked import forked
 from .full import AnyChunk, Chunks
 
 WORTH_IT = 64               # chunks from which on processes are made
@@ -59,6 +58,11 @@ class Mover:
             with suppress(OSError):     # where no more processes may be made, threads do it
                 for _ in range(default_threads() - 1):
                     self._helpers.append(_Helper(self._work, self._helpers))
+
+    @property
+    def copies(self) -> bool:
+        """Whether copies of this process help, so that others may make some too."""
+        return bool(self._helpers)
 
     def __enter__(self) -> "Mover":
         return self
@@ -190,29 +194,13 @@ class _Helper:
         os.set_blocking(self._go, False)
         self._waiting: deque[tuple[bytes, Callable[[], bool]]] = deque()      # to be told, if still true
         self._rest = memoryview(b"")        # of what the pipe had no room for
-        # Ctrl-C is for us; the moment before the copy knows that must not come in between.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
-            self._process = os.fork()
-            if self._process == 0:
-                try:
-                    signal.signal(signal.SIGINT, signal.SIG_IGN)
-                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-                    os.close(self._go)
-                    for helper in before:       # their pipes have their ends here too, and would never end
-                        os.close(helper._go)
-                    gc.disable()
-                    work(go)
-                finally:
-                    os._exit(0)
+            self._process = forked(lambda: work(go), [self._go, *(helper._go for helper in before)])
         except OSError:
-            os.close(go)
             os.close(self._go)
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        os.close(go)
+            os.close(go)
 
     def tell(self, message: bytes, wanted: Callable[[], bool]) -> None:
         """Have it told, unless it is not wanted any more when there is room in the pipe."""

@@ -24,15 +24,15 @@ from ..filesystems.elsewhere import Elsewhere
 from ..filesystems.fat.geometry import Geometry
 from ..filesystems.filesystem import Extent, Facts, FileKind, Filesystem, HasExtents, HasUnixObjects
 from .compare import compare_files
-from .filters import Filters
 from .full import PartitionImage
 from .image_device import ArchiveDevice
+from .inventory import Where, inventory
 from .marking import HEAD, HeldDevice
 from .mover import Mover
 from .placement import Place
 from .plan import HasAllocationUnit, Planned, planned
 from .report import Restored
-from .trees import STEP, TreeWriter, contents_of, listing
+from .trees import STEP, TreeWriter, contents_of
 
 # DOS looks for these two in the first slots of the root directory, and for the first in one piece.
 _SYSTEM_FILES = ("io.sys", "msdos.sys", "ibmbio.com", "ibmdos.com")
@@ -55,7 +55,7 @@ def restore_files(
 def _restore_files(
     image: PartitionImage, device: BlockDevice, mover: Mover, *, verify: bool, place: Place | None, clock: Clock, code_page: str, events: Sink
 ) -> Restored:
-    source, found, plan, trial = _checked(image, device.size, place, clock, code_page)
+    source, found, wheres, plan, trial, tried = _checked(image, device.size, place, clock, code_page, copies=mover.copies)
     held = HeldDevice(device)
     medium = medium_of(device)
     reuses = isinstance(source, HasUnixObjects) and medium is not None and medium[0].is_file()
@@ -64,10 +64,10 @@ def _restore_files(
     else:
         _format(image, source, held, len(found), place, clock, code_page)
     target = open_volume(held, clock=clock, code_page=code_page)
-    writer = TreeWriter(target, "", plan, sink=events, task="restore")
+    writer = TreeWriter(target, "", plan, sink=events, task="restore", tried=tried)
     writer.begin()
-    del plan, trial     # with ten thousands of files they are large
-    _put_all(source, found, writer, mover, target.allocation_unit if isinstance(target, HasAllocationUnit) else 0)
+    del plan, trial, tried     # with ten thousands of files they are large
+    _put_all(source, found, wheres, writer, mover, target.allocation_unit if isinstance(target, HasAllocationUnit) else 0)
     summary = writer.finish()
     target.set_facts("", source.stat(""))
     target.close()
@@ -101,19 +101,16 @@ def _zero_free(device: BlockDevice, used: Iterable[tuple[int, int]]) -> None:
         position = end
 
 
-def _put_all(source: Filesystem, found: _Listing, writer: TreeWriter, mover: Mover, unit: int) -> None:
+def _put_all(source: Filesystem, found: _Listing, wheres: list[Where], writer: TreeWriter, mover: Mover, unit: int) -> None:  # noqa: PLR0917
     """The files that DOS wants first, directories, files in the order of their blocks, other files, and what is no file.
 
     `unit`: bytes of a block of the target; pieces of files must begin at borders of such blocks.
     """
-    device = source.device if isinstance(source, HasExtents) else None
-    # Not of a volume whose journal had to be replayed: that lies on something above the archive.
-    extents = source if isinstance(source, HasExtents) and isinstance(device, ArchiveDevice) else None
     whole: list[tuple[int, int]] = []       # place in the image and number of files that lie in one piece
     pieces: list[tuple[int, Elsewhere]] = []
     others: list[int] = []
     last: list[int] = []
-    for number, (path, facts, link) in enumerate(found):
+    for number, ((path, facts, link), where) in enumerate(zip(found, wheres, strict=True)):
         if facts.kind is FileKind.DIRECTORY:
             writer.put(path, facts)
         elif link is not None or facts.kind is not FileKind.FILE:
@@ -122,16 +119,14 @@ def _put_all(source: Filesystem, found: _Listing, writer: TreeWriter, mover: Mov
             writer.put(path, facts)
         elif path.lower() in _SYSTEM_FILES:     # they are the first of the list
             _put_file(source, path, facts, writer)
+        elif isinstance(where, int):
+            whole.append((where, number))
+        elif where and unit and not any(extent.logical % unit for extent in where):
+            pieces.append((number, Elsewhere(where, facts.size, mover.bring)))
         else:
-            where = extents.extents(path) if extents is not None else None
-            if where is not None and len(where) == 1 and where[0].length == facts.size:
-                whole.append((where[0].offset, number))
-            elif where and unit and not any(extent.logical % unit for extent in where):
-                pieces.append((number, Elsewhere(where, facts.size, mover.bring)))
-            else:
-                others.append(number)
-    if isinstance(device, ArchiveDevice):
-        device.forget()
+            others.append(number)
+    if isinstance(source, HasExtents) and isinstance(source.device, ArchiveDevice):
+        source.device.forget()
     for number, contents in pieces:
         if writer.put_files([(*found[number][:2], contents)]):
             others.append(number)
@@ -157,30 +152,33 @@ def _put_file(source: Filesystem, path: str, facts: Facts, writer: TreeWriter) -
 
 def check_files(image: PartitionImage, size: int, *, place: Place | None, clock: Clock, code_page: str) -> None:
     """Raise NoSpaceError when the archive's files do not fit on a partition of `size` bytes, formatted anew."""
-    _checked(image, size, place, clock, code_page)
+    _checked(image, size, place, clock, code_page, copies=False)
 
 
 def _checked(
-    image: PartitionImage, size: int, place: Place | None, clock: Clock, code_page: str
-) -> tuple[Filesystem, _Listing, list[Planned], OverlayDevice]:
-    """The archive's volume, what is in it, the plan of copying it, and the empty volume in memory on which that was tried."""
+    image: PartitionImage, size: int, place: Place | None, clock: Clock, code_page: str, *, copies: bool
+) -> tuple[Filesystem, _Listing, list[Where], list[Planned], OverlayDevice, TreeWriter]:
+    """The archive's volume, what is in it and where, the plan of copying it, the empty volume in memory on which that was tried, and who tried it."""
     if image.chunks.is_stream:
         reason = f"the archive is of a partition of {image.size} bytes, the target has {size}"
         if size >= image.size and place is not None:
             reason = f"the archive's {image.facts.filesystem} has sectors or blocks below the disk's sectors of {place.sector_size} bytes"
         raise StorageError(f"{reason}: for that the archive must be readable from anywhere, and this one comes in order only")
     source = open_volume(ArchiveDevice(image.chunks), clock=clock, code_page=code_page, writable=False)
-    found = sorted(listing(source, "", Filters()), key=lambda entry: _system_rank(entry[0]))
+    # Not the places of a volume whose journal had to be replayed: that lies on something above the archive.
+    places = isinstance(source, HasExtents) and isinstance(source.device, ArchiveDevice)
+    found, wheres = inventory(source, places=places, copies=copies and places)
+    _system_files_first(found, wheres)
     plan = [planned(path, facts, link) for path, facts, link in found]
     trial = OverlayDevice(BlankDevice(size))
     try:
         _format(image, source, trial, len(found), place, clock, code_page)
-        TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)
+        tried = TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)
     except NoSpaceError as error:
         raise NoSpaceError(
             f"the archive's files do not fit on this partition of {format_size(size)}: {error.message}", hint=error.hint
         ) from error
-    return source, found, plan, trial
+    return source, found, wheres, plan, trial, tried
 
 
 def restore_swap(image: PartitionImage, device: BlockDevice) -> Restored:
@@ -196,9 +194,15 @@ def restore_swap(image: PartitionImage, device: BlockDevice) -> Restored:
     return Restored(space.page_size, space.page_size, 0, "larger" if device.size > image.size else "smaller")
 
 
-def _system_rank(path: str) -> int:
-    name = path.lower()
-    return _SYSTEM_FILES.index(name) if name in _SYSTEM_FILES else len(_SYSTEM_FILES)
+def _system_files_first(found: _Listing, wheres: list[Where]) -> None:
+    """Put the files that DOS wants first before all others."""
+    names = {path.lower(): number for number, (path, _, _) in enumerate(found) if path.lower() in _SYSTEM_FILES}
+    chosen = [names[name] for name in _SYSTEM_FILES if name in names]
+    first = [(found[number], wheres[number]) for number in chosen]
+    for number in sorted(chosen, reverse=True):
+        del found[number], wheres[number]
+    found[:0] = [entry for entry, _ in first]
+    wheres[:0] = [where for _, where in first]
 
 
 def _format(  # noqa: PLR0917 - what a formatter needs to know

@@ -100,12 +100,13 @@ class TreeWriter:
     """Writes a planned tree below `root` of a volume: the constructor checks everything, `begin` starts, `finish` ends.
 
     `removed` are paths that `begin` removes; `outside` tells what is on the target already and links may lead to: the size of
-    a file, -1 for a directory, None for nothing (both for difference archives).
+    a file, -1 for a directory, None for nothing (both for difference archives). `tried` has checked the same plan on a volume that
+    holds the same.
     """
 
     def __init__(
         self, target: Filesystem, root: str, plan: Sequence[Planned], *, sink: Sink = ignore, task: str = "copy",
-        removed: Iterable[str] = (), outside: Callable[[str], int | None] | None = None,
+        removed: Iterable[str] = (), outside: Callable[[str], int | None] | None = None, tried: "TreeWriter | None" = None,
     ) -> None:
         self._target = target
         self._root = root
@@ -119,7 +120,7 @@ class TreeWriter:
         if self._unix is None:
             self._plan_copies(plan, outside)
         self._removed = tuple(removed)
-        self._existing = check_plan(target, root, plan, self._copies, self._removed)
+        self._existing: dict[str, dict[str, Found]] = check_plan(target, root, plan, self._copies, self._removed) if tried is None else tried._existing
         self._made = {""}                               # directories below the root that are there, folded
         self._parent: tuple[str, dict[str, Found]] = ("", self._existing.get("", {}))      # of the last entry
         self._late: list[tuple[str, Facts]] = []        # directories whose times are set at the end

@@ -44,7 +44,11 @@ class Elsewhere:
 
     def belongs(self, offset: int, room: int) -> None:
         """All of it, without holes, belongs at `offset` of the device, in `room` bytes."""
-        self.part_belongs(0, self.size, offset, room)
+        if not self.in_one_piece:
+            self.part_belongs(0, self.size, offset, room)
+            return
+        size = self.size
+        self._bring(self.extents[0].offset, size, offset, min(size + -(offset + size) % _PAGE, room) - size)
 
     def part_belongs(self, start: int, length: int, offset: int, room: int) -> None:
         """`length` bytes from `start` on, none of them in a hole, belong at `offset`; what follows in the `room` that is theirs are zeros."""

@@ -62,14 +62,19 @@ print(children(), threading.active_count())
     assert (tmp_path / "out").read_bytes() == contents(archive)
 
 
-def test_nobody_is_left_when_the_rest_is_not_wanted(archive: Path) -> None:
-    said = run(archive, """
+@pytest.mark.parametrize("slots", [2048, 2], ids=["all decoded", "rings full"])
+def test_nobody_is_left_when_the_rest_is_not_wanted(archive: Path, slots: int) -> None:
+    said = run(archive, f"""
+from bpscript.archive import ahead_processes
+import time
+ahead_processes._RING = {slots * CHUNK}
 chunks = archive.chunks()
 next(chunks)
 chunks.close()
 descriptors = len(os.listdir("/proc/self/fd"))
 chunks = archive.chunks()
 next(chunks), next(chunks)
+time.sleep(0.1)
 chunks.close()
 print(children(), len(os.listdir("/proc/self/fd")) - descriptors)
 """)

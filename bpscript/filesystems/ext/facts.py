@@ -8,6 +8,7 @@ from .store import Store
 from .tree import name_text
 
 _DEFAULT_MODES = {FileKind.DIRECTORY: 0o755, FileKind.SYMLINK: 0o777}
+_NO_DEVICE = (0, 0)
 _LOGICAL_BLOCKS = 1 << 32               # blocks of the largest file
 DEVICES = {FileKind.CHARACTER_DEVICE, FileKind.BLOCK_DEVICE}
 
@@ -36,15 +37,16 @@ def facts_of(store: Store, number: int, inode: Inode) -> Facts:
     return Facts(kind, inode.size if kind is FileKind.FILE else 0, inode.mtime_ns, target, unix)
 
 
-def usual_facts(number: int, record: bytes) -> Facts | None:
-    """What `facts_of` tells, in a tenth of the time, for a regular file without extended attributes; None for anything else."""
+def usual_facts(number: int, record: bytes) -> tuple[Facts, tuple[int, int, bytes]] | None:
+    """What `facts_of` tells, in a tenth of the time, and `file_map` of a regular file without extended attributes; None for anything else."""
     found = usual_file(record)
     if found is None:
         return None
-    mode, uid, gid, links, size, atime_ns, ctime_ns, mtime_ns = found
+    mode, uid, gid, links, size, atime_ns, ctime_ns, mtime_ns, flags, block = found
     if size > _LOGICAL_BLOCKS:
         return None
-    return Facts(FileKind.FILE, size, mtime_ns, "", UnixFacts(mode, uid, gid, atime_ns, ctime_ns, (0, 0), number, links))
+    facts = Facts(FileKind.FILE, size, mtime_ns, "", UnixFacts(mode, uid, gid, atime_ns, ctime_ns, _NO_DEVICE, number, links))
+    return facts, (flags, size, block)
 
 
 def _target(store: Store, number: int, inode: Inode) -> str:

@@ -27,7 +27,7 @@ _EXTRA = struct.Struct(
     "III"     # +132 i_ctime_extra, i_mtime_extra, i_atime_extra
     "II"      # +144 i_crtime, i_crtime_extra
 )
-_MAP = struct.Struct("<4xI24xI4x60s8xI")     # i_size, i_flags, i_block, i_size_high
+_WHOLE = struct.Struct(_BASE.format + _EXTRA.format[1:])
 _NO_EXTRA = (0,) * 7
 _EXTRA_START = 128
 _TIMES_EXTRA = 152 - _EXTRA_START       # i_extra_isize from which on all extra times are stored
@@ -180,29 +180,31 @@ class Inode:
         return new >> 8 & 0xFFF, new & 0xFF | new >> 12 & 0xFFF00
 
 
-def usual_file(record: bytes) -> tuple[int, int, int, int, int, int, int, int] | None:
-    """Mode, uid, gid, links, size, atime, ctime and mtime (nanoseconds) of a regular file whose fields are all that there is.
+def usual_file(record: bytes) -> tuple[int, int, int, int, int, int, int, int, int, bytes] | None:
+    """Mode, uid, gid, links, size, atime, ctime and mtime (nanoseconds), flags and i_block of a regular file whose fields are all that there is.
 
     None for anything else, and for a file with extended attributes.
     """
-    (
-        mode, uid, size, atime, ctime, mtime, _, gid, links, _, flags, _, _, _, file_acl, size_high, _, _, file_acl_high, uid_high, gid_high, _, _,
-    ) = _BASE.unpack_from(record)  # fmt: skip
-    if mode & 0o170000 != 0o100000 or file_acl or file_acl_high or len(record) == _EXTRA_START or flags & (INLINE_DATA_FLAG | ENCRYPT_FLAG):
+    if len(record) == _EXTRA_START:
         return None
-    extra_size, _, ctime_extra, mtime_extra, atime_extra, _, _ = _EXTRA.unpack_from(record, _EXTRA_START)
-    if extra_size < _TIMES_EXTRA or record[_EXTRA_START + extra_size : _EXTRA_START + extra_size + 4] == _XATTR_MAGIC:
+    (
+        mode, uid, size, atime, ctime, mtime, _, gid, links, _, flags, _, block, _, file_acl, size_high, _, _, file_acl_high, uid_high, gid_high, _, _,
+        extra_size, _, ctime_extra, mtime_extra, atime_extra, _, _,
+    ) = _WHOLE.unpack_from(record)  # fmt: skip
+    if mode & 0o170000 != 0o100000 or file_acl or file_acl_high or flags & (INLINE_DATA_FLAG | ENCRYPT_FLAG) or extra_size < _TIMES_EXTRA:
+        return None
+    if record[_EXTRA_START + extra_size : _EXTRA_START + extra_size + 4] == _XATTR_MAGIC:
         return None
     return (
         mode & 0o7777, uid | uid_high << 16, gid | gid_high << 16, links, size | size_high << 32,
-        _nanoseconds(atime, atime_extra), _nanoseconds(ctime, ctime_extra), _nanoseconds(mtime, mtime_extra),
+        _nanoseconds(atime, atime_extra), _nanoseconds(ctime, ctime_extra), _nanoseconds(mtime, mtime_extra), flags, block,
     )  # fmt: skip
 
 
 def file_map(record: bytes) -> tuple[int, int, bytes]:
     """Flags, size and i_block of a regular file."""
-    size_low, flags, block, size_high = _MAP.unpack_from(record)
-    return flags, size_low | size_high << 32, block
+    base = _BASE.unpack_from(record)
+    return base[10], base[2] | base[15] << 32, base[12]
 
 
 class NewRecords:

@@ -29,11 +29,14 @@ class Listing:
         for name, (number, _) in list(directory.names.items()):
             text = name_text(name)
             record = store.read_record(number)
-            facts = usual_facts(number, record)
-            if facts is None:
+            usual = usual_facts(number, record)
+            if usual is not None:
+                facts, where = usual
+            else:
                 facts = facts_of(store, number, self._tree.inode(prefix + text, number))
+                where = file_map(record)
             if seen is not None and facts.kind is FileKind.FILE:
-                seen[number] = file_map(record)
+                seen[number] = where
             result.append((text, facts))
         return result
 
