@@ -14,7 +14,7 @@ from uuid import UUID
 from ..base.clock import Clock
 from ..base.errors import FormatError, NoSpaceError, StorageError
 from ..base.events import Sink, ignore
-from ..base.units import format_size
+from ..base.units import format_size, round_up
 from ..blocks.blank import BlankDevice
 from ..blocks.device import BlockDevice, host_file_of
 from ..blocks.medium import drop_caches, medium_of
@@ -67,7 +67,7 @@ def _restore_files(
     writer = TreeWriter(target, "", plan, sink=events, task="restore", tried=tried)
     writer.begin()
     del plan, trial, tried     # with ten thousands of files they are large
-    _put_all(source, found, wheres, writer, mover, target.allocation_unit if isinstance(target, HasAllocationUnit) else 0)
+    _put_all(source, found, wheres, writer, mover, _unit_of(target))
     summary = writer.finish()
     target.set_facts("", source.stat(""))
     target.close()
@@ -121,7 +121,7 @@ def _put_all(source: Filesystem, found: _Listing, wheres: list[Where], writer: T
             _put_file(source, path, facts, writer)
         elif isinstance(where, int):
             whole.append((where, number))
-        elif where and unit and not any(extent.logical % unit for extent in where):
+        elif where and _begin_at_blocks(where, unit):
             pieces.append((number, Elsewhere(where, facts.size, mover.bring)))
         else:
             others.append(number)
@@ -143,6 +143,22 @@ def _put_all(source: Filesystem, found: _Listing, wheres: list[Where], writer: T
     for number in last:
         path, facts, link = found[number]
         writer.put(path, facts, link=link)
+
+
+def _unit_of(volume: Filesystem) -> int:
+    """Bytes of a block; 0 when that is not known."""
+    return volume.allocation_unit if isinstance(volume, HasAllocationUnit) else 0
+
+
+def _begin_at_blocks(where: tuple[Extent, ...], unit: int) -> bool:
+    return unit > 0 and not any(extent.logical % unit for extent in where)
+
+
+def _in_room(facts: Facts, where: Where, unit: int) -> Facts:
+    """Facts with the size that a file takes up: holes take nothing, where they are kept."""
+    if not isinstance(where, tuple) or not where or not _begin_at_blocks(where, unit):
+        return facts
+    return facts._replace(size=sum(round_up(extent.length, unit) for extent in where))
 
 
 def _put_file(source: Filesystem, path: str, facts: Facts, writer: TreeWriter) -> None:
@@ -169,11 +185,13 @@ def _checked(
     places = isinstance(source, HasExtents) and isinstance(source.device, ArchiveDevice)
     found, wheres = inventory(source, places=places, copies=copies and places)
     _system_files_first(found, wheres)
-    plan = [planned(path, facts, link) for path, facts, link in found]
     trial = OverlayDevice(BlankDevice(size))
     try:
         _format(image, source, trial, len(found), place, clock, code_page)
-        tried = TreeWriter(open_volume(trial, clock=clock, code_page=code_page), "", plan)
+        empty = open_volume(trial, clock=clock, code_page=code_page)
+        unit = _unit_of(empty)
+        plan = [planned(path, _in_room(facts, where, unit), link) for (path, facts, link), where in zip(found, wheres, strict=True)]
+        tried = TreeWriter(empty, "", plan)
     except NoSpaceError as error:
         raise NoSpaceError(
             f"the archive's files do not fit on this partition of {format_size(size)}: {error.message}", hint=error.hint

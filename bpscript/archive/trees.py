@@ -189,7 +189,8 @@ class TreeWriter:
                 usual = list(takewhile(_has_no_tilde, new[position:])) if self._is_fat else new[position:]
                 made = self._many.make_files(place, usual)
                 for path, facts, data in files[position : position + made]:
-                    self._wrote(f"{self._root}/{path}" if self._root else path, facts.size, arrived=not isinstance(data, Elsewhere))
+                    size = data.stored if isinstance(data, Elsewhere) else facts.size
+                    self._wrote(f"{self._root}/{path}" if self._root else path, size, arrived=not isinstance(data, Elsewhere))
                 position += made
             if position < len(files):
                 path, facts, data = files[position]

@@ -38,9 +38,14 @@ class Elsewhere:
         return len(self.extents) == 1 and self.extents[0].length == self.size
 
     @property
+    def stored(self) -> int:
+        """Bytes that are not in holes."""
+        return sum(extent.length for extent in self.extents)
+
+    @property
     def has_holes(self) -> bool:
         """Whether extents do not hold everything."""
-        return sum(extent.length for extent in self.extents) != self.size
+        return self.stored != self.size
 
     def belongs(self, offset: int, room: int) -> None:
         """All of it, without holes, belongs at `offset` of the device, in `room` bytes."""

@@ -138,13 +138,21 @@ def looped_directory() -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("make", [looped_chain, looped_directory])
-def test_a_loop_in_an_archive_is_refused(make: Callable[[], bytes]) -> None:
+def looped_ext_directory() -> bytes:
+    """The same on ext, where nothing but `..` tells that a directory has a second name."""
+    data = bytearray(volume("EXT2"))
+    entries = {name: data.index(bytes((1, 2)) + name + b"\0\0\0") - 6 for name in (b"a", b"c")}      # name_len, file_type, name
+    data[entries[b"c"] : entries[b"c"] + 4] = data[entries[b"a"] : entries[b"a"] + 4]
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("kind", "make"), [("FAT12", looped_chain), ("FAT12", looped_directory), ("EXT2", looped_ext_directory)])
+def test_a_loop_in_an_archive_is_refused(kind: str, make: Callable[[], bytes]) -> None:
     data = make()
-    assert data != volume("FAT12")
+    assert data != volume(kind)
 
     def work() -> None:
-        said = use("FAT12", data)
+        said = use(kind, data)
         raise BpscriptError(said or "accepted")
 
     outcome = bounded(work, seconds=10)

@@ -253,3 +253,34 @@ def test_what_was_on_a_smaller_target_before_does_not_show(tmp_path: Path, block
     run_tool(["e2fsck", "-fn", target])
     assert before not in target.read_bytes()
     assert target.stat().st_blocks * 512 < 110 * MIB      # what is free is a hole
+
+
+def test_holes_need_no_room_on_a_smaller_partition(tmp_path: Path) -> None:
+    """A file with a hole of more than the whole partition, and one with holes between its pieces."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    with (tree / "log").open("wb") as file:
+        os.truncate(file.fileno(), 3 << 30)
+        os.pwrite(file.fileno(), b"hello", 2 << 30)
+    with (tree / "pieces").open("wb") as file:
+        for number in range(20):
+            os.pwrite(file.fileno(), bytes((number + 65,)) * 5000, number * MIB)
+    source, target = tmp_path / "source", tmp_path / "target"
+    for path, size in ((source, 48 * MIB), (target, 32 * MIB)):
+        with path.open("wb") as file:
+            os.truncate(file.fileno(), size)
+    run_tool(["mke2fs", "-q", "-t", "ext4", "-d", tree, source])
+    program = [sys.executable, "-m", "bpscript", "image"]
+    subprocess.run([*program, "capture", "source", "archive.imz", "--no-verify"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run([*program, "restore", "archive.imz", "target"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "3.2 GB written" not in done.stdout
+    run_tool(["e2fsck", "-fn", target])
+    with FileDevice(target, writable=False) as device:
+        volume = open_volume(device, writable=False)
+        assert volume.stat("log").size == 3 << 30
+        assert volume.open("pieces").read() == (tree / "pieces").read_bytes()
+        volume.close()
+    run_tool(["debugfs", "-R", f"dump log {tmp_path / 'log'}", target])
+    with (tmp_path / "log").open("rb") as file:
+        assert os.pread(file.fileno(), 10, (2 << 30) - 2) == b"\0\0hello\0\0\0"
+    (tmp_path / "log").unlink()

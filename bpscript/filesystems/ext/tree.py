@@ -75,7 +75,18 @@ class Tree:
         inode = self._store.read_inode(number)
         if inode.kind is not FileKind.DIRECTORY:
             raise InTheWayError(f'"{path}" is a {inode.kind}, not a directory')
-        return self.keep(path, self._load(number, inode, path))
+        loaded = self._load(number, inode, path)
+        self._check_parent(loaded, path)
+        return self.keep(path, loaded)
+
+    def _check_parent(self, directory: Directory, path: str) -> None:
+        """A directory has one name: with two, a tree could go on without end."""
+        home = self.directory(split_path(path)[0]).number if path else ROOT_INODE
+        if directory.parent != home:
+            raise FormatError(
+                f'directory "{path or "/"}" lies in the directory with inode {home}, but its ".." leads to inode {directory.parent}',
+                hint="e2fsck mends that",
+            )
 
     def keep(self, path: str, directory: Directory) -> Directory:
         """Have a directory in memory from now on."""
