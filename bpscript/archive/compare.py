@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import closing
 
+from ..base.buffers import large_buffer
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore, progress
 from ..base.sources import Reader
@@ -35,9 +36,13 @@ class Comparer:
         if not image.chunks.is_stream:
             self._look_up_patches()
 
-    def is_equal(self, record: ChunkRecord, device: BlockDevice | None = None) -> bool:
-        """True when every used byte of the chunk is on the device (another one than usual, if given)."""
-        parts = self._used.within(record.offset, record.offset + record.length)
+    def is_equal(self, record: ChunkRecord, device: BlockDevice | None = None, parts: list[tuple[int, int]] | None = None) -> bool:
+        """True when every used byte of the chunk is on the device (another one than usual, if given).
+
+        `parts` are those that are used, where they are known already.
+        """
+        if parts is None:
+            parts = self._used.within(record.offset, record.offset + record.length)
         if record.kind is not ChunkKind.DATA:
             return all(self._is_zero(device or self._device, start, end) for start, end in parts)
         view = self._contents(record, device or self._device, parts)
@@ -52,7 +57,7 @@ class Comparer:
 
     def _contents(self, record: ChunkRecord, device: BlockDevice, parts: list[tuple[int, int]]) -> memoryview | None:
         """None when it cannot be known yet what the archive has in the boot sector."""
-        view = memoryview(self._buffer())[: record.length]
+        view = self._buffer()[: record.length]
         self._read(device, view, record.offset, parts)
         for patch in self._placed.patches:
             if record.offset <= patch.offset < record.offset + record.length:
@@ -107,10 +112,10 @@ class Comparer:
                 record = archive.record(index)
                 self.note(record, memoryview(archive.data(index)))
 
-    def _buffer(self) -> bytearray:
-        buffer: bytearray | None = getattr(self._local, "buffer", None)
+    def _buffer(self) -> memoryview:
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
         if buffer is None:
-            buffer = self._local.buffer = bytearray(self._image.chunks.chunk_size)
+            buffer = self._local.buffer = large_buffer(self._image.chunks.chunk_size)
         return buffer
 
     def _read(self, device: BlockDevice, view: memoryview, start: int, parts: list[tuple[int, int]]) -> None:

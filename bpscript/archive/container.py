@@ -29,6 +29,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ..base.buffers import large_buffer
 from ..base.errors import FormatError
 from ..base.sources import Reader
 from ..blocks.device import Buffer
@@ -352,7 +353,7 @@ class Archive:
             raise FormatError("this archive can be read in order only")
         return self.table
 
-    def _fetch(self, index: int, record: ChunkRecord, buffer: bytearray) -> memoryview:
+    def _fetch(self, index: int, record: ChunkRecord, buffer: bytearray | memoryview) -> memoryview:
         assert self._source is not None
         view = memoryview(buffer)[: record.stored]
         self._source.readinto(self._positions[index] + CHUNK_FRAME_SIZE, view)
@@ -470,9 +471,9 @@ class Archive:
 _buffers = threading.local()
 
 
-def _thread_buffer(size: int) -> bytearray:
+def _thread_buffer(size: int) -> memoryview:
     """A buffer of this thread, at least `size` bytes, used again and again."""
-    buffer: bytearray | None = getattr(_buffers, "buffer", None)
+    buffer: memoryview | None = getattr(_buffers, "buffer", None)
     if buffer is None or len(buffer) < size:
-        buffer = _buffers.buffer = bytearray(max(size, 1 << 16))
+        buffer = _buffers.buffer = large_buffer(max(size, records.MIB))
     return buffer

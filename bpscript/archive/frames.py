@@ -7,6 +7,7 @@ every chunk would cost more than the decoding (notes: half of the speed, and all
 import zstandard
 from blake3 import blake3
 
+from ..base.buffers import large_buffer
 from ..base.errors import FormatError
 from ..blocks.device import Buffer
 from .records import KIB, NO_HASH, ChunkKind, ChunkRecord, zero_frame, zero_frame_size
@@ -69,7 +70,7 @@ class Decoder:
         view = room
         if view is None:
             if self._view is None:
-                self._view = memoryview(bytearray(self._chunk_size))
+                self._view = large_buffer(self._chunk_size)
             view = self._view[: chunk.length]
         decode_into(self._decompressor, frame, view, f"archive chunk at {chunk.offset}")
         if blake3(view).digest() != chunk.digest:

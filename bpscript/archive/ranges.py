@@ -5,7 +5,7 @@ Half-open, in order, never touching each other. Python tuples would take ten tim
 
 import sys
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from struct import Struct
 
@@ -55,12 +55,12 @@ class Ranges:
 
     def within(self, start: int, end: int) -> list[tuple[int, int]]:
         """The parts that lie in a window, clipped to it."""
-        found = []
-        for index in range(bisect_right(self.ends, start), len(self.starts)):
-            if self.starts[index] >= end:
-                break
-            found.append((max(start, self.starts[index]), min(end, self.ends[index])))
-        return found
+        first, last = bisect_right(self.ends, start), bisect_left(self.starts, end)
+        if first >= last:
+            return []
+        starts, ends = self.starts[first:last], self.ends[first:last]       # copies; chunk after chunk this is asked
+        starts[0], ends[-1] = max(start, starts[0]), min(end, ends[-1])
+        return list(zip(starts, ends, strict=True))
 
     def next_start(self, position: int) -> int | None:
         """Where the next used byte at or after `position` is; None when there is none."""

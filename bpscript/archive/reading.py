@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from ..base.buffers import large_buffer
 from ..blocks.device import BlockDevice
 from .ranges import Ranges
 from .records import KIB, MIB
@@ -17,17 +18,17 @@ class CellReader:
         self._chunk_size = chunk_size
         self._local = threading.local()
 
-    def later(self, start: int, length: int) -> Callable[[], bytearray | memoryview]:
+    def later(self, start: int, length: int) -> Callable[[], memoryview]:
         """How to get the chunk at a byte of the device."""
         return lambda: self._read(start, length)
 
-    def _read(self, start: int, length: int) -> bytearray | memoryview:
-        buffer: bytearray | None = getattr(self._local, "buffer", None)
+    def _read(self, start: int, length: int) -> memoryview:
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
         if buffer is None:
-            buffer = self._local.buffer = bytearray(self._chunk_size)
-        view = memoryview(buffer)[:length]
+            buffer = self._local.buffer = large_buffer(self._chunk_size)
+        view = buffer[:length]
         read_used(self._device, view, start, self._used.within(start, start + length))
-        return buffer if length == self._chunk_size else view
+        return view
 
 
 def read_used(device: BlockDevice, view: memoryview, start: int, parts: list[tuple[int, int]]) -> None:
@@ -43,12 +44,14 @@ def read_used(device: BlockDevice, view: memoryview, start: int, parts: list[tup
         while end < len(parts) and parts[end][0] - last <= 64 * KIB:
             last = parts[end][1]
             end += 1
-        _clear(view[position - start : first - start])
+        if position < first:
+            _clear(view[position - start : first - start])
         device.readinto(first, view[first - start : last - start])
-        for (_, gap_start), (gap_end, _) in zip(parts[index:end], parts[index + 1 : end], strict=False):
-            _clear(view[gap_start - start : gap_end - start])
+        for at in range(index + 1, end):
+            _clear(view[parts[at - 1][1] - start : parts[at][0] - start])
         position, index = last, end
-    _clear(view[position - start :])
+    if position < start + len(view):
+        _clear(view[position - start :])
 
 
 _ZEROS = memoryview(bytes(MIB))

@@ -132,7 +132,7 @@ class _BlockRestore:
         parts = self._used.within(record.offset, record.offset + record.length)
         length = sum(end - start for start, end in parts)
         equal = False
-        if self._chooser.compare and record.kind is not ChunkKind.UNUSED and self._is_there(record, device):
+        if self._chooser.compare and record.kind is not ChunkKind.UNUSED and self._is_there(record, device, parts):
             equal = True
         elif record.kind is not ChunkKind.DATA:
             chunk.check_zeros()
@@ -153,8 +153,8 @@ class _BlockRestore:
                 self._written += length
             self._chooser.note(equal)
 
-    def _is_there(self, record: ChunkRecord, device: HeldDevice) -> bool:
-        return record.offset in self._chooser.known_equal or self._comparer.is_equal(record, device)
+    def _is_there(self, record: ChunkRecord, device: HeldDevice, parts: list[tuple[int, int]]) -> bool:
+        return record.offset in self._chooser.known_equal or self._comparer.is_equal(record, device, parts)
 
     def _kept(self) -> list[tuple[int, int]]:
         """Where signatures belong to the contents: the head, and used bytes at the places where signatures stand."""

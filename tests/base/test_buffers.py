@@ -1,0 +1,31 @@
+"""Large buffers: of the wanted size, zeros, and nobody else's."""
+
+import mmap
+
+import pytest
+
+from bpscript.base import buffers
+from bpscript.base.buffers import large_buffer
+
+
+@pytest.mark.parametrize("size", [1, 4096, 1 << 20, (2 << 20) + 1])
+def test_a_buffer_has_its_size_and_begins_as_zeros(size: int) -> None:
+    buffer = large_buffer(size)
+    assert buffer.nbytes == size
+    assert not buffer.readonly
+    assert bytes(buffer) == bytes(size)
+
+
+def test_two_buffers_share_nothing() -> None:
+    one, other = large_buffer(1 << 20), large_buffer(1 << 20)
+    one[:] = b"\xff" * len(one)
+    assert bytes(other) == bytes(len(other))
+
+
+def test_a_kernel_without_huge_pages_gives_a_buffer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(mmap.mmap):
+        def madvise(self, *arguments: int) -> None:
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(buffers.mmap, "mmap", Refusing)
+    assert bytes(large_buffer(1 << 20)) == bytes(1 << 20)
