@@ -21,6 +21,7 @@ from ..blocks.medium import drop_caches
 from ..filesystems.signatures import SIGNATURES, position, wipe_signatures
 from .compare import Comparer
 from .container import ChunkKind, ChunkRecord
+from .crew import Crew, default_threads
 from .full import AnyChunk, PartitionImage
 from .marking import HEAD, HeldDevice
 from .placement import Place, Placement, blocks_fit, placement
@@ -60,31 +61,32 @@ def restore(
         from .reformat import restore_swap  # noqa: PLC0415
 
         return restore_swap(image, device)
-    work = _BlockRestore(image, device, placement(image, device.size, place), rewrite)
-    return work.run(verify=verify, threads=threads, events=events, clock=clock)
+    work = _BlockRestore(image, device, placement(image, device.size, place), rewrite, threads)
+    return work.run(verify=verify, events=events, clock=clock)
 
 
 class _BlockRestore:
     """Blocks to their places."""
 
-    def __init__(self, image: PartitionImage, device: BlockDevice, placed: Placement, rewrite: str) -> None:
+    def __init__(self, image: PartitionImage, device: BlockDevice, placed: Placement, rewrite: str, threads: int | None) -> None:
         self._image = image
+        self._threads = threads
         self._placed = placed
         self._lower = device
         self._used = image.used.clipped(device.size)
         self._comparer = Comparer(image, device, placed)
         self._lock = threading.Lock()
         self._done = self._written = self._equal = 0
-        self._chooser = _Chooser(image, self._comparer, rewrite)
+        self._chooser = _Chooser(image, self._comparer, rewrite, threads)
 
-    def run(self, *, verify: bool, threads: int | None, events: Sink, clock: Clock | None) -> Restored:
+    def run(self, *, verify: bool, events: Sink, clock: Clock | None) -> Restored:
         """The whole work."""
         archive, total = self._image.chunks, self._used.total
         held = HeldDevice(self._lower, keep=self._chooser.compare)
         state = Progress(events, "restore", total)
         state.report()
         archive.each(
-            lambda chunk: self._restore(chunk, held), threads=threads, tick=lambda: state.advance(self._done - state.done)
+            lambda chunk: self._restore(chunk, held), threads=self._threads, tick=lambda: state.advance(self._done - state.done)
         )
         state.report()
         if self._done != total:
@@ -94,7 +96,7 @@ class _BlockRestore:
         if verify:
             # Before anything that makes the target differ from the archive on purpose.
             drop_caches(self._lower)
-            expect_equal(Comparer(self._image, held, self._placed).differences(threads=threads, events=events))
+            expect_equal(Comparer(self._image, held, self._placed).differences(threads=self._threads, events=events))
         self._placed.finish(held)
         for patch in self._placed.patches:
             held.write(patch.offset, patch.new)
@@ -176,13 +178,13 @@ class _Chooser:
     AUTO asks a few chunks all over the archive, or the first ones of a stream: comparing pays when a quarter is equal.
     """
 
-    def __init__(self, image: PartitionImage, comparer: Comparer, rewrite: str) -> None:
+    def __init__(self, image: PartitionImage, comparer: Comparer, rewrite: str, threads: int | None) -> None:
         self.compare = rewrite != "ALL"
         self.known_equal: set[int] = set()      # offsets of chunks that were found equal before anything was written
         self._asked = self._equal = 0
         self._undecided = rewrite == "AUTO" and image.chunks.is_stream
         if rewrite == "AUTO" and not image.chunks.is_stream:
-            self.compare = self._probe(image, comparer)
+            self.compare = self._probe(image, comparer, threads)
 
     def note(self, equal: bool) -> None:
         """A chunk of a stream was compared."""
@@ -193,17 +195,26 @@ class _Chooser:
                 self._undecided = False
                 self.compare = self._equal * 4 >= _PROBES
 
-    def _probe(self, image: PartitionImage, comparer: Comparer) -> bool:
+    def _probe(self, image: PartitionImage, comparer: Comparer, threads: int | None) -> bool:
         archive = image.chunks
         step = max(1, len(archive) // _PROBES)
-        asked = 0
-        for index in range(step // 2, len(archive), step):
-            record = archive.record(index)
-            if record.kind is ChunkKind.DATA and record.offset >= HEAD:
-                asked += 1
+        records = [archive.record(index) for index in range(step // 2, len(archive), step)]
+        asked = [record for record in records if record.kind is ChunkKind.DATA and record.offset >= HEAD]
+        left = asked.copy()
+        lock = threading.Lock()
+
+        def loop() -> None:
+            while not crew.stopping:
+                with lock:
+                    if not left:
+                        return
+                    record = left.pop()
                 if comparer.is_equal(record):
                     self.known_equal.add(record.offset)
-        return len(self.known_equal) * 4 >= asked > 0
+
+        crew = Crew(loop, threads or default_threads())
+        crew.run(lambda: None)
+        return len(self.known_equal) * 4 >= len(asked) > 0
 
 
 def expect_equal(differences: list[tuple[int, int]]) -> None:

@@ -4,7 +4,6 @@ import mmap
 
 import pytest
 
-from bpscript.base import buffers
 from bpscript.base.buffers import large_buffer
 
 
@@ -27,5 +26,5 @@ def test_a_kernel_without_huge_pages_gives_a_buffer_too(monkeypatch: pytest.Monk
         def madvise(self, *arguments: int) -> None:
             raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(buffers.mmap, "mmap", Refusing)
+    monkeypatch.setattr(mmap, "mmap", Refusing)
     assert bytes(large_buffer(1 << 20)) == bytes(1 << 20)
