@@ -6,16 +6,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from ..base.allocator import give_back_large_blocks
+from ..base.allocator import give_back_large_blocks, keep_large_blocks
 from ..base.errors import UsageError
 from ..blocks.device import Buffer
 from . import records
 from .crew import Job, Pool, default_threads
-from .records import MAX_ZERO_CHUNK, SECTION_TAG, ChunkKind, ChunkRecord, Header, blake3_of, skippable
+from .records import MAX_SIZE, MAX_ZERO_CHUNK, SECTION_TAG, ChunkKind, ChunkRecord, Header, blake3_of, skippable
 from .table import SIGNED_TEXT, Signature, Table, seek_table
 
 LEVELS = range(-5, 20)      # of zstd; negative ones are faster and pack less, 0 is zstd's own default (3)
 _WAITING = 16 << 20        # bytes of chunks that wait to be packed or written
+_MUCH = 64 << 20           # bytes
 LONG_CHUNK_SIZE = records.MAX_CHUNK     # with long matching: a match reaches no farther than its chunk (FORMAT.md, 3)
 
 
@@ -62,6 +63,8 @@ class ArchiveWriter:
         self._long = long
         if long:
             give_back_large_blocks()
+        # From so many bytes on the allocator is told what is to come: asking takes as long as packing a few chunks.
+        self._keep_blocks_at = MAX_SIZE if long else _MUCH
         self._local = threading.local()
         count = threads or default_threads()
         self._pool = Pool(count)
@@ -97,6 +100,9 @@ class ArchiveWriter:
         self._offset += length
         self._data += length
         self._pending.append(self._pool.submit(lambda: self._encode(offset, length, produce)))
+        if self._offset >= self._keep_blocks_at:
+            keep_large_blocks()
+            self._keep_blocks_at = MAX_SIZE
         while len(self._pending) > self._window:
             self._write_oldest()
 
