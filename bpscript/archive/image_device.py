@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
+from ..base.buffers import fetched_buffer
 from ..base.errors import ReadOnlyError
 from ..blocks.device import Buffer, check_range
 from .container import ChunkKind
@@ -19,7 +20,7 @@ class ArchiveDevice:
     def __init__(self, chunks: Chunks, kept: int | None = None) -> None:
         self._archive = chunks
         self._kept = max(2, min(kept or _KEPT, _ROOM // chunks.chunk_size))
-        self._chunks: OrderedDict[int, bytearray] = OrderedDict()
+        self._chunks: OrderedDict[int, memoryview] = OrderedDict()
         self._lock = threading.Lock()
         size = chunks.size
         if chunks.is_stream or size is None:
@@ -98,10 +99,10 @@ class ArchiveDevice:
         with self._lock:
             data = self._chunks.pop(index, None)
             if data is None:
-                data = self._chunks.popitem(last=False)[1] if len(self._chunks) >= self._kept else bytearray(self._archive.chunk_size)
-                self._archive.data_into(index, memoryview(data)[:length])
+                data = self._chunks.popitem(last=False)[1] if len(self._chunks) >= self._kept else fetched_buffer(self._archive.chunk_size)
+                self._archive.data_into(index, data[:length])
             self._chunks[index] = data
-            target[:] = memoryview(data)[start : start + len(target)]
+            target[:] = data[start : start + len(target)]
 
 
 def _refusal() -> ReadOnlyError:

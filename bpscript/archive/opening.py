@@ -185,7 +185,7 @@ def _check_table(table: Table, header: FoundHeader, position: int) -> "array[int
 def seek_table_of(table: Table, header: FoundHeader, signature: Signature | None) -> bytes:
     """The seek table that an archive with this table must have."""
     frames = array("I", [header.end, 0])
-    for _, _, lengths, stored in table.columns():
+    for _, _, _, lengths, stored in table.columns():
         some = array("I", (CHUNK_FRAME_SIZE, 0, 0, 0)) * len(lengths)
         some[2::4], some[3::4] = stored, lengths
         frames.extend(some)

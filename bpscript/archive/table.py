@@ -82,8 +82,8 @@ class Table:
         """Bytes of the table frame."""
         return SKIPPABLE.size + _TABLE_FIXED.size + len(self.sections) * _TABLE_SECTION.size + len(self.entries) + ROOT_SIZE
 
-    def columns(self) -> Iterator[tuple["array[int]", "array[int]", "array[int]", "array[int]"]]:
-        """Kind, offset, decoded and stored length of some thousands of chunks at a time, in order, each as a column."""
+    def columns(self) -> Iterator[tuple["array[int]", "array[int]", "array[int]", "array[int]", "array[int]"]]:
+        """Kind, lower and upper half of the offset, decoded and stored length of some thousands of chunks at a time, in order, each as a column."""
         view, width = memoryview(self.entries), CHUNK_ENTRY.size // 4
         for start in range(0, len(view), _BATCH * CHUNK_ENTRY.size):
             # Ten times faster than record by record: kind, two halves of the offset, and the lengths are words of 32 bits.
@@ -91,8 +91,7 @@ class Table:
             words.frombytes(view[start : start + _BATCH * CHUNK_ENTRY.size])
             if sys.byteorder == "big":
                 words.byteswap()
-            offsets = array("Q", (low | high << 32 for low, high in zip(words[1::width], words[2::width], strict=True)))
-            yield words[::width], offsets, words[3::width], words[4::width]
+            yield words[::width], words[1::width], words[2::width], words[3::width], words[4::width]
 
     def chunk(self, index: int, chunk_size: int) -> ChunkRecord:
         """One record."""
@@ -106,11 +105,12 @@ class Table:
         """
         positions = array("Q", [first])
         offset = number = 0
-        for kinds, offsets, lengths, stored in self.columns():
+        for kinds, lower, upper, lengths, stored in self.columns():
             # What is plainly right is passed here; `chunk` looks at the rest, and has the words for what is wrong.
             for index, (kind, length, size) in enumerate(zip(kinds, lengths, stored, strict=True)):
                 if kind or not 0 < size <= length <= chunk_size:        # 0 is DATA
                     self.chunk(number + index, chunk_size)
+            offsets = array("Q", (low | high << 32 for low, high in zip(lower, upper, strict=True)))
             expected = array("Q", accumulate(lengths, initial=offset))
             if expected[:-1] != offsets:
                 index = next(index for index, start in enumerate(offsets) if start != expected[index])
@@ -123,10 +123,11 @@ class Table:
         return positions
 
     def starts(self) -> "array[int]":
-        """Where each chunk begins in the contents."""
-        starts = array("Q")
-        for _, offsets, _, _ in self.columns():
-            starts.extend(offsets)
+        """Where each chunk begins in the contents: where the one before ended, as `positions` has checked."""
+        starts = array("Q", [0])
+        for _, _, _, lengths, _ in self.columns():
+            starts.extend(accumulate(lengths, initial=starts.pop()))
+        starts.pop()
         return starts
 
 

@@ -1,22 +1,27 @@
 """Large buffers: of the wanted size, zeros, and nobody else's."""
 
 import mmap
+from collections.abc import Callable
 
 import pytest
 
-from bpscript.base.buffers import large_buffer
+from bpscript.base.buffers import fetched_buffer, large_buffer
+
+KINDS = [large_buffer, fetched_buffer]
 
 
+@pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("size", [1, 4096, 1 << 20, (2 << 20) + 1])
-def test_a_buffer_has_its_size_and_begins_as_zeros(size: int) -> None:
-    buffer = large_buffer(size)
+def test_a_buffer_has_its_size_and_begins_as_zeros(make: Callable[[int], memoryview], size: int) -> None:
+    buffer = make(size)
     assert buffer.nbytes == size
     assert not buffer.readonly
     assert bytes(buffer) == bytes(size)
 
 
-def test_two_buffers_share_nothing() -> None:
-    one, other = large_buffer(1 << 20), large_buffer(1 << 20)
+@pytest.mark.parametrize("make", KINDS)
+def test_two_buffers_share_nothing(make: Callable[[int], memoryview]) -> None:
+    one, other = make(1 << 20), make(1 << 20)
     one[:] = b"\xff" * len(one)
     assert bytes(other) == bytes(len(other))
 
