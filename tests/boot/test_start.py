@@ -35,6 +35,13 @@ def test_a_machine_starts_runs_its_script_and_tells_its_error(tmp_path: Path) ->
         assert "^^^^^^^^^^^^^" in machine.text
         machine.type("Echo \"at $BOOTP-Host-Name\"\r")
         machine.wait_for("at pc7\n", 60)
+        # The second disk says its serial number itself; a variable that says something else is not believed.
+        machine.type('Set Disk-1-Serial = "BPS-3"\rSet Expect-Disk-1 = "serial=BPS-3"\rSetPartitions "BIGDOS:20" 1\r')
+        machine.wait_for('serial=BPS-3 does not hold', 60)
+        assert second.read_bytes().count(0) == 48 << 20
+        machine.type('Set Expect-Disk-1 = "serial=BPS-2 model=QEMU*"\rSetPartitions "BIGDOS:20" 1\rEcho "written to $Disk-1-Model"\r')
+        machine.wait_for("written to QEMU", 60)
+        assert second.read_bytes().count(0) < 48 << 20
         (seen,) = room.machines()
         assert (seen["host"], seen["mac"], seen["script"], seen["state"]) == ("pc7", mac(1), "facts.bpb", "failed")
         assert "no-such.bpb" in seen["last_error"]

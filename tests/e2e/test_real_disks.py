@@ -100,6 +100,43 @@ def test_a_mounted_disk_is_refused_by_name(loop: str, image: Path, cli: Cli, tmp
         run_tool(["umount", point])
 
 
+def test_a_mounted_partition_refuses_its_disk(loop: str, image: Path, cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", "s.bpb", "-w", "--disk", loop).returncode == 0
+    run_tool(["partx", "--update", loop])
+    point = tmp_path / "point"
+    point.mkdir()
+    try:
+        if not Path(f"{loop}p1").exists():
+            pytest.skip("the kernel has no partitions on loop devices")
+        run_tool(["mount", "-o", "ro", f"{loop}p1", point])
+        try:
+            refused(cli, image, loop, f"{loop}p1 mounted on {point}")
+        finally:
+            run_tool(["umount", point])
+    finally:
+        run_tool(["partx", "--delete", loop])
+
+
+def test_a_disk_that_no_table_of_mounts_names_is_refused(loop: str, image: Path, cli: Cli, tmp_path: Path) -> None:
+    """It holds the journal of a file system on another disk. Only the kernel itself knows (O_EXCL)."""
+    run_tool(["mke2fs", "-q", "-b", "1024", "-O", "journal_dev", loop])
+    other = tmp_path / "other.img"
+    with other.open("wb") as file:
+        file.truncate(32 << 20)
+    run_tool(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-J", f"device={loop}", other])
+    point = tmp_path / "point"
+    point.mkdir()
+    run_tool(["mount", "-o", "loop", other, point])
+    try:
+        before = digest(image)
+        done = cli("run", "s.bpb", "-w", "--disk", loop)
+        assert done.returncode == 1
+        assert f"{loop} is in use" in done.stderr
+        assert digest(image) == before
+    finally:
+        run_tool(["umount", point])
+
+
 def test_a_disk_in_use_for_swapping_is_refused_by_name(loop: str, image: Path, cli: Cli) -> None:
     run_tool(["mkswap", loop])
     if subprocess.run(["swapon", loop], capture_output=True, check=False).returncode:

@@ -82,6 +82,19 @@ def find_disks(root: Path = Path("/")) -> list[FoundDisk]:
     return [disk for _, disk in sorted(found, key=lambda each: each[0])]
 
 
+def disk_of(device: Path, root: Path = Path("/")) -> tuple[str, str]:
+    """What a disk of this host says of itself: model and serial number, "" for what it does not say, and for an image file. Of a partition, its disk's."""
+    try:
+        if not device.is_block_device():
+            return "", ""
+        block = (root / "sys/class/block" / device.resolve().name).resolve()
+    except (OSError, ValueError):
+        return "", ""
+    if (block / "partition").exists():
+        block = block.parent
+    return _model(block), _serial(block)
+
+
 def by_place(place: Path) -> list[tuple[int, str]]:
     """A key that orders places on the bus: addresses of PCI are hexadecimal, everything else counts in decimal."""
     return natural(_PCI_ADDRESS.sub(lambda found: ".".join(str(int(each, 16)) for each in found.groups()), str(place)))

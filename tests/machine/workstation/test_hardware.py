@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from bpscript.machine.workstation.hardware import can_power_off, find_disks, firmware, hardware_variables
+import pytest
+
+from bpscript.machine.workstation.hardware import can_power_off, disk_of, find_disks, firmware, hardware_variables
 
 
 def write(root: Path, files: dict[str, str | bytes]) -> None:
@@ -91,3 +93,26 @@ def test_tables_of_garbage_end(tmp_path: Path) -> None:
     for table in (b"\x11", b"\x11\x02", b"\x11\x22" + bytes(100), b"\xff" * 5000, memory_module(0xFFFF)):
         write(tmp_path, {"sys/firmware/dmi/tables/DMI": table})
         assert "Hw-Memory" not in hardware_variables(tmp_path)
+
+
+def test_one_disk_by_its_name(tmp_path: Path) -> None:
+    """As in the list of all disks; a link to it and its partitions are the disk too, other files are none."""
+    for found in find_disks():
+        assert disk_of(found.device) == (found.model, found.serial)
+    devices = [each for each in sorted(Path("/dev").glob("loop[0-9]*")) if each.is_block_device()]
+    if not devices:
+        pytest.skip("the kernel has no loop devices")
+    device = devices[0]
+    block(tmp_path, "sda", "pci0000:00/0000:00:1f.2/ata1/host0/target0/0:0:0:0", 64 << 11, {"device/model": "WDC WD10 ", "device/vendor": "ATA", "device/serial": "WD-7"})
+    (tmp_path / "sys/class/block").mkdir(parents=True)
+    (tmp_path / "sys/class/block" / device.name).symlink_to(tmp_path / "sys/block/sda")
+    (tmp_path / "by-id").symlink_to(device)
+    assert disk_of(device, tmp_path) == disk_of(tmp_path / "by-id", tmp_path) == ("WDC WD10", "WD-7")
+    inside = (tmp_path / "sys/block/sda").resolve() / "sda1"
+    write(inside, {"partition": "1\n"})
+    (tmp_path / "sys/class/block" / device.name).unlink()
+    (tmp_path / "sys/class/block" / device.name).symlink_to(inside)
+    assert disk_of(device, tmp_path) == ("WDC WD10", "WD-7")
+    (tmp_path / "image").touch()
+    for name in ("image", "nothing", "nul\0"):
+        assert disk_of(tmp_path / name) == ("", "")
