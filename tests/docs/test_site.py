@@ -1,5 +1,6 @@
 """The manual as a web site: every page is in it, and every link leads somewhere (a warning of Sphinx is an error)."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,3 +17,15 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert all((tmp_path / "site" / f"{path.relative_to(DOCS).with_suffix('')}.html").exists() for path in DOCS.rglob("*.md"))
     commands = (tmp_path / "site" / "generated" / "commands.html").read_text()
     assert [command.name for command in COMMANDS if command.name not in commands] == []
+
+
+def test_the_workflow_for_github_is_one(tmp_path: Path) -> None:
+    """By the schema of GitHub's workflow files; and a step that is none is told."""
+    (workflow,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "testing.md").read_text(), re.DOTALL)
+    for text, status in ((workflow, 0), (workflow.replace("run: pip", "runs: pip"), 1)):
+        path = tmp_path / "workflow.yml"
+        path.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
