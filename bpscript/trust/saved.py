@@ -75,7 +75,9 @@ def load(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path} is no plan: it is not JSON") from error
     if not isinstance(kept, dict) or kept.get("format") != _FORMAT:
         raise FormatError(f"{path} is no plan", hint="bpscript plan SCRIPT --save F makes one")
-    if kept.get("version") != _VERSION or kept.get("bpscript") != __version__:
+    if kept.get("version") != _VERSION:
+        raise FormatError(f"{path} is a plan in version {kept.get('version')} of its format; this program knows version {_VERSION}", hint="make the plan again")
+    if kept.get("bpscript") != __version__:
         raise FormatError(
             f"{path} was made by bpscript {kept.get('bpscript')}, this is {__version__}: another version may do something else",
             hint="make the plan again",

@@ -118,7 +118,7 @@ def test_contents_that_nobody_looks_at_do_not_count(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "it is not JSON"), ("[]", "is no plan"), ('{"format": "bpscript plan", "version": 9}', "another version"), (None, "is damaged")],
+    [("", "it is not JSON"), ("[]", "is no plan"), ('{"format": "bpscript plan", "version": 9}', "version 9 of its format"), (None, "is damaged")],
 )
 def test_what_is_no_plan_is_refused(folder: Path, text: str | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     if text is None:
@@ -133,3 +133,15 @@ def test_what_is_no_plan_is_refused(folder: Path, text: str | None, words: str, 
 def test_no_plan_is_a_wrong_argument(folder: Path) -> None:
     assert main(["run", "--plan", "nowhere.plan", *ARGUMENTS]) == 2
     assert main(["plan", *ARGUMENTS, "--save", "no/such/folder"]) == 2
+
+
+def test_a_plan_of_another_format_is_told_from_one_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.bpb").write_text('echo "x"\n')
+    assert main(["plan", "s.bpb", "--save", "good"]) == 0
+    kept = json.loads(Path("good").read_text())
+    for key, value, words in (("version", 9, "version 9 of its format; this program knows version 1"), ("bpscript", "0.0.1", "was made by bpscript 0.0.1")):
+        Path("other").write_text(json.dumps({**kept, key: value}))
+        capsys.readouterr()
+        assert main(["run", "s.bpb", "--plan", "other"]) == 1
+        assert words in capsys.readouterr().err

@@ -87,7 +87,7 @@ _RULES = (
          "The first label of a name counts; the second one is never found by Goto.",
          "Goto menu\n:menu\nEcho \"1\"\n:menu\nEcho \"2\"", "Goto menu\n:menu\nEcho \"1\"\n:menu-2\nEcho \"2\""),
     Rule("BP203", _W, "the line is never reached",
-         "No way through the script leads here: the line before always goes elsewhere, and nothing jumps to a label in between.",
+         "No way through the script leads here: the line before always goes elsewhere, and nothing jumps to a label in between. What is wrong with the line itself is not told.",
          'PowerOff\nEcho "done"', 'Echo "done"\nPowerOff'),
     Rule("BP204", _E, "a loop without exit or wait",
          "Once in this loop the script never leaves it, and it waits for nothing: no key, no time, no file.",
