@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bpscript.cli.main import main
 from bpscript.commands import COMMANDS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,3 +32,13 @@ def test_the_workflow_for_github_is_one(tmp_path: Path) -> None:
             [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)], capture_output=True, text=True, check=False
         )
         assert done.returncode == status, done.stdout + done.stderr
+
+
+def test_the_script_of_the_workstation_page_finds_a_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```\n(Set n = 0\n.*?)```", (DOCS / "workstation.md").read_text(), re.DOTALL)
+    script = tmp_path / "s.bpb"
+    script.write_text(block + 'Echo "none"\nPowerOff\n:found\nEcho "disk $n"\n')
+    disks = [each for number in range(2) for each in ("--disk", f"{tmp_path}/disk{number}.img:8M")]
+    for model, found in (("Fast SSD 1", "disk 1"), ("Spinning", "none")):
+        assert main(["run", str(script), *disks, "--set", "Disk-0-Model=Old", "--set", f"Disk-1-Model={model}"]) == 0
+        assert found in capsys.readouterr().out.splitlines()
