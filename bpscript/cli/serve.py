@@ -37,7 +37,7 @@ def add_to(verbs: Any, summary: str) -> None:  # noqa: ANN401 - argparse's own t
     parser.add_argument("--http-port", metavar="N", type=_port, default=80, help="default 80")
     parser.add_argument("--carousel", metavar="GROUP[:PORT]", help="send large files by multicast to all who ask for them so; port 1759 by default")
     parser.add_argument("--carousel-rate", metavar="MBIT", type=_rate, default=90_000_000, help="of all multicast together, in Mbit/s on the wire (default 90)")
-    parser.add_argument("--hosts", metavar="FILE", help="which machine is which and what it is given (hosts.toml)")
+    parser.add_argument("--hosts", metavar="FILE", help="which machine is which and what it is given: hosts.toml, or a database of `bpscript hosts`")
     parser.add_argument("--state", metavar="DB", help="keep leases in this database (default: in memory)")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
 

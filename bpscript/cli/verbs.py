@@ -27,6 +27,7 @@ VERBS = (
     Verb("disk", "disk", "make, look into and change disk images without a script"),
     Verb("image", "image", "make, restore, check and look into archives", actions=True),
     Verb("serve", "serve", "serve files, addresses and boot programs to a room of machines"),
+    Verb("hosts", "hosts", "change a database of hosts, which `serve --hosts` reads in place of hosts.toml"),
     Verb("boot", "boot", "make what workstations boot from the network"),
     Verb("gateway", "gateway", "answer CheckUser: ask user bases whether a password is right"),
     Verb("test", "test", "run tests of scripts that are written down as data"),

@@ -1,4 +1,4 @@
-"""`--hosts hosts.toml`: which machine is which, and what it is given. The format is in docs/hosts.md.
+"""`--hosts hosts.toml` or a database: which machine is which, and what it is given. The format is in docs/hosts.md.
 
 Lookup, also written there: the entry with the machine's hardware address, else with its UUID, else with its serial number. What an
 entry does not say is taken from its groups in the order they are listed, then from the defaults; a machine without an entry gets
@@ -8,12 +8,14 @@ the defaults. Variables and boot files are looked up one by one, so a host may c
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from threading import Lock
 
 from ..base.errors import BpscriptError, UsageError
 from ..base.events import Event, Kind, Sink, ignore
 from ..network.dhcp.firmware import Client, Firmware
 from ..network.dhcp.plan import Plan
 from ..network.dhcp.subnet import Subnet
+from .hosts_database import HostsDatabase, is_database
 from .hosts_format import Given, Host, HostsFile, read_hosts
 
 _NOBODY = Given()
@@ -77,32 +79,58 @@ class HostBook:
 
 
 class WatchedHosts:
-    """The hosts of a file that may change while the server runs: it is read again when it did.
+    """The hosts of a file or database that may change while the server runs: it is read again when it did.
 
-    A file that is broken, or gone, is reported once to `sink`; what was read before stays in force.
+    One that is broken, or gone, is reported once to `sink`; what was read before stays in force.
     Raises UsageError when it is broken at the start.
     """
 
     def __init__(self, path: Path, sink: Sink = ignore) -> None:
         self._path = path
         self._sink = sink
-        self._stamp = _stamp(path)
-        self._book = HostBook.read(path)
+        self._lock = Lock()
+        self._database: HostsDatabase | None = None
+        self._number = -1           # of the database's inode
+        self._state = self._look()
+        self._book = self._read()
 
     @property
     def book(self) -> HostBook:
         """The hosts as they are now."""
+        with self._lock:
+            state = self._look()
+            if state != self._state:
+                self._state = state
+                try:
+                    self._book = self._read()
+                except BpscriptError as error:
+                    hint = f" ({error.hint})" if error.hint else ""
+                    self._sink(Event(Kind.ERROR, {"text": f"{error.message}{hint}; the hosts of before stay in force"}))
+                else:
+                    self._sink(Event(Kind.NOTE, {"text": f"{self._path}: read again, {len(self._book.hosts)} hosts"}))
+            return self._book
+
+    def _look(self) -> tuple[int, ...] | None:
+        """Another one whenever the hosts may be others; None when nothing can be read."""
         stamp = _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._book = HostBook.read(self._path)
-            except BpscriptError as error:
-                hint = f" ({error.hint})" if error.hint else ""
-                self._sink(Event(Kind.ERROR, {"text": f"{error.message}{hint}; the hosts of before stay in force"}))
-            else:
-                self._sink(Event(Kind.NOTE, {"text": f"{self._path}: read again, {len(self._book.hosts)} hosts"}))
-        return self._book
+        if self._database is None or stamp is None or stamp[2] != self._number:
+            return stamp
+        try:
+            return self._number, self._database.revision()
+        except BpscriptError:
+            return None         # what is wrong is told when it is read
+
+    def _read(self) -> HostBook:
+        stamp = _stamp(self._path)
+        if self._database is None or stamp is None or stamp[2] != self._number:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+            if stamp is None or not is_database(self._path):
+                return HostBook.read(self._path)
+            self._database, self._number = HostsDatabase(self._path), stamp[2]
+            self._state = self._look()
+        return HostBook(self._database.read())
 
     def plan_for(self, client: Client) -> Plan:
         """What this client is to get."""

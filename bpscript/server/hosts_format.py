@@ -92,6 +92,11 @@ def read_hosts(data: bytes, name: str) -> HostsFile:
     return _Reader(document, places(text), name).read()
 
 
+def check_hosts(document: "Table", name: str) -> HostsFile:
+    """The hosts of tables that come from a database of this name. Raises UsageError with table and key."""
+    return _Reader(document, None, name).read()
+
+
 def _syntax_error(message: str, text: str, name: str) -> str:
     match = re.search(r" \(at line (\d+), column (\d+)\)\Z", message)
     if match is not None:
@@ -109,7 +114,7 @@ _T = TypeVar("_T")
 
 
 class _Reader:
-    def __init__(self, document: Table, where: Mapping[Path, Place], name: str) -> None:
+    def __init__(self, document: Table, where: Mapping[Path, Place] | None, name: str) -> None:
         self._document = document
         self._where = where
         self._name = name
@@ -252,7 +257,7 @@ class _Reader:
                     other = seen.setdefault((key, value), host.name)
                     if other != host.name:
                         element: Path = ("hosts", host.name, key, number)
-                        place = element if element in self._where else ("hosts", host.name, key)
+                        place = element if self._where is None or element in self._where else ("hosts", host.name, key)
                         shown = value.hex(":") if isinstance(value, bytes) else value
                         self._fail(place, f'the {key} {shown} of host "{host.name}" belongs to host "{other}" already')
 
@@ -316,6 +321,8 @@ class _Reader:
             self._fail(place, f'"{text}" is no {what}')
 
     def _fail(self, path: Path, message: str, hint: str | None = None) -> NoReturn:
+        if self._where is None:
+            raise UsageError(f"{self._name}: {'.'.join(map(str, path)) or 'top'}: {message}", hint=hint)
         while path and path not in self._where:
             path = path[:-1]
         line, column = self._where.get(path, (1, 1))
