@@ -33,18 +33,19 @@ def open_root(url: str, events: Sink = ignore) -> "NetworkRoot":
 
 
 def _tftp_root(url: str, _: Sink) -> "NetworkRoot":
-    source = _tftp_source(url)
+    source = tftp_source(url)
     return NetworkRoot(source, source.host)
 
 
 def _multicast_root(url: str, events: Sink) -> "NetworkRoot":
     from .tftp.shared import SCHEME, SharedSource  # noqa: PLC0415 - only for those who use it
 
-    source = _tftp_source(url, SCHEME)
+    source = tftp_source(url, SCHEME)
     return NetworkRoot(SharedSource(source, events=events), source.host)
 
 
-def _tftp_source(url: str, before: str = "") -> "TftpSource":
+def tftp_source(url: str, before: str = "") -> "TftpSource":
+    """The files below `tftp://...`, of an address that has `before` in front. Raises UsageError."""
     from urllib.parse import unquote  # noqa: PLC0415 - only for those who use it
 
     from .tftp.source import TftpSource  # noqa: PLC0415

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_to(declare: Declare) -> None:
     """Declare the action."""
     sub = declare("restore", restore, "restore linux.imz disk.img:1")
-    sub.add_argument("archive", metavar="ARCHIVE", help="ours, or an image of another program, a file, http(s)://... or carousel+http://...; ARCHIVE:N is one partition out of the archive of a disk; - is standard input")
+    sub.add_argument("archive", metavar="ARCHIVE", help="ours, or an image of another program, a file, http(s)://..., tftp://..., or by multicast carousel+http://... or multicast+tftp://...; ARCHIVE:N is one partition out of the archive of a disk; - is standard input")
     sub.add_argument("place", metavar="PLACE", help="IMG:PARTITION, a disk or partition without a number; files go into IMG:PARTITION/path or a folder of this host")
     sub.add_argument("--rewrite", choices=("auto", "all", "diff"), default="auto", help="write what differs (diff), everything (all), or see what pays (auto, the default)")
     sub.add_argument("--verify", action="store_true", help="read everything back, from the medium where the host lets us")

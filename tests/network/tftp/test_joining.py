@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import random
 import subprocess
 import sys
 import time
@@ -18,15 +19,17 @@ from hypothesis import strategies as st
 
 from bpscript.base.errors import NetworkError, NotFoundError, StorageError, UsageError
 from bpscript.base.events import Event, Kind
+from bpscript.cli.main import main
 from bpscript.network.fake import FakeNetwork, Fate
 from bpscript.network.roots import open_root
 from bpscript.network.tftp.actions import Failed, Finished, Send, SendBlocks
 from bpscript.network.tftp.joining import DEAF, REPETITIONS, SILENCE_S, Alone, Join, Joining, Place
 from bpscript.network.tftp.multicast import ForMember, Group, Member
 from bpscript.network.tftp.packets import Opcode, ack_packet, data_packet, error_packet, oack_packet, parse_request
+from tests.cli.images import captured, ext_image, make_tree
 from tests.network.lab import SERVER, lab
 from tests.network.tftp.peers import content, free_port, server_command, serving, stub
-from tests.oracles import need
+from tests.oracles import e2fsck, need
 
 DATA = content(8 * 11 + 5)
 LAST = 12
@@ -305,6 +308,26 @@ def test_a_large_file_comes_by_the_group_once_and_is_read_often(tmp_path: Path) 
     assert [(event["path"], event["multicast"]) for event in done] == [("small", False), ("large", True)]
     assert not warnings(heard)
     assert str(root) == f"multicast+tftp://127.0.0.1:{served.server.port}"
+
+
+@pytest.mark.parametrize("scheme", ["tftp", "multicast+tftp"])
+def test_an_image_is_restored_from_a_tftp_server(scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tree").mkdir()
+    tree = make_tree(tmp_path / "tree")
+    (tree / "more").write_bytes(random.Random(4).randbytes(2 << 20))
+    image, target = ext_image(tmp_path / "part.img", tree), tmp_path / "target.img"
+    (tmp_path / "root").mkdir()
+    captured(image, tmp_path / "root" / "lab 1.imz")
+    target.write_bytes(bytes(image.stat().st_size))
+    with serving(tmp_path / "root") as served:
+        url = f"{scheme}://127.0.0.1:{served.server.port}/lab%201.imz"
+        assert main(["image", "restore", url, str(target)]) == 0
+        assert main(["image", "ls", url]) == (1 if scheme == "tftp" else 0)      # in order only, or kept
+        assert main(["image", "info", url.replace("lab%201", "none")]) == 1
+        assert main(["image", "info", url.rpartition("/")[0] + "/"]) == 2
+    assert any(event.data["outcome"] == "done" and event.data["multicast"] for event in served.events) == (scheme != "tftp")
+    assert capsys.readouterr().err.count("bpscript: error: ") == (3 if scheme == "tftp" else 2)
+    e2fsck(target)
 
 
 def test_without_room_the_file_comes_alone_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
