@@ -72,3 +72,21 @@ def test_it_ends_when_we_are_interrupted(tmp_path: Path) -> None:
     assert not Path(f"/proc/{int(note.read_text())}").exists()
     with pytest.raises(ChildProcessError):
         os.waitpid(int(note.read_text()), 0)
+
+
+def test_other_work_is_done_while_it_runs(tmp_path: Path) -> None:
+    done = run_program(["sh", "-c", f"while [ ! -e {tmp_path}/made ]; do sleep 0.01; done; echo seen"], meanwhile=(tmp_path / "made").touch)
+    assert (done.returncode, done.stdout) == (0, "seen\n")
+
+
+def test_it_ends_when_the_other_work_is_interrupted(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+
+    def interrupted() -> None:
+        while not note.exists() or not note.read_text().endswith("\n"):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_program(["sh", "-c", f"echo $$ > {note}; exec sleep 60"], meanwhile=interrupted)
+    assert not Path(f"/proc/{int(note.read_text())}").exists()
