@@ -20,19 +20,8 @@ _LOAD = Path("/proc/loadavg")
 _MAX_GROUP_BLOCKS = 65_528      # e2fsprogs ext2_fs.h, EXT2_MAX_BLOCKS_PER_GROUP
 _MAX_GROWTH = 1024              # mke2fs leaves room to grow that many times
 _MAX_BLOCKS = 0xFFFF_FFFF       # up to where resize_inode leads
-
-
-def is_copy_group(group: int) -> bool:
-    """True when with feature sparse_super a group begins with a superblock: 0, 1 and powers of 3, 5 and 7. Source: ext2fs_bg_has_super."""
-    if group <= 1:
-        return True
-    for base in (3, 5, 7):
-        power = base
-        while power < group:
-            power *= base
-        if power == group:
-            return True
-    return False
+# Groups that begin with a superblock with feature sparse_super: powers of 3, 5 and 7, as numbers of groups have 32 bits. Source: ext2fs_bg_has_super.
+COPY_GROUPS = frozenset({0, 1, *(base**power for base in (3, 5, 7) for power in range(1, 21) if base**power < 1 << 32)})
 
 
 def new_copies(size: int, block_size: int, descriptor_size: int) -> Iterator[tuple[int, int]]:
@@ -49,7 +38,7 @@ def new_copies(size: int, block_size: int, descriptor_size: int) -> Iterator[tup
     described = -(-groups // per_block)
     most_groups = -(-(min(blocks * _MAX_GROWTH, _MAX_BLOCKS) - first) // group_blocks)
     reserved = max(0, min(-(-most_groups // per_block) - described, block_size // 4))
-    for group in filter(is_copy_group, range(groups)):
+    for group in sorted(group for group in COPY_GROUPS if group < groups):
         start = first + group * group_blocks
         end = start + 1 + described + (0 if group else reserved)
         if end <= blocks:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ...base.errors import FormatError, StorageError
 from ...blocks.device import BlockDevice
-from .copies import is_copy_group
+from .copies import COPY_GROUPS
 
 SUPERBLOCK_OFFSET = 1024        # bytes, whatever the block size
 SUPERBLOCK_SIZE = 1024
@@ -327,13 +327,13 @@ class Group(NamedTuple):
 def has_superblock(superblock: Superblock, group: int, backup_groups: tuple[int, int] = (0, 0)) -> bool:
     """True when a group begins with a copy of the superblock.
 
-    Source: ext2fs_bg_has_super: all groups, or with sparse_super some (`is_copy_group`), with sparse_super2 two named ones.
+    Source: ext2fs_bg_has_super: all groups, or with sparse_super those of COPY_GROUPS, with sparse_super2 two named ones.
     """
     if group == 0:
         return True
     if superblock.compatible & Compatible.SPARSE_SUPER2:
         return group in backup_groups
-    return not superblock.read_only_compatible & ReadOnlyCompatible.SPARSE_SUPER or is_copy_group(group)
+    return not superblock.read_only_compatible & ReadOnlyCompatible.SPARSE_SUPER or group in COPY_GROUPS
 
 
 def read_groups(device: BlockDevice, superblock: Superblock) -> list[Group]:
