@@ -110,6 +110,21 @@ def test_a_floppy_image_and_a_boot_file_are_started_by_ipxe_once(tmp_path: Path)
     assert "Traceback" not in machines[0].text + machines[1].text + machines[2].text + server.text
 
 
+def test_a_floppy_image_of_a_disk_is_started_by_kexec(tmp_path: Path) -> None:
+    """Back in real mode the BIOS does its part: diskettes (of memdisk), clock, screen; the firmware is not started again."""
+    root = environment.served(tmp_path / "served")
+    run_tool(["nasm", "-f", "bin", "-o", tmp_path / "sectors", Path(__file__).with_name("floppy.asm")])
+    (root / "floppy.img").write_bytes((tmp_path / "sectors").read_bytes().ljust(1_474_560, b"\0"))
+    (root / "floppy.bpb").write_text('SetPartitions "BIGDOS:40"\nClean 1\nCopy "floppy.img" "{:1}/f.img"\nLoadRamDisk "{:1}/f.img"\nFloppyBoot\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, '[defaults]\nscript = "floppy"\n')
+        machine = room.machine("pc1", "-device", "VGA", disks=(room.disk("disk", 64 << 20),), net_first=True)
+        machine.wait_for("FLOPPY ", 300)
+        machine.wait_for("FLOPPY second sector", 10)
+    assert machine.text.count("iPXE 1.") == 1
+    assert "Traceback" not in machine.text + server.text
+
+
 def test_a_second_start_takes_its_image_from_the_cache(tmp_path: Path) -> None:
     """No byte of the image is on the wire the second time, though the partition was emptied meanwhile."""
     root = environment.served(tmp_path / "served")

@@ -6,20 +6,23 @@
     HdBoot D:P, a Linux on P      kexec of it (systems/find.py)         the same
     HdBoot D:P, anything else     as HdBoot D if P has the boot flag    refused, but for the EFI system partition
     LinuxBoot                     kexec                                 kexec
-    LoadRamDisk, FloppyBoot       restart; iPXE starts memdisk          refused
+    LoadRamDisk, FloppyBoot       restart; iPXE starts memdisk.         refused
+                                  Not our server: kexec of memdisk
     FloppyBoot alone              restart; iPXE boots BIOS drive 0x00   refused
     TFTPBoot                      restart; iPXE loads the file          the same
     PowerOff                      off                                   off
 
 Where it says iPXE, the machine must boot from the network first, from our server: the `boot` event, which the server hears before
-the machine restarts, tells it what this machine gets the next time (server/next_boot.py). kexec leaves the firmware out, so it
-cannot start a system that needs the firmware's own start: DOS, Windows, boot sectors.
+the machine restarts, tells it what this machine gets the next time (server/next_boot.py). kexec leaves the firmware's start out, so
+a system that needs it finds controllers as Linux has left them: memdisk's floppy and what the BIOS itself does are there (real_mode.py),
+DOS, Windows and boot sectors of disks are not tried.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
+from ...archive.filezip import unpack_file
 from ...base.errors import NetworkError, NotFoundError, StorageError
 from ...filesystems.filesystem import Filesystem
 from ...filesystems.places import ForeignPlace
@@ -47,7 +50,8 @@ class WorkstationBoot:
         self._can_power_off = can_power_off
         self._server_knows = server_knows
         self._folder = folder.strip("/")
-        self._floppy: Facts = {}                # of the image that LoadRamDisk or LoadZRamDisk named
+        self._floppy: Facts = {}                # of the image that LoadRamDisk or LoadZRamDisk named, for iPXE
+        self._held: tuple[bytes, bytes] | None = None       # memdisk and the image, for kexec
         self._next: Restart | None = None
 
     @property
@@ -90,17 +94,27 @@ class WorkstationBoot:
         return {}
 
     def insert_floppy(self, files: Files, image: str, *, packed: bool) -> None:
-        """Only an image in the folder of the server: iPXE fetches it again after the restart, and of a packed one what the server makes of it."""
+        """One in the folder of our server iPXE fetches again after the restart (and of a packed one what the server makes of it); others are kept here."""
         self._need_bios("a floppy image", "UEFI has no floppy drive that memdisk could be")
-        self._need_server("a floppy image")
-        self._need_on_server(files, image)
         if not files.exists(MEMDISK):
             raise NotFoundError(f'"{image}" cannot be the floppy drive: there is no "{MEMDISK}" on the server', hint="boot build puts it there; it is of Syslinux (Debian: /usr/lib/syslinux/memdisk of syslinux-common)")
-        self._floppy = {"file": self._on_server(image), **({"packed": True} if packed else {})}
+        if self._server_knows and _is_on_server(files, image):
+            self._floppy, self._held = {"file": self._on_server(image), **({"packed": True} if packed else {})}, None
+            return
+        memdisk = b"".join(files.chunks(MEMDISK))
+        if packed:
+            with closing(files.open(image)) as reader:
+                self._held = memdisk, b"".join(unpack_file(reader, f'"{image}"'))
+        else:
+            self._held = memdisk, b"".join(files.chunks(image))
 
     def floppy(self) -> Facts:
         """The image of LoadRamDisk, or the drive."""
         self._need_bios("FloppyBoot", "UEFI boots no floppy disks")
+        if self._held is not None:
+            self._calls.load_floppy(*self._held)
+            self._next = Restart.KEXEC
+            return {}
         self._need_server("FloppyBoot")
         self._next = Restart.FIRMWARE
         return {"boots": "floppy", "file": "", **self._floppy}
@@ -145,8 +159,7 @@ class WorkstationBoot:
             raise StorageError(f"{what} cannot be booted: this machine was not started by a server of ours, which would give it to it after the restart")
 
     def _need_on_server(self, files: Files, name: str) -> None:
-        place = files.place(name)
-        if not isinstance(place, ForeignPlace) or parse_foreign(place.name).server_part:
+        if not _is_on_server(files, name):
             raise StorageError(f'"{name}" cannot be booted: it must be a file of the server that this machine started from')
 
     def _on_server(self, name: str) -> str:
@@ -187,6 +200,12 @@ def hears_what_boots(server: str | None) -> bool:
         return False
     finally:
         source.close()
+
+
+def _is_on_server(files: Files, name: str) -> bool:
+    """Whether it is a file of the server that this machine started from."""
+    place = files.place(name)
+    return isinstance(place, ForeignPlace) and not parse_foreign(place.name).server_part
 
 
 def _has_efi_programs(disk: Disk, partition: int) -> bool:

@@ -1,6 +1,6 @@
 """What only the kernel can do to the machine: load another kernel, restart, turn off, set the clocks.
 
-Sources: kexec_file_load(2), reboot(2), rtc(4), memfd_create(2).
+Sources: kexec_file_load(2), kexec_load(2), reboot(2), rtc(4), memfd_create(2).
 """
 
 import ctypes
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from ...base.errors import StorageError
+from .real_mode import START, floppy_segments, io_memory
 
 _KEXEC_FILE_LOAD = {"x86_64": 320, "aarch64": 294, "riscv64": 294}      # numbers of the system call
+_KEXEC_LOAD = 246               # of x86-64
 _NO_INITRAMFS = 4               # KEXEC_FILE_NO_INITRAMFS
 _RTC_SET_TIME = 0x4024700A      # _IOW('p', 0x0a, struct rtc_time)
 _RTC_TIME = struct.Struct("9i")     # seconds, minutes, hours, day, month from 0, year from 1900, and three that are not looked at
@@ -37,6 +39,10 @@ class Calls(Protocol):
 
     def load_kernel(self, name: str, kernel: Iterable[bytes], ramdisk: Iterable[bytes] | None, command_line: str) -> None:
         """Keep a kernel for `Restart.KEXEC`. Raises StorageError."""
+        ...
+
+    def load_floppy(self, memdisk: bytes, image: bytes) -> None:
+        """Keep memdisk with an image for `Restart.KEXEC`; for BIOS machines only. Raises StorageError, FormatError."""
         ...
 
     def restart(self, how: Restart) -> None:
@@ -79,6 +85,18 @@ class LinuxCalls:
             os.close(kernel_file)
         if done != 0:
             raise StorageError(f'"{name}" cannot be started: {_WORDS.get(error, os.strerror(error))}')
+
+    def load_floppy(self, memdisk: bytes, image: bytes) -> None:
+        """Keep them in memory, and where they shall be."""
+        segments = floppy_segments(memdisk, image, io_memory())
+        keep = [ctypes.create_string_buffer(each.data, len(each.data)) for each in segments]
+        # struct kexec_segment: buffer, its bytes, address, bytes there
+        table = (ctypes.c_ulong * (4 * len(segments)))(
+            *(number for buffer, each in zip(keep, segments, strict=True) for number in (ctypes.addressof(buffer), len(each.data), each.address, each.size))
+        )
+        if self._libc.syscall(ctypes.c_long(_KEXEC_LOAD), ctypes.c_ulong(START), ctypes.c_ulong(len(segments)), table, ctypes.c_ulong(0)) != 0:
+            error = ctypes.get_errno()
+            raise StorageError(f"the floppy image cannot be started: {_WORDS.get(error, os.strerror(error))}")
 
     def restart(self, how: Restart) -> None:
         """Write what is still in memory, then go."""

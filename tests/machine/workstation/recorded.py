@@ -26,9 +26,13 @@ class RecordedCalls:
     loaded: list[tuple[bytes, bytes | None, str]] = field(default_factory=list)
     restarts: list[Restart] = field(default_factory=list)
     clock: list[int] = field(default_factory=list)
+    floppies: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def load_kernel(self, name: str, kernel: Iterable[bytes], ramdisk: Iterable[bytes] | None, command_line: str) -> None:
         self.loaded.append((b"".join(kernel), None if ramdisk is None else b"".join(ramdisk), command_line))
+
+    def load_floppy(self, memdisk: bytes, image: bytes) -> None:
+        self.floppies.append((memdisk, image))
 
     def restart(self, how: Restart) -> None:
         self.restarts.append(how)

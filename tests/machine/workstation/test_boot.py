@@ -171,7 +171,18 @@ def test_a_floppy_image_is_booted_by_memdisk(tmp_path: Path) -> None:
     assert machine.calls.restarts == [Restart.FIRMWARE]
     assert "UEFI has no floppy drive" in workstation(tmp_path, "UEFI").refused('LoadRamDisk "floppy.img"')
     assert "a floppy image cannot be booted on this board: it has no BIOS" in workstation(tmp_path, "").refused('LoadRamDisk "floppy.img"')
-    assert "not started by a server of ours" in workstation(tmp_path, server_knows=False).refused('LoadRamDisk "floppy.img"')
+
+
+def test_without_our_server_memdisk_is_started_from_here(tmp_path: Path) -> None:
+    """So it is when the image does not lie on the server."""
+    create_disk(tmp_path / "disk.img", 64 << 20, partitions="BIGDOS:40", format_partitions=True)
+    for server_knows, script in ((False, 'LoadRamDisk "floppy.img"\nFloppyBoot'), (True, 'Copy "floppy.img" "{:1}/f.img"\nLoadRamDisk "{:1}/f.img"\nFloppyBoot')):
+        machine = workstation(tmp_path, server_knows=server_knows)
+        assert machine.run(script).booted == "floppyboot"
+        assert machine.calls.floppies == [(SERVER["memdisk"], SERVER["floppy.img"])]
+        assert machine.calls.restarts == [Restart.KEXEC]
+        assert machine.booted.data == {"text": "floppyboot"}
+    assert "not started by a server of ours" in workstation(tmp_path, server_knows=False).refused("FloppyBoot")
 
 
 def test_memdisk_must_be_on_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
