@@ -288,7 +288,8 @@ class Recorder(Stage):
                 if inside is not None and content is not None:
                     put(inside, secrets.masked_bytes(content))
                 kept = []
-                for end, data in zip(("head", "tail"), self._ends.get(key, ()) if whole else (), strict=False):
+                known = self._ends.get(key, ()) if whole else ()
+                for end, data in zip(("head", "tail"), known if all(known) else (), strict=False):      # b"": it could not be read
                     kept.append(f"files/{number}-{end}")
                     put(kept[-1], secrets.masked_bytes(data))
                 files.append(

@@ -225,8 +225,9 @@ class _Replay(Rehearsal):
                     source.make_dir(folder)
                 if facts["content"] is not None:
                     source.store(facts["name"], [self._record.files[facts["content"]]])
-                elif facts["size"] <= _MOST_STAND_IN:
-                    head, tail = (self._record.files[name] for name in facts["ends"])
+                    continue
+                head, tail = (self._record.files[name] for name in facts["ends"])
+                if len(head) + len(tail) <= facts["size"] <= _MOST_STAND_IN:
                     source.stand_in(facts["name"], facts["size"], [(0, head), (facts["size"] - len(tail), tail)])
                     self._stand_ins[facts["name"]] = facts["size"]
 
