@@ -121,7 +121,7 @@ def _put_all(source: Filesystem, found: _Listing, wheres: list[Where], writer: T
             _put_file(source, path, facts, writer)
         elif isinstance(where, int):
             whole.append((where, number))
-        elif where and _begin_at_blocks(where, unit):
+        elif where is not None and _begin_at_blocks(where, unit):
             pieces.append((number, Elsewhere(where, facts.size, mover.bring)))
         else:
             others.append(number)
@@ -156,7 +156,7 @@ def _begin_at_blocks(where: tuple[Extent, ...], unit: int) -> bool:
 
 def _in_room(facts: Facts, where: Where, unit: int) -> Facts:
     """Facts with the size that a file takes up: holes take nothing, where they are kept."""
-    if not isinstance(where, tuple) or not where or not _begin_at_blocks(where, unit):
+    if not isinstance(where, tuple) or not _begin_at_blocks(where, unit):
         return facts
     return facts._replace(size=sum(round_up(extent.length, unit) for extent in where))
 

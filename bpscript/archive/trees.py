@@ -177,8 +177,9 @@ class TreeWriter:
         """Files of one directory; those that are left."""
         self._enter(parent)
         new: list[NewFile] = []
-        if self._many is not None and not self._parent[1]:      # nothing is in their way
-            skip, convert = len(parent) + 1 if parent else 0, self._convert
+        skip, convert = len(parent) + 1 if parent else 0, self._convert
+        there = self._parent[1]
+        if self._many is not None and not (there and any(self._fold(path[skip:]) in there for path, _, _ in files)):     # nothing is in their way
             new = [NewFile(path[skip:], data if isinstance(data, Elsewhere) else memoryview(data), convert(facts)) for path, facts, data in files]
         place = f"{self._root}/{parent}" if self._root and parent else self._root or parent
         left: list[int] = []
