@@ -10,6 +10,7 @@ What crashed is put into tests/fuzz/found/TARGET, where every test run tries it 
 """
 
 import argparse
+import ctypes
 import hashlib
 import io
 import os
@@ -149,6 +150,8 @@ def _in_a_fork(work: Callable[[], None], log: Path) -> int:
             os.dup2(file.fileno(), 2)
         try:
             work()
+        except SystemExit:
+            ctypes.CDLL(None).exit(1)       # libFuzzer writes the input down when the process ends; Python's own handlers are for our parent
         except BaseException:
             traceback.print_exc()
             os._exit(1)

@@ -61,7 +61,7 @@ class Url:
 
 def parse_url(text: str) -> Url:
     """An address as people write it. Raises UsageError."""
-    if any(ord(character) <= 32 or ord(character) == 127 for character in text):
+    if _holds_blanks(text):
         raise UsageError(f"{text!r}: an address has no blanks and control characters", hint="write %20 for a blank")
     try:
         parts = urlsplit(text)
@@ -76,7 +76,14 @@ def parse_url(text: str) -> Url:
         raise UsageError(f"{parts.scheme}://...@{parts.hostname}: a user name in an address is not used")
     try:
         host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+        if _holds_blanks(host):         # IDNA writes some characters as a blank and an accent (RFC 3491, NFKC)
+            raise UnicodeError(host)
     except UnicodeError as error:
         raise UsageError(f"{text}: {parts.hostname!r} is no name of a server") from error
     target = quote(parts.path or "/", _READY) + (f"?{quote(parts.query, _READY + '?')}" if parts.query else "")
     return Url(parts.scheme, host, port or PORTS[parts.scheme], target)
+
+
+def _holds_blanks(text: str) -> bool:
+    """Blanks or control characters."""
+    return any(ord(character) <= 32 or ord(character) == 127 for character in text)

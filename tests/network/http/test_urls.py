@@ -30,7 +30,7 @@ def test_addresses(text: str, url: Url, shown: str) -> None:
     ("text", "words"),
     [
         ("ftp://h/", "http:// or https://"), ("http:///x", "expected a server"), ("http://h:0/", "expected a server"), ("http://h:99999/", "Port out of range"),
-        ("http://u:p@h/", "user name"), ("http://h/a b", "blanks"), ("http://h/a\r\nX: y", "blanks"), ("http://[::1/", "Invalid IPv6"),
+        ("http://u:p@h/", "user name"), ("http://h/a b", "blanks"), ("http://h/a\r\nX: y", "blanks"), ("http://[::1/", "Invalid IPv6"), ("http://\u00a8/", "no name of a server"),
     ],
 )
 def test_what_is_no_address(text: str, words: str) -> None:
