@@ -62,6 +62,8 @@ LIVE = {
     "Copy, same size": 'copy "bigger" "{:1}/large"\ncopy "other" "{:1}/etc/middle"\n',
     "Copy, replaced": 'copy "other" "{:1}/large"\n',
     "Patch": 'set name = "pc7"\npatch "{:1}/etc/text" "{:1}/etc/text"\n',
+    "Append": 'append "small" "other" "{:1}/etc/text"\n',
+    "XCopy": 'xcopy "{:1}/many" "{:1}/again"\n',
     "MkDir": 'mkdir "{:1}/a/b/c"\n',
     "Delete": 'delete "{:1}/large"\n',
     "DelTree": 'deltree "{:1}/many"\n',

@@ -54,7 +54,9 @@ def hardware_variables(root: Path = Path("/"), *, interface: str = "") -> dict[s
     }
     for number, disk in enumerate(find_disks(root)):
         found |= {f"Disk-{number}-Model": disk.model, f"Disk-{number}-Serial": disk.serial, f"Disk-{number}-Size": str(disk.size // MIB)}
-    return {name: value for name, value in found.items() if value not in {"", "0"}}
+    # A value is read as if it stood in the script: firmware must not be able to write lines of it.
+    shown = {name: "".join(each for each in value if each.isprintable()).strip() for name, value in found.items()}
+    return {name: value for name, value in shown.items() if value not in {"", "0"}}
 
 
 def firmware(root: Path = Path("/")) -> str:
