@@ -184,3 +184,62 @@ sys.exit(main.main(["verb"]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
     assert done.returncode == 0
     assert "ValueError: a mistake" in done.stderr
+
+
+# Clean: FAT and swap are written by us, ext by a child, mke2fs
+
+CLEANED = {"FAT": "BIGDOS:200", "EXT2": "LINUX-EXT2:8000", "EXT4": "LINUX-EXT2:8000", "SWAP": "LINUX-SWAP:200"}     # mke2fs is to take long enough to be met
+
+
+def children_of(process: int) -> list[int]:
+    """The children of a process that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(parent) == process and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("kind", CLEANED)
+def test_clean_that_is_stopped(kind: str, how: signal.Signals, tmp_path: Path, cli: Cli) -> None:
+    """The child ends with us; the partition is the old one, the new one, or not formatted; doing it again ends right."""
+    setting = f'set linux-fs = "{kind}"\n' if kind.startswith("EXT") else ""
+    (tmp_path / "old").write_text("old")
+    copy = 'copy "old" "{:1}/old"\n' if kind != "SWAP" else ""
+    (tmp_path / "first.bpb").write_text(f'{setting}setpartitions "{CLEANED[kind]}"\nclean 1 0 "OLD"\n{copy}')
+    (tmp_path / "valid.bpb").write_text('if valid :1 echo "valid"\n')
+    (tmp_path / "clean.bpb").write_text(f'{setting}clean 1 0 "NEW"\n')
+    assert cli("run", "first.bpb", "--disk", f"disk.img:{int(CLEANED[kind].partition(':')[2]) + 10}M").returncode == 0
+    stopped, events = 0, tmp_path / "events"
+    for delay in (0.0, 0.003, 0.02):
+        events.unlink(missing_ok=True)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "bpscript", "run", "clean.bpb", "--disk", "disk.img", "--events", "events"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        programs: list[int] = []
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and child.poll() is None and not programs:
+            if kind.startswith("EXT"):
+                programs = children_of(child.pid)
+            elif events.exists() and b'"Clean"' in events.read_bytes():
+                break
+        time.sleep(delay)
+        child.send_signal(how)
+        _, words = child.communicate(timeout=60)
+        assert b"Traceback" not in words, words
+        assert child.returncode in {0, 128 + how, -how}, words
+        stopped += child.returncode != 0
+        assert not [each for each in programs if Path(f"/proc/{each}").exists()], "mke2fs works on"
+        if kind != "SWAP" and cli("run", "valid.bpb", "--disk", "disk.img").stdout == "valid\n":
+            (e2fsck if kind.startswith("EXT") else fsck_fat)(tmp_path / "disk.img", MIB)
+    assert stopped, "no run was stopped in time"
+    assert cli("run", "clean.bpb", "--disk", "disk.img").returncode == 0
+    assert cli("run", "valid.bpb", "--disk", "disk.img").stdout == "valid\n"
+    if kind != "SWAP":
+        assert "old" not in cli("disk", "ls", "disk.img:1").stdout.split()

@@ -13,6 +13,7 @@ from ...base.errors import StorageError
 
 _SUPERUSER_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 _IGNORED_BY_PYTHON = [signal.SIGPIPE, signal.SIGXFSZ]
+_INTERRUPTS = [signal.SIGINT, signal.SIGTERM]
 
 
 class Finished:
@@ -39,21 +40,27 @@ def run_program(
     # Files in memory and not pipes: nobody has to read while it runs.
     words = [os.memfd_create(name) for name in ("stdout", "stderr")]
     try:
-        process = os.posix_spawn(
-            program, list(args), environment, setsigdef=_IGNORED_BY_PYTHON,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                *((os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(words, start=1)),
-            ],
-        )  # fmt: skip
+        # An interrupt waits until the child is known: one that comes while it is made would leave it working on our partition.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         try:
-            if meanwhile is not None:
-                meanwhile()
-            _, status = os.waitpid(process, 0)
-        except BaseException:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-            raise
+            process = os.posix_spawn(
+                program, list(args), environment, setsigdef=_IGNORED_BY_PYTHON, setsigmask=before,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    *((os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(words, start=1)),
+                ],
+            )  # fmt: skip
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                if meanwhile is not None:
+                    meanwhile()
+                _, status = os.waitpid(process, 0)
+            except BaseException:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         stdout, stderr = (os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "replace") for descriptor in words)
     finally:
         for descriptor in words:
