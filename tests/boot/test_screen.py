@@ -17,6 +17,7 @@ from PIL import Image
 from bpscript.base.resources import image_bytes
 from bpscript.screen.canvas import Canvas
 from tests.boot import environment
+from tests.network.namespaces import patience
 from tests.oracles import need
 from tests.scripts import run_script
 
@@ -109,7 +110,7 @@ def test_the_frame_buffer_shows_the_script(tmp_path: Path) -> None:
 
 
 def _watch(folder: Path, canvas: Canvas) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 120 * patience()
     while not (folder / "qmp").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -25,6 +25,11 @@ def program(name: str) -> str:
     return found
 
 
+def patience() -> float:
+    """How many times as long as on an idle machine things take here at present."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 class Process:
     """A program in a namespace; its output is kept in a file."""
 
@@ -41,6 +46,7 @@ class Process:
         return [json.loads(line) for line in self.text.splitlines() if line.startswith("{") and line.endswith("}")]
 
     def wait_for(self, text: str, timeout_s: float = 20.0) -> None:
+        timeout_s *= patience()
         end = time.monotonic() + timeout_s
         while text not in self.text:
             assert time.monotonic() < end, f"no {text!r} within {timeout_s} s in:\n{self.text}"
