@@ -69,7 +69,10 @@ def _main(arguments: list[str]) -> int:
     sys.setswitchinterval(0.0003)
     from ..base.errors import BpscriptError  # noqa: PLC0415
 
-    parser = _parser(arguments)
+    try:
+        parser = _parser(arguments)
+    except ModuleNotFoundError as error:
+        return _missing(error, arguments)
     options = parser.parse_args(arguments)
     if not getattr(options, "function", None):
         parser.print_help()
@@ -84,6 +87,8 @@ def _main(arguments: list[str]) -> int:
         return int(options.function(options))
     except BpscriptError as error:
         return report(error, options)
+    except ModuleNotFoundError as error:
+        return _missing(error, arguments)
     except RecursionError:
         if getattr(options, "debug", False):
             raise
@@ -112,6 +117,18 @@ def report(error: "BpscriptError", options: "Namespace") -> int:
     if error.hint:
         print(f"  {error.hint}", file=sys.stderr)
     return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _missing(error: ModuleNotFoundError, arguments: list[str]) -> int:
+    """What a machine does not bring: the boot environment has only what workstations need. Returns the exit status."""
+    if "--debug" in arguments:
+        raise error
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    print(f"bpscript: error: bpscript {verb} needs the Python module {error.name}, which is not here", file=sys.stderr)
+    top = (error.name or "").partition(".")[0]
+    usual = top == "bpscript" or top in sys.stdlib_module_names
+    print(f"  {'the boot environment has only what workstations need: do this on a server' if usual else f'pip install {top} brings it'}", file=sys.stderr)
+    return FAILED
 
 
 def _parser(arguments: list[str]) -> "ArgumentParser":

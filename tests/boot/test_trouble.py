@@ -9,6 +9,7 @@ import pytest
 from bpscript.api import open_disk
 from tests.boot import environment
 from tests.boot.linux import NONCE, make_archives
+from tests.boot.lost_writes import VolatileDisk
 from tests.boot.machines import ADDRESS, Machine, lab, mac
 from tests.boot.test_deploy import start_gateway
 from tests.oracles import e2fsck
@@ -42,6 +43,7 @@ If "$Security-Check" <> "PASSED" Goto again
 Echo "LOGGED-IN"
 """
 _CUTS = 10
+_LOSSES = 4
 _LONG_MB = 96       # of random bytes in the archive
 
 
@@ -77,15 +79,49 @@ def test_power_cuts_never_leave_half_a_system(tmp_path: Path, rewriting: str) ->
         machine.wait_for("IMAGED ", 300)
         machine.wait_until_off(60)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
-    assert "none" in [state for _, _, state in seen]
+    states = [state for _, _, state in seen]
+    assert "none" in states
+    assert "no table" not in states
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_power_cuts_that_lose_the_disks_cache(tmp_path: Path) -> None:
+    """The power goes at a random moment of the whole script (table, images, added files, patches, and the cache that keeps the images), and
+    with it what the disk had not yet flushed, down to single sectors; each time the partition is either none or sound, and in the end the system starts."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    root = environment.served(tmp_path / "served")
+    make_archives(root, ballast=_LONG_MB)
+    (root / "deploy.bpb").write_text(DEPLOY.replace('FullUnzip "boot.imz" 1\n', 'FullUnzip "boot.imz" 1\nIncrUnzip "hardware.imi" "{:2}/"\nEcho "ADDED"\n'))
+    with lab(tmp_path) as room:
+        server = room.serve(root, f'{HOSTS}[hosts.pc1.variables]\nRewriting = "AUTO"\n')
+        disk = VolatileDisk(room.disk("disk", 512 << 20))
+        machine = room.machine("pc1", *disk.options(), net_first=True, on=False)
+        seen = []
+        for number in range(1, _LOSSES + 1):
+            machine.switch_on()
+            machine.wait_for("UNZIP-BEGINS", 180, times=number)
+            time.sleep(chance.uniform(0, 9))
+            machine.kill()
+            disk.power_cut(chance)
+            seen.append((disk.flushed, disk.lost, look_at(disk.image)))
+        print(seen)
+        machine.switch_on()
+        machine.wait_for("IMAGED ", 300)
+        machine.wait_until_off(60)
+    assert "IMAGED host=pc1 hardware=" in machine.text
+    assert NONCE in machine.text
+    assert sum(lost for _, lost, _ in seen), "nothing was ever lost"
     assert "Traceback" not in machine.text + server.text
 
 
 def look_at(image: Path) -> str:
-    """The second partition of a disk whose machine has no power: "none", or "whole"."""
+    """The second partition of a disk whose machine has no power: "no table", "none", or "whole"."""
     with open_disk(image) as disk:
         entry = disk.table().get(2)
-        assert entry is not None
+        if entry is None:
+            return "no table"
         kind = disk.kind_of(2)
         if kind is None:
             return "none"

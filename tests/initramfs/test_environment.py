@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bpscript.cli.verbs import VERBS
 from bpscript.initramfs import build
 from bpscript.initramfs.cpio import Tree
 from bpscript.initramfs.modules import Modules
@@ -90,6 +91,21 @@ def test_a_script_images_a_disk_in_there(unpacked: Path) -> None:
     (unpacked / "tmp/s.ref").write_text("${x}\n")
     said = inside(unpacked, "/bin/sh", "-c", "cd /tmp && bpscript run s.bpb --disk d.img:128M --keys ''")
     assert said.split() == ["BpR8oiIlRR9bo", "there"]
+
+
+def test_what_runs_on_servers_says_so_in_a_sentence(unpacked: Path) -> None:
+    refused = []
+    for verb in VERBS:
+        inside(unpacked, "/usr/bin/bpscript", verb.name, "--help")
+    for command in (("serve", "/tmp"), ("boot", "build", "/tmp/out"), ("gateway", "--config", "/init"), ("test", "/init"), ("lsp",)):
+        done = subprocess.run(["chroot", unpacked, "/usr/bin/bpscript", *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=30)
+        assert done.returncode in {1, 2}, command
+        assert "Traceback" not in done.stderr, (command, done.stderr)
+        if "which is not here" in done.stderr:
+            refused.append(command[0])
+            assert "\n  the boot environment has only what workstations need: do this on a server\n" in done.stderr
+        print(command, done.stderr)
+    assert {"serve", "boot", "test"} <= set(refused), refused
 
 
 def test_no_path_of_this_host_is_in_our_code(unpacked: Path) -> None:
