@@ -64,6 +64,13 @@ class Machine:
     def is_on(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def processor_s(self) -> float:
+        """Seconds of this host's processors that it has used since it was switched on."""
+        assert self._popen is not None
+        words = Path(f"/proc/{self._popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def switch_on(self) -> None:
         assert not self.is_on
         self._starts += 1

@@ -21,25 +21,44 @@ NOBODY = 65534
 
 
 def test_two_builds_are_the_same_and_small(tmp_path: Path) -> None:
-    """With everything from packages, at the usual level; the second one in another folder, at another time, with other hashes."""
+    """With everything from packages, at the usual level; the second one by another user, in other folders, at another time, with other hashes and rights."""
     kernel_files()              # or skip
     reports = []
     for number, seed in enumerate(("1", "2")):
-        command = [sys.executable, "-m", "bpscript", "boot", "build", str(tmp_path / f"out{number}"), "--json"]
-        environment = {**os.environ, "XDG_CACHE_HOME": str(CACHE / "home"), "PYTHONHASHSEED": seed, "LANG": "C.UTF-8" if number else "C"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        folder = tmp_path / f"home{number}"
+        home = CACHE / "home"
+        command = [sys.executable, "-m", "bpscript", "boot", "build", str(folder / "out"), "--json"]
+        folder.mkdir()
+        if number:
+            home = Path(shutil.copytree(home, folder / "cache"))
+            command = [*as_nobody(folder), *command]
+        environment = {
+            **os.environ, "XDG_CACHE_HOME": str(home), "PYTHONHASHSEED": seed, "LANG": "C.UTF-8" if number else "C", "TZ": "UTC-9" if number else "UTC",
+            "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT),
+        }
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder if number else ROOT, env=environment, umask=0o077 if number else 0o022)
         assert done.returncode == 0, done.stderr
         reports.append(json.loads(done.stdout))
-    names = sorted(path.name for path in (tmp_path / "out0").iterdir())
+    out = tmp_path / "home0" / "out"
+    names = sorted(path.name for path in out.iterdir())
     assert names == ["boot.ipxe", "initrd.img", "ipxe.efi", "memdisk", "undionly.kpxe", "vmlinuz"]
-    same, different, wrong = filecmp.cmpfiles(tmp_path / "out0", tmp_path / "out1", names, shallow=False)
+    same, different, wrong = filecmp.cmpfiles(out, tmp_path / "home1" / "out", names, shallow=False)
     assert (sorted(same), different, wrong) == (names, [], [])
     sizes = {each["name"]: each["size"] for each in reports[0]["files"]}
-    assert sizes == {path.name: path.stat().st_size for path in (tmp_path / "out0").iterdir()}
+    assert sizes == {path.name: path.stat().st_size for path in out.iterdir()}
     assert sum(part["packed"] for part in reports[0]["parts"]) == sizes["initrd.img"] < 16 * MIB
     for part in reports[0]["parts"]:
         print(f"{part['name']:<12}{part['files']:>6}{part['size']:>12}{part['packed']:>12}")
     print(sizes)
+
+
+def as_nobody(folder: Path) -> list[str]:
+    """The start of a command by a user who has this folder and may read everything; nothing when we are not root, and so a user already."""
+    if os.geteuid() != 0:
+        return []
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bpscript.api import open_disk
 from tests.boot import environment
 from tests.boot.linux import NONCE, make_archives
 from tests.boot.lost_writes import VolatileDisk
-from tests.boot.machines import ADDRESS, Machine, lab, mac
+from tests.boot.machines import ADDRESS, Lab, lab, mac
 from tests.boot.test_deploy import start_gateway
 from tests.oracles import e2fsck
 
@@ -173,33 +173,87 @@ def test_a_wrong_password_three_times_turns_the_machine_off(tmp_path: Path) -> N
     assert "LOGGED-IN" not in machine.text
 
 
-def failing(tmp_path: Path, append: str, hosts: str) -> Machine:
-    """A machine whose script is not on the server, with parameters of the kernel."""
+def served_with(tmp_path: Path, append: str) -> Path:
+    """The boot environment with parameters of the kernel."""
     root = environment.served(tmp_path / "served")
     script = (root / "boot.ipxe").read_text()
-    (root / "boot.ipxe").unlink()
+    (root / "boot.ipxe").unlink()           # it is a link to that of all tests
     (root / "boot.ipxe").write_text(script.replace("console=tty0", f"{append} console=tty0"))
-    with lab(tmp_path) as room:
-        server = room.serve(root, hosts)
-        machine = room.machine("pc1")
-        machine.wait_for("bpscript: error:", 120)
-        machine.wait_until_off(60)
-        assert "Traceback" not in machine.text + server.text
-    return machine
+    return root
+
+
+def last_error(room: Lab) -> str:
+    """What the server knows of the only machine."""
+    (machine,) = room.machines()
+    assert machine["state"] == "failed"
+    return str(machine["last_error"])
+
+
+NO_SCRIPT = f"bpscript: error: no script deploy.bpb at http://{ADDRESS}/"
 
 
 def test_a_missing_script_is_said_and_the_machine_turns_off(tmp_path: Path) -> None:
-    machine = failing(tmp_path, "nbp.onerror=poweroff nbp.delay=2", HOSTS)
-    assert f"bpscript: error: no script deploy.bpb at http://{ADDRESS}/" in machine.text
+    root = served_with(tmp_path, "nbp.onerror=poweroff nbp.delay=2")
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        machine = room.machine("pc1")
+        machine.wait_for(NO_SCRIPT, 120)
+        machine.wait_until_off(60)
+        assert "no script deploy.bpb" in last_error(room)
     assert "switching off in 2 s" in machine.text
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_a_machine_starts_again_after_each_error_until_its_script_is_right(tmp_path: Path) -> None:
+    """nbp.onerror=reboot: without a script, with one that fails, with one that works; the server hears each error."""
+    root = served_with(tmp_path, "nbp.onerror=reboot nbp.delay=1")
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        machine = room.machine("pc1")
+        machine.wait_for(NO_SCRIPT, 120)
+        machine.wait_for("starting again in 1 s", 20)
+        assert "no script deploy.bpb" in last_error(room)
+        (root / "deploy.bpb").write_text('Echo "FAILS-6d"\nInclude "no-such-6d.bpb"\n')
+        machine.wait_for("FAILS-6d", 120)
+        machine.wait_for("starting again in 1 s", 30, times=2)
+        assert "no-such-6d.bpb" in last_error(room)
+        (root / "deploy.bpb").write_text('Echo "RIGHT-6d $BOOTP-Host-Name"\nPowerOff\n')
+        machine.wait_for("RIGHT-6d pc1\n", 120)
+        machine.wait_until_off(60)
+        (seen,) = room.machines()
+        assert seen["state"] != "failed"
+    assert machine.text.count("iPXE 1.") >= 3           # by way of the firmware each time
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_a_machine_waits_at_a_prompt_after_an_error(tmp_path: Path) -> None:
+    """nbp.onerror=prompt: the error stays readable, a shell is there, and Return tries again."""
+    root = served_with(tmp_path, "nbp.onerror=prompt nbp.delay=500")
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        machine = room.machine("pc1")
+        machine.wait_for(NO_SCRIPT, 120)
+        machine.wait_for("trying again in 500 s: Return at once", 20)
+        assert "no script deploy.bpb" in last_error(room)
+        machine.type("s")
+        machine.wait_for("A shell", 30)
+        machine.type("echo SHELL-$((6*7))\r")
+        machine.wait_for("SHELL-42", 30)
+        machine.type("bpscript serve /tmp\r")
+        machine.wait_for("do this on a server", 60)
+        machine.type("exit\r")
+        machine.wait_for("trying again in 500 s", 30, times=2)
+        (root / "deploy.bpb").write_text('Echo "RIGHT-7e $BOOTP-Host-Name"\nPowerOff\n')
+        machine.type("\r")
+        machine.wait_for("RIGHT-7e pc1\n", 60)
+        machine.wait_until_off(60)
+    assert machine.text.count("iPXE 1.") == 1
+    assert "Traceback" not in machine.text + server.text
 
 
 def test_without_a_dhcp_server_the_passed_address_is_used(tmp_path: Path) -> None:
     """nbp.dhcp=off: what iPXE knew is enough for a script, without a second exchange."""
-    root = environment.served(tmp_path / "served")
-    script = (root / "boot.ipxe").read_text()
-    (root / "boot.ipxe").unlink()
-    (root / "boot.ipxe").write_text(script.replace("console=tty0", "nbp.dhcp=off console=tty0"))
+    root = served_with(tmp_path, "nbp.dhcp=off")
     (root / "deploy.bpb").write_text('Echo "PASSED $BOOTP-Your-IP $BOOTP-Server-IP $BOOTP-Host-Name $BOOTP-Subnet-Mask"\nPowerOff\n')
     with lab(tmp_path) as room:
         server = room.serve(root, HOSTS)
