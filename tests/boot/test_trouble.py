@@ -1,18 +1,23 @@
 """What goes wrong in a lab: power cuts, a server that is started again, passwords that are wrong, no server at all."""
 
 import random
+import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from bpscript.api import open_disk
+from bpscript.api import capture, open_disk
+from bpscript.filesystems.filesystem import Filesystem
+from bpscript.machine.capturing import CaptureOptions
 from tests.boot import environment
 from tests.boot.linux import NONCE, make_archives
 from tests.boot.lost_writes import VolatileDisk
 from tests.boot.machines import ADDRESS, Lab, lab, mac
 from tests.boot.test_deploy import start_gateway
-from tests.oracles import e2fsck
+from tests.oracles import debugfs_tree, e2fsck
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 
@@ -27,6 +32,19 @@ FullUnzip "root.imz" 2
 Echo "UNZIP-DONE"
 FullUnzip "boot.imz" 1
 Patch "hostname.ref" "{:2}/etc/hostname"
+HdBoot
+"""
+ADD = """If valid :2 Goto there
+SetPartitions "BIGDOS:48 LINUX-EXT2:160"
+SetBootPart 1
+:there
+FullUnzip "root.imz" 2
+FullUnzip "boot.imz" 1
+Echo "ADDING"
+IncrUnzip "added.imi" "{:2}/"
+Echo "PATCHING"
+Patch "hostname.ref" "{:2}/etc/hostname"
+Delay $Seconds
 HdBoot
 """
 LOGIN = """Set tries = 0
@@ -44,6 +62,7 @@ Echo "LOGGED-IN"
 """
 _CUTS = 10
 _LOSSES = 4
+_ADDED = 60
 _LONG_MB = 96       # of random bytes in the archive
 
 
@@ -114,6 +133,77 @@ def test_power_cuts_that_lose_the_disks_cache(tmp_path: Path) -> None:
     assert NONCE in machine.text
     assert sum(lost for _, lost, _ in seen), "nothing was ever lost"
     assert "Traceback" not in machine.text + server.text
+
+
+def test_power_cuts_while_files_are_added_and_patched(tmp_path: Path) -> None:
+    """IncrUnzip and Patch, on a disk that loses what was not flushed: each file is its old self or the new one, the volume is put in order without
+    a question, archives in the cache are whole or not there; and in the end the system starts."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    root = environment.served(tmp_path / "served")
+    make_archives(root)
+    added = {f"added{number}": random.Random(number).randbytes(300_000) for number in range(_ADDED)}
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, data in added.items():
+        (tree / name).write_bytes(data)
+    capture(tree, root / "added.imi", CaptureOptions(incremental=True))
+    (root / "deploy.bpb").write_text(f"Set Seconds = 60\n{ADD}")       # for the power cut
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        disk = VolatileDisk(room.disk("disk", 512 << 20))
+        machine = room.machine("pc1", *disk.options(), net_first=True, on=False)
+        seen = []
+        for number in range(_LOSSES):
+            word, longest_s = (("ADDING", 2.0), ("PATCHING", 0.4))[number % 2]
+            before = machine.text.count(word)
+            machine.switch_on()
+            machine.wait_for(word, 240, times=before + 1)
+            time.sleep(chance.uniform(0, longest_s))
+            machine.kill()
+            disk.power_cut(chance)
+            files = files_after(disk.image, tmp_path / "part")
+            assert files.pop("etc/hostname") in {b"not-patched\n", b"pc1\n"}
+            assert {name: data for name, data in files.items() if data != added.get(name)} == {}
+            seen.append((word, disk.flushed, disk.lost, len(files), sorted(cached(disk.image, root))))
+        print(seen)
+        (root / "deploy.bpb").write_text(f"Set Seconds = 0\n{ADD}")
+        machine.switch_on()
+        machine.wait_for("IMAGED ", 300)
+        machine.wait_until_off(60)
+    assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
+    assert files_after(disk.image, tmp_path / "part") == {**added, "etc/hostname": b"pc1\n"}
+    assert "Traceback" not in machine.text + server.text
+
+
+def files_after(image: Path, part: Path) -> dict[str, bytes]:
+    """What was added to the second partition, and etc/hostname, as debugfs reads a copy that e2fsck has put in order, as an installed system lets it."""
+    with open_disk(image) as disk, part.open("wb") as file:
+        partition = disk.partition(2)
+        file.write(partition.read(0, partition.size))
+    done = subprocess.run(["e2fsck", "-p", part], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stdout + done.stderr         # nothing, or nothing that a person must decide
+    e2fsck(part)
+    with TemporaryDirectory() as folder:
+        files = debugfs_tree(part, Path(folder, "tree"))
+    return {name: data for name, data in files.items() if name == "etc/hostname" or name.startswith("added")}
+
+
+def cached(image: Path, root: Path) -> set[str]:
+    """Names of the files in the cache, each of them the server's."""
+    with open_disk(image) as disk:
+        volume = disk.volume(-1)
+        assert volume.check() == []
+        names = {name for name, _ in volume.entries("")}
+        for name in names:
+            assert contents(volume, name) == (root / name).read_bytes()
+        return names
+
+
+def contents(volume: Filesystem, name: str) -> bytes:
+    with closing(volume.open(name)) as reader:
+        return reader.read()
 
 
 def look_at(image: Path) -> str:
