@@ -3,13 +3,12 @@
     is the cached file still the server's?      same size and time; without a time, same size and first block
       yes   it is read from the cache; a block of it that does not check is read from the server instead, and the file is forgotten
       no    from a server with ranges           every part that somebody reads is kept on its way; at the end of the command what is
-                                                missing is fetched
+                                                missing is fetched, if more than half has come
             from any other server               the whole file goes into the cache first, and is read there: so archives by TFTP can be
                                                 read from anywhere, too
 
-So a restore by difference, which reads little of an archive, fetches all of it once when the archive is new, and nothing from then on: a
-machine that does not change starts without its server's disk. Who wants it small each time says CacheNever. One `CachingSource` lives for one
-command; when that fails, nothing that is half there is kept.
+So a restore by difference, which reads little of an archive, stays small: what it fetches is not worth a whole file, and the next
+difference is as small again. One `CachingSource` lives for one command; when that fails, nothing that is half there is kept.
 
 A file that cannot be kept (no room, a disk that may not be written) comes past the cache, with a note that says why; where there is no
 cache at all (no disk, no table, nothing behind the last partition) that is how the disk was laid out, and no news.
@@ -30,6 +29,7 @@ from ..network.foreign import parse_foreign
 
 _STEP = 4 << 20         # bytes fetched at a time
 _BEFORE = 256           # bytes read in front of what is asked for: a restore leaves out the records between chunks, and they are the file's, too
+_WORTH_IT = 2           # a file is fetched to its end when at least one of so many parts has come
 
 Note = Callable[[str], None]
 
@@ -161,14 +161,15 @@ class _Keeping:
             self._failed(error.message)
 
     def complete(self, events: Sink) -> None:
-        """Fetch what is missing, and let the file be in the cache. Raises NetworkError, StorageError."""
+        """Fetch what is missing, if that is worth it, and let the file be in the cache. Raises NetworkError, StorageError."""
         filling, self._filling = self._filling, None
         if filling is None:
             return
         try:
-            if missing := filling.missing():
-                self._fetch(filling, missing, events)
-            filling.commit()
+            if filling.filled * _WORTH_IT >= self.size:
+                if missing := filling.missing():
+                    self._fetch(filling, missing, events)
+                filling.commit()
         finally:
             filling.abandon()
 

@@ -51,6 +51,11 @@ class Filling:
         self._first_block = b""
         self._lock = threading.Lock()
 
+    @property
+    def filled(self) -> int:
+        """Bytes that are there, in whole blocks."""
+        return self.size - sum(end - start for start, end in self.missing())
+
     def put(self, offset: int, data: Buffer) -> None:
         """Bytes of the file; they are not kept. What is there already is passed over."""
         view = memoryview(data).cast("B")

@@ -621,6 +621,7 @@ def test_pieces_in_any_order_make_the_file(size: int, pieces: list[tuple[int, in
         filling.put(min(start, size), wanted[start : start + length])
     assert not volume.exists("x")
     missing = filling.missing()
+    assert filling.filled + sum(end - start for start, end in missing) == size
     order.shuffle(missing)
     for start, end in missing:
         filling.put(start, wanted[start:end])
