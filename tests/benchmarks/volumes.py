@@ -45,7 +45,7 @@ def volume(kind: str, work: Path, mebibytes: int) -> Volume:
     image = work / f"{kind}-{mebibytes}.raw"
     facts = image.with_suffix(".json")
     if not facts.exists():
-        tree = system_tree(work, mebibytes, for_fat=kind == "fat32")
+        tree = system_tree(work, mebibytes * _AGED // (_AGED - 1), for_fat=kind == "fat32")
         image.unlink(missing_ok=True)
         with image.open("wb") as file:
             os.truncate(file.fileno(), 2 * mebibytes << 20)
