@@ -5,19 +5,17 @@ two archives whose file lies in the same places, in chunks with the same hashes,
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import NamedTuple
 
 from ..base.events import Progress, Sink, ignore
 from ..blocks.device import BlockDevice
 from ..blocks.slice import SliceDevice
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents
-from .compare import read_some
 from .container import Archive, ChunkKind
 from .ranges import Ranges
+from .same_contents import FileAt, first_difference
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
-_STEP = 1 << 20
 _FAT_STEP_NS = 2_000_000_000        # FAT keeps even seconds only (fatgen103, "Date and Time Formats")
 
 
@@ -130,14 +128,8 @@ class _Comparison:
     def _same_contents(self, path: str, size: int) -> bool:
         if self._equal is not None and self._in_equal_chunks(path):
             return True
-        with closing(self._old.volume.open(_join(self._old.path, path))) as old, closing(self._new.volume.open(_join(self._new.path, path))) as new:
-            while True:
-                data = read_some(old, _STEP)
-                if data != read_some(new, _STEP):
-                    return False
-                if not data:
-                    return True
-                self._progress.advance(len(data))
+        old, new = FileAt(self._old.volume, _join(self._old.path, path)), FileAt(self._new.volume, _join(self._new.path, path))
+        return first_difference(old, new, size, self._progress.advance) is None
 
     def _in_equal_chunks(self, path: str) -> bool:
         """Whether the file lies in the same places on both sides, all of them equal."""

@@ -5,12 +5,10 @@ Fields of the boot sector that say where the partition lies are left out: the ar
 
 import threading
 from collections.abc import Iterable
-from contextlib import closing
 
 from ..base.buffers import large_buffer
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore, progress
-from ..base.sources import Reader
 from ..blocks.device import BlockDevice, data_ranges_of
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
 from .container import ChunkKind, ChunkRecord
@@ -18,8 +16,8 @@ from .crew import Crew, default_threads
 from .full import PartitionImage
 from .placement import Place, Placement, placement
 from .reading import read_used
+from .same_contents import FileAt, first_difference
 
-_STEP = 1 << 20
 _ZERO_STEP = 256 << 10      # bytes of a run of zeros that are looked at together
 _ZEROS = bytes(_ZERO_STEP)
 
@@ -158,23 +156,8 @@ def compare_files(source: Filesystem, target: Filesystem, found: Iterable[tuple[
     entries = [(path, facts.size) for path, facts, _ in found if facts.kind is FileKind.FILE]
     with progress(events, "verify", sum(size for _, size in entries)) as state:
         for path, size in entries:
-            with closing(source.open(path)) as one, closing(target.open(path)) as other:
-                position = 0
-                while data := read_some(one, _STEP):
-                    if read_some(other, len(data)) != data:
-                        raise StorageError(f"verify: {path} read back differs from the archive after byte {position}")
-                    position += len(data)
-                if other.read(1):
-                    raise StorageError(f"verify: {path} read back is longer than the {size} bytes in the archive")
-            state.advance(size)
-
-
-def read_some(reader: Reader, length: int) -> bytes:
-    """`length` bytes, fewer only at the end."""
-    data = reader.read(length)
-    while 0 < len(data) < length:
-        more = reader.read(length - len(data))
-        if not more:
-            break
-        data += more
-    return data
+            position = first_difference(FileAt(source, path), FileAt(target, path), size, state.advance)
+            if position == size:
+                raise StorageError(f"verify: {path} read back is longer than the {size} bytes in the archive")
+            if position is not None:
+                raise StorageError(f"verify: {path} read back differs from the archive after byte {position}")

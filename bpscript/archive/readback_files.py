@@ -8,13 +8,13 @@ from ..base.events import Progress, Sink, ignore
 from ..base.sources import Reader
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
-from .compare import read_some
 from .container import Archive
 from .destinations import is_temporary
 from .filters import Filters
 from .incremental import checked_entries, read_names
 from .positional import Positional
 from .readback import HINT, damaged
+from .same_contents import read_some
 from .tar_write import tar_header
 from .trees import listing
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from ..archive.adapters import Rejoined
 from ..archive.belonging import belongs_on
-from ..archive.compare import read_some
 from ..archive.container import Archive, ArchiveKind
 from ..archive.full import FullImage, PartitionImage
 from ..archive.opening import is_ours
@@ -21,6 +20,7 @@ from ..archive.placement import Place
 from ..archive.positional import JoinedReader, Positional
 from ..archive.report import Restored
 from ..archive.restore import MODES, restore
+from ..archive.same_contents import read_some
 from ..base.clock import Clock
 from ..base.errors import BpscriptError, FormatError, StorageError, UsageError
 from ..base.events import Event, Kind, Sink, ignore
