@@ -4,7 +4,6 @@ Fragments are named `name`, `name.001`, `name.002`, ... and simply follow each o
 `name.aa`, `name.ab`, ... or `name.00`, `name.01`, ..., and are named by the first of them.
 """
 
-import errno
 import os
 import re
 import threading
@@ -17,6 +16,7 @@ from typing import Protocol, runtime_checkable
 from ..base.errors import FormatError, NotFoundError, StorageError
 from ..base.sources import FileSource, Reader, ReadsAnywhere
 from ..blocks.device import HasDataRanges
+from ..blocks.holes import data_ranges_in
 from ..filesystems.filesystem import Filesystem
 
 MAX_FRAGMENTS = 999_999
@@ -104,18 +104,7 @@ class DescriptorBytes:
 
     def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """Half-open ranges inside the window that are no holes of the file, in order."""
-        end = offset + length
-        while offset < end:
-            try:
-                start = os.lseek(self._descriptor, offset, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno != errno.ENXIO:      # ENXIO: nothing but a hole up to the end
-                    yield offset, end
-                return
-            if start >= end:
-                return
-            offset = min(os.lseek(self._descriptor, start, os.SEEK_HOLE), end)
-            yield start, offset
+        return data_ranges_in(self._descriptor, offset, offset + length)
 
     def close(self) -> None:
         """Close the file."""

@@ -79,9 +79,15 @@ class TarStream:
 
     def add_file(self, volume: ReadsAnywhere, path: str, size: int, name: str) -> None:
         """The contents of a file that any thread can read, and their padding; `name` is used in messages."""
-        for into, at, step in self._places(size):
-            self._chunk.pieces.append((at, step, partial(_read_piece, volume, path, into, size, name)))
-            self._advance(step)
+        done = 0
+        # Whether a small file has holes is not asked: reading them takes no longer.
+        for start, end in volume.data_ranges(path, size) if size >= self._room else [(0, size)]:
+            self._zeros(start - done)
+            for into, at, step in self._places(end - start):
+                self._chunk.pieces.append((at, step, partial(_read_piece, volume, path, start + into, size, name)))
+                self._advance(step)
+            done = end
+        self._zeros(size - done)
         self.write(padding(size))
 
     def copy(self, reader: Reader, size: int, name: str) -> None:
@@ -116,9 +122,18 @@ class TarStream:
             self._pass_on()
 
     def _zeros(self, length: int) -> None:
-        for _, at, step in self._places(length):
-            self._chunk.zeros.append((at, step))
-            self._advance(step)
+        """A hole: whole chunks of it are not filled and looked at first."""
+        before = min(length, (self._room - self._filled) % self._room)
+        whole = (length - before) // self._room * self._room
+        self._zeros_in_chunk(before)
+        self._writer.add_zeros(whole, used=True)
+        self._size += whole
+        self._zeros_in_chunk(length - before - whole)
+
+    def _zeros_in_chunk(self, length: int) -> None:
+        if length:
+            self._chunk.zeros.append((self._filled, length))
+            self._advance(length)
 
     def _pass_on(self) -> None:
         self._writer.add_later(self._filled, partial(self._assembler.fill, self._chunk, self._filled))

@@ -16,6 +16,7 @@ from typing import Any
 from ..base.errors import NoSpaceError, NotFoundError, ReadOnlyError, StorageError, UsageError
 from ..base.units import round_up
 from .device import Buffer, check_range
+from .holes import data_ranges_in, punch_hole
 
 _BLKSSZGET = 0x1268          # linux/fs.h
 _STAT_BLOCK = 512            # bytes of a block in st_blocks, whatever the file system (inode(7))
@@ -140,8 +141,6 @@ class FileDevice:
         unit = _DISK_BLOCK if self.is_real_disk else 1      # a disk refuses holes that are not whole blocks of its own
         start, end = round_up(offset, unit), (offset + length) // unit * unit
         if start < end and self._can_punch and self.writable:
-            from .holes import punch_hole  # noqa: PLC0415 - few runs make holes
-
             self._can_punch = punch_hole(self._fd, start, end - start)
             if self._can_punch:
                 self._write_zeros(offset, start - offset)
@@ -173,18 +172,7 @@ class FileDevice:
         if 0 < length <= _READ_SOONER and os.fstat(self._fd).st_blocks * _STAT_BLOCK >= self._size:
             yield offset, end       # a file without holes
             return
-        while offset < end:
-            try:
-                start = os.lseek(self._fd, offset, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:      # nothing but holes up to the end
-                    return
-                yield offset, end
-                return
-            if start >= end:
-                return
-            offset = min(os.lseek(self._fd, start, os.SEEK_HOLE), end)
-            yield start, offset
+        yield from data_ranges_in(self._fd, offset, end)
 
     def close(self) -> None:
         """Give up the lock."""

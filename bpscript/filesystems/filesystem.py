@@ -256,6 +256,10 @@ class ReadsAnywhere(Protocol):
         """Fill the buffer from an offset of a file on; how many bytes that was: fewer at the end of the file."""
         ...
 
+    def data_ranges(self, path: str, size: int) -> list[tuple[int, int]]:
+        """Half-open ranges of the first `size` bytes of a file that are not known to be zeros, in order."""
+        ...
+
 
 def clean_path(text: str) -> str:
     r"""The path as this protocol wants it: `\` is a separator too, `.` and `..` are resolved and never leave the root."""

@@ -22,6 +22,7 @@ from threading import Lock
 from ..base.errors import InTheWayError, NoSpaceError, NotFoundError, ReadOnlyError, StorageError
 from ..base.sources import Reader
 from ..blocks.device import Buffer
+from ..blocks.holes import data_ranges_in
 from .filesystem import Facts, Family, FileKind, Problem, UnixFacts, Usage, split_path
 
 _KINDS = {
@@ -134,15 +135,28 @@ class FolderVolume:
 
     def read_at(self, path: str, offset: int, buffer: memoryview) -> int:
         """Fill the buffer from an offset of a file on, from any thread; how many bytes that was."""
+        with self._opened(path) as descriptor:
+            done = 0
+            while done < len(buffer) and (count := os.preadv(descriptor, [buffer[done:]], offset + done)):
+                done += count
+            return done
+
+    def data_ranges(self, path: str, size: int) -> list[tuple[int, int]]:
+        """Half-open ranges of the first `size` bytes of a file that are no holes on the host, in order."""
+        with self._opened(path) as descriptor:
+            if os.fstat(descriptor).st_size < size:
+                return [(0, size)]      # it was cut off meanwhile: reading will tell
+            return list(data_ranges_in(descriptor, 0, size))
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[int]:
+        """The descriptor of a file, for any thread."""
         with _translated(path):
             with self._lock:        # the directories that are open belong to all threads
                 parent, name = self._place(path)
                 descriptor = _open_quietly(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, parent)
             try:
-                done = 0
-                while done < len(buffer) and (count := os.preadv(descriptor, [buffer[done:]], offset + done)):
-                    done += count
-                return done
+                yield descriptor
             finally:
                 os.close(descriptor)
 

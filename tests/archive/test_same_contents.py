@@ -1,5 +1,6 @@
 """Two files compared where they lie: against Python's own comparison, and a sparse file of a terabyte in no time."""
 
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bpscript.base.clock import Clock
 from bpscript.blocks.file import FileDevice
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.filesystem import Filesystem
+from bpscript.filesystems.folder import FolderVolume
 from tests.archive.memory_tree import MemoryTree
 from tests.oracles import mke2fs
 
@@ -46,8 +48,14 @@ def test_a_file_with_holes_differs_where_its_bytes_do(tmp_path: Path, seed: int)
     other = volume_with(tmp_path / "other", bytes(changed))
     plain = MemoryTree()
     plain.write_file("file", [bytes(changed)])
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "folder" / "file").open("wb") as file:
+        for start in range(0, len(changed), 4096):
+            if any(changed[start : start + 4096]):
+                os.pwrite(file.fileno(), changed[start : start + 4096], start)
+        file.truncate(len(changed))
     counted: list[int] = []
-    for volume in (other, plain):
+    for volume in (other, plain, FolderVolume(tmp_path / "folder")):
         counted.clear()
         found = first_difference(FileAt(first, "file"), FileAt(volume, "file"), len(original), counted.append)
         if original == changed:
@@ -81,3 +89,8 @@ def test_a_sparse_file_of_a_terabyte_is_compared_by_its_data(tmp_path: Path) -> 
     assert first_difference(one, same, TIB, passed.append) is None
     assert sum(passed) == TIB
     assert first_difference(one, other, TIB, lambda _: None) == TIB - 4096
+
+
+def test_a_file_of_the_host_that_is_cut_off_is_not_taken_for_a_hole(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10_000))
+    assert FolderVolume(tmp_path).data_ranges("file", 2 * MIB) == [(0, 2 * MIB)]

@@ -1,5 +1,6 @@
 """Holes of an image file: they are not read, and change no byte of the archive."""
 
+import os
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -8,13 +9,19 @@ import pytest
 
 from bpscript.archive.capture import capture, survey
 from bpscript.archive.container import Archive
+from bpscript.archive.filters import Filters
 from bpscript.archive.full import FullImage
+from bpscript.archive.incremental import write_incremental
 from bpscript.archive.records import MAX_ZERO_CHUNK, ChunkKind
 from bpscript.archive.restore import restore
 from bpscript.base.clock import Clock
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
+from bpscript.filesystems.ext import ExtVolume
+from bpscript.filesystems.filesystem import Filesystem
+from bpscript.filesystems.folder import FolderVolume
 from tests.archive.archives import MemorySink, opened
+from tests.archive.memory_tree import MemoryTree
 from tests.oracles import e2fsck, mke2fs
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -86,3 +93,41 @@ def test_a_huge_sparse_volume_takes_the_work_of_what_is_in_it(tmp_path: Path) ->
         restore(image, device, clock=CLOCK)
     e2fsck(target)
     assert target.stat().st_blocks * 512 < 400 * MIB
+
+
+def incremental(volume: Filesystem) -> bytes:
+    sink = MemorySink()
+    write_incremental(sink, volume, "", level=1, filters=Filters().leave_out("lost+found"))
+    return sink.data
+
+
+def test_a_file_with_holes_gives_the_same_incremental_archive_from_a_folder_a_partition_and_what_reads_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with (folder / "file").open("wb") as file:
+        for at in (1000, 3 * MIB + 7, 9 * MIB - 4):
+            os.pwrite(file.fileno(), b"data", at)
+        file.truncate(12 * MIB)
+    tree = MemoryTree()
+    facts = FolderVolume(folder).stat("file")
+    tree.write_file("file", [(folder / "file").read_bytes()], None, facts)
+    mke2fs(tmp_path / "ext4", 32 * MIB, "-t", "ext4", "-b", "4096", "-d", folder)
+    from_folder, in_order = incremental(FolderVolume(folder)), incremental(tree)
+    with FileDevice(tmp_path / "ext4") as device:
+        partition = ExtVolume.on(device, clock=CLOCK)
+        from_partition = incremental(partition)
+    for data in (from_folder, from_partition):
+        for one, other in zip(opened(data).chunks(), opened(in_order).chunks(), strict=True):
+            assert (one[0].offset, one[0].kind, one[0].length) == (other[0].offset, other[0].kind, other[0].length)
+            if one[0].offset:       # the first begins with what each volume says of its directories
+                assert one[1] == other[1]
+
+
+def test_a_sparse_file_of_a_terabyte_is_captured_by_its_data(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(1 << 40)
+        os.pwrite(file.fileno(), b"data", (1 << 40) - 4)
+    archive = opened(incremental(FolderVolume(tmp_path)))
+    last = archive.record(len(archive) - 1)
+    assert last.offset + last.length > 1 << 40
+    assert archive.data(archive.find((1 << 40) + 1000)).count(b"data") == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from ...base.clock import Clock
 from ...base.errors import FormatError
 from ...blocks.device import BlockDevice, data_ranges_of, host_file_of
+from ...blocks.holes import data_ranges_in
 from ..filesystem import Problem
 from .running import run_program
 
@@ -69,21 +70,10 @@ def sparse_file(size: int, *, in_memory: bool | None = None) -> Iterator[tuple[i
             path.unlink()
 
 
-def written_ranges(descriptor: int, size: int, end: int = 0) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of a sparse file that were written, from byte `end` up to `size`."""
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError:         # ENXIO: nothing but a hole up to the end
-            return
-        end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
-        yield start, end
-
-
 def copy_new(descriptor: int, device: BlockDevice, start: int, end: int) -> None:
     """Write what was written of a sparse file, from `start` to `end`, to the same places of a device. Nothing is compared."""
     buffer = memoryview(bytearray(_STEP))      # one for all: fresh memory for each piece would take longer than filling it
-    for low, high in written_ranges(descriptor, end):
+    for low, high in data_ranges_in(descriptor, 0, end):
         for offset in range(max(low, start), high, _STEP):
             piece = buffer[: min(_STEP, high - offset)]
             os.preadv(descriptor, [piece], offset)
@@ -93,7 +83,7 @@ def copy_new(descriptor: int, device: BlockDevice, start: int, end: int) -> None
 def copy_back(descriptor: int, device: BlockDevice, size: int) -> None:
     """Make the first `size` bytes of the device those of a sparse file; equal pieces are not written."""
     position = 0
-    for start, end in [*written_ranges(descriptor, size), (size, size)]:
+    for start, end in [*data_ranges_in(descriptor, 0, size), (size, size)]:
         for low, high in list(data_ranges_of(device, position, start - position)):
             device.zero(low, high - low)
         copy_range(descriptor, device, start, end)
@@ -106,7 +96,7 @@ def copy_range(descriptor: int, device: BlockDevice, start: int, end: int) -> No
     if start >= end:
         return
     position = start
-    for low, high in sorted([*written_ranges(descriptor, end, start), *data_ranges_of(device, start, end - start)]):
+    for low, high in sorted([*data_ranges_in(descriptor, start, end), *data_ranges_of(device, start, end - start)]):
         for offset in range(max(low, position), high, _STEP):
             data = os.pread(descriptor, min(_STEP, high - offset), offset)
             if device.read(offset, len(data)) != data:

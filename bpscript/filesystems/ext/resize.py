@@ -12,8 +12,9 @@ from ...base.clock import Clock
 from ...base.errors import FormatError, NoSpaceError, StorageError
 from ...blocks.device import BlockDevice, data_ranges_of
 from ...blocks.file import FileDevice
+from ...blocks.holes import data_ranges_in
 from ...blocks.medium import medium_of
-from .programs import copy_back, copy_out, copy_range, sparse_file, written_ranges
+from .programs import copy_back, copy_out, copy_range, sparse_file
 from .running import run_program
 from .superblock import Compatible, Incompatible, Superblock, read_groups
 from .usage import merge, metadata_blocks, subtract, used_ranges
@@ -69,7 +70,7 @@ def _grow_in_place(device: BlockDevice, superblock: Superblock, block_count: int
             new = [(start, min(end, superblock.size)) for start, end in subtract(used_ranges(copy), before) if start < superblock.size]
         for start, end in merge(sorted(metadata + new)):
             copy_range(descriptor, device, start, end)
-        for start, end in written_ranges(descriptor, size):
+        for start, end in data_ranges_in(descriptor, 0, size):
             copy_range(descriptor, device, max(start, superblock.size), end)
     device.flush()
 
