@@ -158,6 +158,7 @@ def read_script(root: FileSource, name: str, *, is_named: bool) -> tuple[str, by
 
 
 def server_of(url: str) -> str | None:
-    """The server that hears reports; None where files come by TFTP."""
+    """The server that hears reports; None where files come by TFTP, alone or by multicast."""
     parts = urlsplit(url)
-    return f"{parts.scheme.removeprefix('carousel+')}://{parts.netloc}/" if parts.scheme != "tftp" else None
+    scheme = parts.scheme.removeprefix("carousel+")
+    return f"{scheme}://{parts.netloc}/" if scheme in {"http", "https"} else None

@@ -51,7 +51,7 @@ def test_a_root_that_was_said_wins() -> None:
     assert find_root(Network("eth0", {}), Parameters(root="tftp://h/x"), "boot.bpb") == "tftp://h/x"
 
 
-@pytest.mark.parametrize(("url", "server"), [("http://h:8080/x", "http://h:8080/"), ("carousel+http://h/", "http://h/"), ("tftp://h/", None)])
+@pytest.mark.parametrize(("url", "server"), [("http://h:8080/x", "http://h:8080/"), ("carousel+http://h/", "http://h/"), ("tftp://h/", None), ("multicast+tftp://h/", None), ("ftp://h/", None)])
 def test_reports_go_to_http_servers(url: str, server: str | None) -> None:
     assert server_of(url) == server
 
