@@ -84,7 +84,7 @@ class Service:
     def __init__(self, options: ServeOptions, log: Callable[[str], None]) -> None:
         """Binds everything. Raises UsageError, NetworkError, StorageError."""
         if not options.root.is_dir():
-            raise UsageError(f"{options.root}: no such directory")
+            raise UsageError(f"{options.root}: {'a file' if options.root.exists() else 'no such directory'}; expected the folder that is served")
         self._options = options
         self._log = log
         self._log_lock = threading.Lock()
@@ -243,8 +243,10 @@ class Service:
         if not serving:
             shown = ", ".join(f"{each.name} {each.network}" for each in interfaces) or "none"
             raise UsageError(f"--dhcp {text}: no network that is served has these addresses (there is {shown})")
-        # Networks of the hosts file come from the directory, as it is at the time.
-        settings = Settings((Subnet(serving[0].network, (given,)),), policy)
+        subnet = Subnet(serving[0].network, (given,))       # networks of the hosts file come from the directory, as it is at the time
+        if not any(subnet.may_give(each) and each != serving[0].address for each in given.some(3)):
+            raise UsageError(f"--dhcp {text}: no address is left for machines, beside this server's own and the names of the network {subnet.network}")
+        settings = Settings((subnet,), policy)
         self._pool = Pool(self._options.state)
         return DhcpService(serving, server=Server(settings, self._pool, directory), sink=self._event)
 

@@ -223,7 +223,7 @@ def test_a_port_that_is_taken_is_one_sentence(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(["none"], "none: no such directory", id="folder"), pytest.param([".", "--dhcp", "10.0.0.1-10.0.0.9"], "DHCP needs an interface", id="dhcp-without-interface"),
+        pytest.param(["none"], "none: no such directory; expected the folder", id="folder"), pytest.param([__file__], "test_serve.py: a file; expected the folder that is served", id="file"), pytest.param([".", "--dhcp", "10.0.0.1-10.0.0.9"], "DHCP needs an interface", id="dhcp-without-interface"),
         pytest.param([".", "--hosts", "none"], "none: no such file", id="hosts"), pytest.param([".", "--http-port", "70000"], "is no port", id="port"),
         pytest.param([".", "--dhcp", "x", "--proxy-dhcp"], "not allowed with", id="both"), pytest.param([".", "--interface", "none0"], "none0", id="interface"),
         pytest.param([".", "--listen", "127.0.0.1", "--dhcp", "10.0.0.1-10.0.0.9", "--http-port", "0", "--tftp-port", "0", "--enhanced-port", "0"], "no network that is served has these addresses", id="other-network"),

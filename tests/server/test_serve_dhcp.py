@@ -68,3 +68,12 @@ def test_uefi_firmware_boots_by_http(cable: Room, root: Path, tmp_path: Path) ->
     machine.wait_for("THE-END", 240)
     assert '(http-x64) boots "http://10.9.0.1/ipxe.efi"' in server.text
     assert "Traceback" not in server.text
+
+
+def test_a_range_of_the_server_alone_is_refused_and_in_a_larger_one_it_keeps_its_address(cable: Room, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "bpscript", "serve", str(tmp_path), "--interface", "lan", "--dhcp"]
+    refused = cable.server.start(*words, "10.9.0.0-10.9.0.1", ready="error:")
+    assert "no address is left for machines" in refused.text
+    assert refused.popen.wait(10) == 2
+    serve(cable, tmp_path, "--dhcp", "10.9.0.1-10.9.0.2")
+    assert udhcpc(cable.machine(), tmp_path)["ip"] == "10.9.0.2"

@@ -15,7 +15,7 @@ addresses for a limited time, and at most half of them.
 
 import heapq
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -107,7 +107,7 @@ class Pool:
         return lease is None or lease.identity == identity or not lease.holds(now)
 
     def find(
-        self, subnet: Subnet, identity: bytes, wanted: IPv4Address | None, taken: Mapping[IPv4Address, str], now: float,
+        self, subnet: Subnet, identity: bytes, wanted: IPv4Address | None, taken: Container[IPv4Address], now: float,
     ) -> IPv4Address | None:
         """An address for a client (RFC 2131 4.3.1): the one it has or had, the one it asks for, one that nobody had, the one free for longest.
 
@@ -150,7 +150,7 @@ class Pool:
         """How many addresses of a network clients without DHCP have."""
         return sum(1 for lease in self._leases.values() if lease.is_bootp and lease.holds(now) and lease.address in subnet.network)
 
-    def _never_used(self, subnet: Subnet, taken: Mapping[IPv4Address, str]) -> IPv4Address | None:
+    def _never_used(self, subnet: Subnet, taken: Container[IPv4Address]) -> IPv4Address | None:
         for each in subnet.ranges:
             number = self._next.get(each.first, int(each.first))
             while number <= int(each.last) and IPv4Address(number) in self._leases:
@@ -162,7 +162,7 @@ class Pool:
                     return address
         return None
 
-    def _free_again(self, subnet: Subnet, taken: Mapping[IPv4Address, str], now: float) -> IPv4Address | None:
+    def _free_again(self, subnet: Subnet, taken: Container[IPv4Address], now: float) -> IPv4Address | None:
         """The address whose time was over first; else the oldest offer."""
         put_back: list[tuple[float, IPv4Address]] = []
         found: IPv4Address | None = None

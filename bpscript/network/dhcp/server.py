@@ -229,7 +229,7 @@ class Server:
         fixed = asking.plan.address
         if fixed is not None and fixed in subnet.network and self._is_free_for_entry(asking, fixed, now):
             return fixed
-        return self._pool.find(subnet, identity, wanted, self._directory.reserved(), now)
+        return self._pool.find(subnet, identity, wanted, self._others(asking, subnet), now)
 
     def _may_have(self, asking: Asking, subnet: Subnet, address: IPv4Address, now: float) -> bool:
         if address not in subnet.network:
@@ -239,9 +239,12 @@ class Server:
         fixed = asking.plan.address
         if fixed is not None and fixed in subnet.network and self._is_free_for_entry(asking, fixed, now):
             return False        # it shall come to its own
-        if address in self._directory.reserved() or not subnet.may_give(address):
+        if address in self._others(asking, subnet) or not subnet.may_give(address):
             return False
         return self._pool.is_free_for(address, asking.client.identity, now)
+
+    def _others(self, asking: Asking, subnet: Subnet) -> "_Others":
+        return _Others(self._directory.reserved(), frozenset((asking.server, asking.relay, *subnet.routers)))
 
     def _is_free_for_entry(self, asking: Asking, fixed: IPv4Address, now: float) -> bool:
         """The address of an entry goes to whoever is the entry: two cards of a machine, its boot ROM and its system. Not while a
@@ -307,6 +310,17 @@ class Server:
         client = asking.client
         host = asking.plan.name or name_in(asking.request)
         return Lease(address, client.identity, client.hardware_address, State.BOUND, expires, host, is_bootp)
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Addresses that stand in a pool and are not for its clients: those of entries, the server's own, the relay's and the routers'."""
+
+    entries: Mapping[IPv4Address, str]
+    stations: frozenset[IPv4Address]
+
+    def __contains__(self, address: object) -> bool:
+        return address in self.stations or address in self.entries
 
 
 def _address_in(request: Message, code: int) -> IPv4Address | None:

@@ -8,6 +8,7 @@ from ...base.errors import UsageError
 
 LARGEST_POOL = 1 << 17      # addresses; leases are kept in memory too
 DEFAULT_LEASE_S = 12 * 3600
+_ROUTERS = 3                # option, RFC 2132 3.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class AddressRange:
             raise UsageError(f'the range "{text}" has {int(last) - int(first) + 1} addresses, at most {LARGEST_POOL} are possible')
         return cls(first, last)
 
+    def some(self, count: int) -> list[IPv4Address]:
+        """The first few."""
+        return [self.first + number for number in range(min(count, len(self)))]
+
     def __contains__(self, address: IPv4Address) -> bool:
         return self.first <= address <= self.last
 
@@ -58,6 +63,12 @@ class Subnet:
     def may_give(self, address: IPv4Address) -> bool:
         """True for an address of the pool that a machine can have."""
         return any(address in each for each in self.ranges) and not self.is_special(address)
+
+    @property
+    def routers(self) -> list[IPv4Address]:
+        """Those that option 3 names."""
+        named = self.options.get(_ROUTERS, b"")
+        return [IPv4Address(named[at : at + 4]) for at in range(0, len(named) - 3, 4)]
 
     def is_special(self, address: IPv4Address) -> bool:
         """True for the names of the network itself and of all its machines."""

@@ -450,6 +450,13 @@ def test_a_range_outside_its_network_is_refused() -> None:
 
 
 def test_the_names_of_the_network_are_never_given() -> None:
-    machine = Machine(server(subnet("10.0.0.0-10.0.0.1")))
-    assert address_of(machine.boot()) == IPv4Address("10.0.0.1")
+    machine = Machine(server(subnet("10.0.0.0-10.0.0.2")))
+    assert address_of(machine.boot()) == IPv4Address("10.0.0.2")
     assert another(machine, 2).discover() is None
+
+
+def test_the_addresses_of_server_routers_and_relay_are_never_given() -> None:
+    routers = IPv4Address("10.0.0.2").packed + IPv4Address("10.0.0.3").packed
+    machine = Machine(server(subnet("10.0.0.1-10.0.0.5", options={3: routers})), relay=IPv4Address("10.0.0.4").packed)
+    assert address_of(machine.boot(o50=OURS.packed)) == IPv4Address("10.0.0.5")
+    assert another(machine, 2).discover(o50=IPv4Address("10.0.0.2").packed) is None
