@@ -44,6 +44,8 @@ def _transfer(event: Event) -> str:
         words.append(format_size(size))
         if isinstance(parts, int) and parts > 1:
             words.append(f"in {parts} parts")
+        if data.get("multicast"):
+            words.append("by multicast")
         if isinstance(seconds, float) and seconds >= 0.001:
             words.append(f"in {seconds:.3f} s ({format_size(round(size / seconds))}/s)")
     if data["protocol"] == "http" and data["outcome"] == "aborted":

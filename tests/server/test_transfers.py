@@ -59,6 +59,8 @@ def test_lines_of_http(one: Served, line: str) -> None:
 def test_lines_of_others() -> None:
     tftp: dict[str, Value] = {"protocol": "tftp", "client": "10.0.0.5", "path": "a", "outcome": "refused", "text": "no file", "size": 0, "seconds": 0.0, "write": False}
     assert line_of(Event(Kind.TRANSFER, tftp)) == "tftp 10.0.0.5 read a refused (no file)"
+    shared = tftp | {"outcome": "done", "text": "", "size": 3_000_000, "seconds": 2.0, "multicast": True}
+    assert line_of(Event(Kind.TRANSFER, shared)) == "tftp 10.0.0.5 read a done 2.9 MB by multicast in 2.000 s (1.4 MB/s)"
     assert line_of(Event(Kind.LEASE, {"text": "pc5 gets 10.0.0.5"})) == "dhcp pc5 gets 10.0.0.5"
     assert line_of(Event(Kind.PROGRESS, {"task": "x", "done": 1, "total": 2})) is None
     assert stamped("a\nb", lambda: mktime((2026, 1, 2, 3, 4, 5, 0, 0, -1))) == "2026-01-02 03:04:05 a\ufffdb"
