@@ -52,6 +52,8 @@ def add_boot_files(files: dict[str, bytes], ipxe: Path | None, unpacked: Callabl
             if ipxe is not None:
                 raise UsageError(f"{ipxe}: no {name} in it") from error
             raise NotFoundError(f"the package ipxe has no {name}", hint="give a folder with it: --ipxe DIR") from error
+        except OSError as error:
+            raise UsageError(f"{folder / name}: {error.strerror}", hint="--ipxe DIR takes another") from error
     if machine == "x86_64":
         _add_memdisk(files, ipxe, unpacked)
 

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import NotFoundError, UsageError
+from ..base.errors import UsageError
 from ..base.events import Event, Kind, Sink, ignore
 from .boot_files import INITRAMFS, KERNEL, add_boot_files
 from .cpio import Tree
 from .firmware import add_firmware, firmware_folder
 from .foreign import ForeignRoot
+from .kernel import debians_kernel, given_kernel
 from .libraries import Libraries
 from .modules import Modules, add_modules
 from .origin import Origin, ThisHost
@@ -129,35 +130,18 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
         add_boot_files(files, options.ipxe, unpacked, options.append, graphics=options.graphics, machine=machine)
         if options.raspberry_pi is not None:
             files |= raspberry_files(options.raspberry_pi, options.append)
-        kernel, modules = _kernel(options, theirs, work)
+        if options.kernel is not None and options.modules is not None:
+            kernel, modules = given_kernel(options.kernel, options.modules, machine)
+        else:
+            kernel, modules = debians_kernel(theirs, work / "kernel")
         origin: Origin = ThisHost() if machine == here else ForeignRoot(machine, theirs, work / "root", cache / "wheels", events)
         trees = _trees(modules, unpacked, events, host=origin, firmware=firmware, certificates=certificates)
         _note(events, "compressing")
         pieces = _compressed(trees, options.level)
-        files |= {KERNEL: kernel.read_bytes(), INITRAMFS: b"".join(pieces.values())}
+        files |= {KERNEL: kernel, INITRAMFS: b"".join(pieces.values())}
     _write(options.out, files)
     parts = tuple(Part(name, sum(1 for _ in trees[name]), trees[name].size, len(pieces[name])) for name in trees)
     return Built(options.out, modules.version, parts, tuple((name, len(data)) for name, data in files.items()))
-
-
-def _kernel(options: BuildOptions, packages: Packages, work: Path) -> tuple[Path, Modules]:
-    """The kernel, and all of its modules."""
-    if options.kernel is not None and options.modules is not None:
-        if not options.kernel.is_file():
-            raise UsageError(f"{options.kernel}: no such kernel")
-        if not options.modules.is_dir():
-            raise UsageError(f"{options.modules}: no such folder of modules")
-        return options.kernel, Modules(options.modules)
-    folder = work / "kernel"
-    packages.unpack(packages.kernel(packages.architecture()), folder)
-    kernels = sorted((folder / "boot").glob("vmlinuz-*"))
-    if not kernels:
-        raise NotFoundError("the package of the kernel has no boot/vmlinuz-*", hint="give a kernel: --kernel FILE --modules DIR")
-    version = kernels[0].name.removeprefix("vmlinuz-")
-    for root in ("usr/lib/modules", "lib/modules"):
-        if (folder / root / version).is_dir():
-            return kernels[0], Modules(folder / root / version)
-    raise NotFoundError(f"the package of the kernel has no modules of {version}", hint="give them: --kernel FILE --modules DIR")
 
 
 def _trees(

@@ -32,15 +32,18 @@ def firmware_folder(name: str, unpacked: Callable[[str], Path]) -> Path:
 
 
 def add_firmware(tree: Tree, folders: Iterable[Path], modules: Iterable[Module]) -> list[str]:
-    """What the modules ask for, from the first folder that has it, unpacked; the names that no folder has. Raises FormatError."""
+    """What the modules ask for, from the first folder that has it, unpacked; the names that no folder has. Raises UsageError, FormatError."""
     places = tuple(folders)
     missing = []
     for name in sorted({each for module in modules for each in module.firmware}):
-        file = _find(places, name)
-        if file is None:
-            missing.append(name)
-        else:
-            tree.add_file(f"{_FOLDER}/{name}", unpack(file))
+        try:
+            file = _find(places, name)
+            if file is None:
+                missing.append(name)
+            else:
+                tree.add_file(f"{_FOLDER}/{name}", unpack(file))
+        except OSError as error:
+            raise UsageError(f"--firmware {error.filename}: {error.strerror}") from error
     return missing
 
 

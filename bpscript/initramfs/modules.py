@@ -1,7 +1,7 @@
 """Kernel modules: which of a kernel's go into the initramfs, and the tables by which they are found there.
 
 Facts come from the section `.modinfo` of each module (texts `key=value`, NUL between them): `alias` (patterns of devices that it
-drives), `depends`, `softdep` and `firmware` (files of vendors, see firmware.py). Packages of kernels have no modules.dep yet; depmod makes it on installation.
+drives), `depends`, `softdep`, `firmware` (files of vendors, see firmware.py) and `vermagic` (release of the kernel that it is made for, and switches). Packages of kernels have no modules.dep yet; depmod makes it on installation.
 """
 
 import gzip
@@ -54,15 +54,20 @@ class Module:
 
 
 class Modules:
-    """All modules of one kernel; `folder` is its `lib/modules/VERSION`. Raises NotFoundError, FormatError."""
+    """All modules of one kernel; `folder` is its `lib/modules/VERSION`, or a copy of any name. Raises NotFoundError, FormatError."""
 
     def __init__(self, folder: Path) -> None:
-        self.version = folder.name
         self._files = {plain_name(path): path for path in sorted((folder / _FILE).rglob("*")) if _SUFFIX.search(path.name) and path.is_file()}
         if not self._files:
             raise NotFoundError(f"{folder}: no kernel modules", hint="expected DIR/kernel/.../*.ko, as in /lib/modules/VERSION")
         self._folder = folder
         self._known: dict[str, Module] = {}
+        self.version = self._release() or folder.absolute().name
+
+    def _release(self) -> str | None:
+        """Of the kernel, as a module says."""
+        file = next(iter(self._files.values()))
+        return next((value.partition(" ")[0] for key, value in _facts(unpack(file), file) if key == "vermagic"), None)
 
     def chosen(self, names: Iterable[str] = CHOICE) -> list[Module]:
         """Modules of these names that there are, with all that they need, in the order in which they can be loaded."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bpscript.base.units import MIB
-from tests.boot.environment import CACHE, ROOT, kernel_files
+from tests.boot.environment import CACHE, ROOT, built, kernel_files
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +97,35 @@ def test_a_user_without_rights_builds_it_with_debians_python(open_folder: Path) 
     assert (home / "out" / "initrd.img").stat().st_uid == NOBODY
     assert "modules" in done.stdout
     assert "python" in done.stdout
+
+
+def test_a_user_without_rights_builds_of_given_files_what_root_builds_of_packages(open_folder: Path) -> None:
+    """Kernel, modules (a copy of another name), iPXE and firmware in folders of its own: no package is asked for, and each byte is the same."""
+    kernel, modules = kernel_files()
+    given = open_folder / "given"
+    shutil.copytree(modules / "kernel", given / "mods" / "kernel")
+    shutil.copyfile(kernel, given / "linux")
+    (given / "ipxe").mkdir()
+    for name in ("undionly.kpxe", "ipxe.efi", "memdisk"):
+        shutil.copyfile(built() / name, given / "ipxe" / name)
+    (given / "firmware" / "tigon").mkdir(parents=True)
+    (given / "firmware" / "tigon" / "tg3.bin").write_bytes(b"of a Broadcom")
+    no_packages = given / "programs"
+    no_packages.mkdir()
+    for name in ("apt-get", "dpkg", "dpkg-deb"):
+        (no_packages / name).write_text(f"#!/bin/sh\necho {name} was asked >&2\nexit 9\n")
+        (no_packages / name).chmod(0o755)
+    command = [sys.executable, "-m", "bpscript", "boot", "build", str(given / "user"), "--level", "1", "--firmware", str(given / "firmware")]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(CACHE / "home")}
+    of_files = [*as_nobody(given), *command, "--kernel", str(given / "linux"), "--modules", str(given / "mods"), "--ipxe", str(given / "ipxe")]
+    done = subprocess.run(of_files, capture_output=True, text=True, check=False, cwd=given, env={**environment, "PATH": f"{no_packages}:{os.environ['PATH']}", "HOME": str(given)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.stat().st_uid for path in (given / "user").iterdir()} == {NOBODY if os.geteuid() == 0 else os.geteuid()}
+    command[5] = str(given / "root")
+    of_packages = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert of_packages.returncode == 0, of_packages.stdout + of_packages.stderr
+    assert done.stdout == of_packages.stdout.replace(command[5], str(given / "user"))
+    assert f"kernel {modules.name}; in " in done.stdout         # what its modules say, not what their folder is called
+    names = sorted(path.name for path in (given / "root").iterdir())
+    same, different, wrong = filecmp.cmpfiles(given / "user", given / "root", names, shallow=False)
+    assert (sorted(same), different, wrong) == (names, [], [])

@@ -39,7 +39,7 @@ from bpscript.interpreter.codepages import code_page_from_table
 from bpscript.language.check.checker import check_script
 from bpscript.language.check.premises import Premises
 from bpscript.language.format import format_bytes
-from bpscript.machine.workstation.kernels import check_kernel
+from bpscript.machine.workstation.kernels import check_kernel, release
 from bpscript.machine.workstation.systems.find import find_system
 from bpscript.network.foreign import parse_foreign
 from bpscript.network.http.urls import parse_url
@@ -347,7 +347,7 @@ TARGETS = (
     Target("address", _address, lambda: [b"http://server:8080/a%20b/c.imz?x=1\n../d", b"https://[fe80::1]/x", b"tftp://10.0.0.1/linux.imz"]),
     Target("keyboard", _typed, lambda: [b"ab\r\n\033[A\033OP\033x\033[200~paste\033[201~\xc3\xa9", b"\033[[A\033", b"\xe2\x82"]),
     Target("boot-menu", _boot_menu, lambda: [_GRUB, _EXTLINUX, b"title Linux\nlinux /vmlinuz\ninitrd /initrd\noptions root=/dev/sda1 $x\n"]),
-    Target("kernel", lambda data: check_kernel("vmlinuz", data, "x86_64"), lambda: [bytes(0x1FE) + b"\x55\xaa\xeb\x66HdrS\x0f\x02" + b"\xff" * 600]),
+    Target("kernel", lambda data: (check_kernel("vmlinuz", data, "x86_64"), release(data, "x86_64"), release(data, "aarch64")), lambda: [bytes(0x1FE) + b"\x55\xaa\xeb\x66HdrS\x0f\x02" + b"\xff" * 600]),
     Target("kernel-line", lambda data: parse_parameters(data.decode("utf-8", "replace")), lambda: [b'quiet nbp.root=http://10.0.0.1/ nbp.onerror=reboot nbp.set.A="b c" BOOTIF=01-02-00-00-00-00-01']),
     Target("hosts", _hosts, _hosts_files),
     Target("cases", lambda data: parse_cases(data, Path("cases.toml")), lambda: [(Path(__file__).parents[1] / "spec" / "cases" / "patch.toml").read_bytes()]),

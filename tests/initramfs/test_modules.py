@@ -48,6 +48,14 @@ def test_a_module_comes_with_all_it_needs_in_order(folder: Path) -> None:
     assert [each.name for each in chosen] == ["sum", "ring", "net_core", "fast_net"]
 
 
+def test_a_copy_of_another_name_is_known_by_what_its_modules_say(folder: Path) -> None:
+    """uname -r of that kernel; else the workstation would look for its drivers in another folder."""
+    copy = folder.rename(folder.with_name("copy"))
+    assert Modules(copy).version == "copy"
+    (copy / "kernel/crypto/sum.ko").write_bytes(module(vermagic="6.1.0-56-amd64 SMP preempt mod_unload modversions "))
+    assert Modules(copy).version == "6.1.0-56-amd64"
+
+
 def test_the_tables_are_those_of_depmod(folder: Path) -> None:
     tree = Tree()
     modules = Modules(folder)

@@ -1,8 +1,9 @@
-"""Kernels that can be started from Linux: what their first bytes say.
+"""Kernels that can be started from Linux: what their first bytes say, and of which release they are.
 
 Sources: Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header" (version 2.15); Documentation/arch/arm64/booting.rst.
 """
 
+import re
 import struct
 
 from ...base.errors import FormatError
@@ -12,6 +13,7 @@ HEAD = 4 * KIB      # bytes that tell
 
 # boot flag +0x1FE, jump +0x200, magic +0x202, version +0x206
 _X86_MAGIC = struct.Struct("<HHIH")
+_X86_RELEASE = 0x20E            # version 2.00; where its text is, from byte 0x200 on
 _X86_LOADFLAGS = 0x211          # bit 0: loaded at 1 MB and above, so a bzImage and no zImage
 _X86_XLOADFLAGS = 0x236         # version 2.12; bits 0 and 1: a 64-bit entry point, and no bound at 4 GiB
 _X86_CMDLINE_SIZE = 0x238       # version 2.06: bytes without the final NUL
@@ -20,6 +22,8 @@ _NEEDED = 0b11
 _OLD_CMDLINE_SIZE = 255         # before version 2.06
 _ARM64_MAGIC = (56, b"ARM\x64")
 _ARM64_CMDLINE_SIZE = 2047      # COMMAND_LINE_SIZE of its uapi/asm/setup.h, with the NUL
+_RELEASE = re.compile(rb"[!-~]{1,64}")
+_BANNER = re.compile(rb"Linux version ([!-~]{1,64}) \(")     # init/version-timestamp.c; an Image is not packed
 
 
 def check_kernel(name: str, head: bytes, processor: str) -> int:
@@ -35,6 +39,15 @@ def check_kernel(name: str, head: bytes, processor: str) -> int:
             raise FormatError(f'"{name}" is no Linux kernel for this machine: it does not begin as an arm64 Image', hint="a packed Image.gz must be unpacked")
         return _ARM64_CMDLINE_SIZE
     raise FormatError(f'"{name}" cannot be started: Linux on {processor} is not known here')
+
+
+def release(kernel: bytes, processor: str) -> str | None:
+    """What `uname -r` says when it runs, which is also the name of the folder of its modules; None when the kernel, a checked one, does not say."""
+    if processor == "x86_64":
+        found = _RELEASE.match(kernel, 0x200 + int.from_bytes(kernel[_X86_RELEASE : _X86_RELEASE + 2], "little"))
+        return None if found is None else found[0].decode()
+    found = _BANNER.search(kernel)
+    return None if found is None else found[1].decode()
 
 
 def _check_x86(name: str, head: bytes) -> int:
