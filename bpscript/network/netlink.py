@@ -65,7 +65,15 @@ def interface_with(address: IPv4Address) -> Interface:
 
 def bring_up(name: str) -> None:
     """Make an interface carry packets. Raises NetworkError."""
-    _change(_NEW_LINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, _index(name), _UP, _UP), f"the interface {name} cannot be brought up")
+    try:
+        _change(_NEW_LINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, _index(name), _UP, _UP), f"the interface {name} cannot be brought up")
+    except NetworkError as error:
+        if _reason(error) != errno.ENOENT:
+            raise
+        # What drivers say when request_firmware() has found nothing.
+        raise NetworkError(
+            f"the interface {name} cannot be brought up: its driver does not find the card's firmware", hint="bpscript boot build --firmware takes it along; dmesg in a shell names the file"
+        ) from error
 
 
 def set_address(name: str, address: IPv4Interface, router: IPv4Address | None = None) -> None:
@@ -87,8 +95,7 @@ def add_host_route(address: IPv4Address | IPv6Address, router: IPv4Address | IPv
     try:
         _change(_NEW_ROUTE, _CREATE | _EXCLUSIVE, _host_route(address, router), f"{address} cannot be reached through {router}")
     except NetworkError as error:
-        cause = error.__cause__.__cause__ if error.__cause__ is not None else None
-        if isinstance(cause, OSError) and cause.errno == errno.EEXIST:
+        if _reason(error) == errno.EEXIST:
             return False
         raise
     return True
@@ -128,6 +135,12 @@ def _change(kind: int, flags: int, body: bytes, what: str) -> None:
             pass
     except NetworkError as error:
         raise NetworkError(f"{what}: {error.message}") from error
+
+
+def _reason(error: NetworkError) -> int | None:
+    """The kernel's number of an error of `_change`."""
+    cause = error.__cause__.__cause__ if error.__cause__ is not None else None
+    return cause.errno if isinstance(cause, OSError) else None
 
 
 def _ask(kind: int, flags: int, body: bytes) -> Iterator[bytes]:

@@ -48,7 +48,7 @@ class Network:
 
 def connect(parameters: Parameters, sink: Sink = ignore) -> Network:
     """An address from a DHCP server, or what the boot loader passed on. Raises NetworkError."""
-    names, is_wanted = _candidates(parameters.interface)
+    names, is_wanted = _candidates(parameters.interface, sink)
     if not is_wanted:
         sink(Event(Kind.WARNING, {"text": f"there is no interface {parameters.interface}, which the machine was booted from: trying {', '.join(names)}"}))
     failure: BpscriptError | None = None
@@ -122,7 +122,7 @@ def _variables(parameters: Parameters, hardware_address: bytes) -> dict[str, str
     return {name: value for name, value in found.items() if value}
 
 
-def _candidates(wanted: str | None) -> tuple[list[str], bool]:
+def _candidates(wanted: str | None, sink: Sink) -> tuple[list[str], bool]:
     """Interfaces to ask on, the best first, and whether the one that is wanted is there. Raises NetworkError."""
     end = monotonic() + _INTERFACES_S
     while True:
@@ -132,12 +132,28 @@ def _candidates(wanted: str | None) -> tuple[list[str], bool]:
             break
         sleep(0.1)
     if not names:
-        raise NetworkError("this machine has no network interface that a driver knows", hint="bpscript boot build --modules gives other drivers")
-    for name in names:
-        netlink.bring_up(name)
-    if chosen:
+        raise NetworkError("this machine has no network interface that a driver knows", hint="dmesg in a shell tells more; bpscript boot build takes other drivers (--kernel, --modules) and their firmware (--firmware)")
+    works = _brought_up(names, sink)
+    if chosen and chosen[0] in works:
         return chosen, True
-    return _with_link(names) or names, wanted is None
+    return _with_link(works) or works, wanted is None
+
+
+def _brought_up(names: list[str], sink: Sink) -> list[str]:
+    """Those that carry packets; a card without its firmware must not keep the others from it. Raises NetworkError when it is the last."""
+    works = []
+    failure = None
+    for name in names:
+        try:
+            netlink.bring_up(name)
+            works.append(name)
+        except NetworkError as error:
+            failure = error
+            if len(names) > 1:
+                sink(Event(Kind.WARNING, {"text": error.message}))
+    if failure is not None and not works:
+        raise failure
+    return works
 
 
 def _with_link(names: list[str]) -> list[str]:

@@ -26,8 +26,14 @@ def built() -> Path:
         if not out.exists():
             for old in CACHE.glob("out-*"):
                 shutil.rmtree(old)
-            kernel, modules = kernel_files()
-            _build(out, "--kernel", str(kernel), "--modules", str(modules), "--level", "3", "--no-graphics")
+            built_with(out)
+    return out
+
+
+def built_with(out: Path, *options: str) -> Path:
+    """A folder of a test's own with what `boot build` makes with these options."""
+    kernel, modules = kernel_files()
+    _build(out, "--kernel", str(kernel), "--modules", str(modules), "--level", "3", "--no-graphics", *options)
     return out
 
 
@@ -79,7 +85,6 @@ def _build(out: Path, *options: str) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     done = subprocess.run([sys.executable, "-m", "bpscript", "boot", "build", str(temporary), *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (CACHE / "table.txt").write_text(done.stdout)
     temporary.rename(out)
 
 

@@ -35,14 +35,14 @@ except NetworkError as error:
 """
 
 
-def authority(folder: Path, name: str) -> Path:
-    """An authority, and a certificate of it for 127.0.0.1: NAME.pem, NAME-server.pem with its key."""
+def authority(folder: Path, name: str, address: str = "127.0.0.1") -> Path:
+    """An authority, and a certificate of it for a server: NAME.pem, NAME-server.pem with its key."""
     need("openssl")
     ca, key, request, server = (folder / f"{name}{each}" for each in (".pem", ".key", ".csr", "-server.pem"))
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     run_tool([*new, "-x509", "-days", "2", "-subj", f"/CN={name}", "-keyout", key, "-out", ca])
     run_tool([*new, "-subj", "/CN=server", "-keyout", folder / "server.key", "-out", request])
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "san").write_text(f"subjectAltName=IP:{address}\n")
     run_tool(["openssl", "x509", "-req", "-days", "2", "-in", request, "-CA", ca, "-CAkey", key, "-extfile", folder / "san", "-out", server])
     with server.open("a") as file:
         file.write((folder / "server.key").read_text())
