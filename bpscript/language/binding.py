@@ -122,6 +122,20 @@ def match_arguments(declaration: Declaration, nodes: tuple[Node, ...], text: Exp
         raise unexpected(text, rest[0].start)
 
 
+def plain_matches(declaration: Declaration, nodes: tuple[Node, ...]) -> tuple[Match, ...] | None:
+    """The same where each parameter has an argument of its own that it takes, all at once; None for everything else."""
+    parameters = declaration.parameters
+    if len(parameters) != len(nodes):
+        return None
+    found: list[Match] = []
+    for parameter, node in zip(parameters, nodes, strict=True):
+        kind = parameter.type
+        if kind.count > 1 or not kind.accepts(node):
+            return None
+        found.append(Match(parameter, (node,)))
+    return tuple(found)
+
+
 def _several(declaration: Declaration, parameter: Parameter, rest: list[Node], text: Expanded, place: Place) -> tuple[Node, ...]:
     """An argument of several numbers, with or without commas between them."""
     nodes: list[Node] = []

@@ -39,6 +39,7 @@ _BEHIND_VALUE = re.compile(r'["}\])]/')       # perhaps a substitution
 _LITERAL_OUTSIDE = re.compile(r'["\\]')
 _LITERAL_ANYWHERE = re.compile(r'["\\=/]')
 _LITERAL_SUBSTITUTION = re.compile(r"[=/\\]")
+_WHOLE = (Segment(0, 1, 0),)        # of a line without macros
 
 
 class Where(Enum):
@@ -108,9 +109,9 @@ def _plain_template(line: str, column: int, choices: dict[int, int]) -> Template
         return None
     if _BEHIND_VALUE.search(line) is not None and _BEHIND_VALUE.search(_STRING.sub('""', line)) is not None:
         return None
-    segments = [Segment(0, column, 0)]
     if "$" not in line:
-        return Template(Expanded(line, tuple(segments)), ())
+        return Template(Expanded(line, _WHOLE if column == 1 else (Segment(0, column, 0),)), ())
+    segments = [Segment(0, column, 0)]
     macros: list[Macro] = []
     pieces: list[str] = []
     length = position = quotes = 0

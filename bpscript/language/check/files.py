@@ -50,9 +50,8 @@ def _check_files(step: Step) -> None:
 def _check_file(step: Step, node: Node | None, use: FileUse) -> None:
     if node is None or step.sampled:
         return
-    gone = step.state.network_gone
-    start = step.prefix(node)
-    if gone and start and not start.startswith("{") and step.program.program != "MrZip":
+    start = step.prefix(node) if step.state.network_gone else ""
+    if start and not start.startswith("{") and step.program.program != "MrZip":
         step.report("BP504", node, "the network is gone here: no file of a server can be reached", "HideBootProm belongs behind the last file of the server")
         return
     name = step.known_text(node)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..arguments import CommandArgument, RefusedArgument
 from ..automaton import skip_blanks
-from ..binding import Match, UnavailableCommandError, UnknownCommandError, find_command, match_arguments, read_nodes
+from ..binding import Match, UnavailableCommandError, UnknownCommandError, find_command, match_arguments, plain_matches, read_nodes
 from ..declare import CommandSet, Declaration
 from ..evaluate import Constant, evaluator
 from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_template, unescape
@@ -134,13 +134,13 @@ class Reader:
         if not template.line.text.strip(" \t\r\n"):
             return Reading()
         found, problem = self._commands_of(template.line)
-        outside = [each for each in used if each.outside]
-        if problem is None or not outside:
+        outside = () if problem is None else tuple(each for each in used if each.outside)
+        if not outside:
             return Reading(found, used, _with(found, problem))
         chosen = frozenset(each.names[choices[index] if index < len(choices) else 0][0] for index, each in enumerate(used))
         return self._sampled(text, outside, chosen, Reading(found, used, _with(found, problem)))
 
-    def _sampled(self, text: str, outside: list[Used], chosen: frozenset[str], plain: Reading) -> Reading:
+    def _sampled(self, text: str, outside: tuple[Used, ...], chosen: frozenset[str], plain: Reading) -> Reading:
         """A line whose macros bring more than numbers; `chosen` are the variables that they mean."""
         used = plain.used
         first = min(each.column for each in outside)
@@ -189,13 +189,13 @@ class Reader:
             except PlacedError as error:
                 return tuple(found), _problem("BP101", error)
             declaration = head.declaration
-            matches: list[Match] = []
             try:
-                matches += match_arguments(declaration, read_nodes(line, head.arguments, declaration), line, head.place)
+                nodes = read_nodes(line, head.arguments, declaration)
+                matches = plain_matches(declaration, nodes) or tuple(match_arguments(declaration, nodes, line, head.place))
             except PlacedError as error:
                 is_unfinished = line.unclosed is not None or line.unclosed_operator is not None
                 return tuple(found), _problem("BP101" if is_unfinished else "BP104", error)
-            found.append(Command(declaration, head.place, tuple(matches), line, start, declaration.name))
+            found.append(Command(declaration, head.place, matches, line, start, declaration.name))
             nested = matches[-1] if matches else None
             if nested is None or not nested.nodes or not isinstance(nested.parameter.type, CommandArgument):
                 return tuple(found), None
@@ -259,6 +259,8 @@ def _constants(command: Command) -> list[Problem]:
 
 def constant(node: Node, text: Expanded) -> str | int | float | None:
     """The value of a node without macros; None where it has none. Raises PlacedError when it cannot be computed."""
+    if isinstance(node, Text):
+        return "".join([part for part in node.parts if isinstance(part, str)])      # all of them are
     if isinstance(node, Word):
         return node.text
     if isinstance(node, Number):

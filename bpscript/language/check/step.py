@@ -49,6 +49,8 @@ class Step:
                 return None
         if self.sampled or HOLE not in command.text.text or not isinstance(node, (*TEXTUAL, *NUMERIC, Rest)):
             return None
+        if isinstance(node, Text):
+            return self._joined(node)
         values: list[str] = []
         written = command.text.text[node.start : node.end]
         for number, each in enumerate(self.used):
@@ -64,6 +66,15 @@ class Step:
             return None
         found = evaluator(node, command.text)
         return found(values) if callable(found) else found.value    # PlacedError: the calculation fails
+
+    def _joined(self, node: Text) -> str | None:
+        pieces: list[str] = []
+        for part in node.parts:
+            text = part if isinstance(part, str) else self.text_of(self.used[part])
+            if text is None:
+                return None
+            pieces.append(text)
+        return "".join(pieces)
 
     def known_text(self, node: Node | None) -> str | None:
         """The value of a text node, when it is known."""
@@ -148,6 +159,7 @@ class Rules:
     effects: dict[str, list[Rule]] = field(default_factory=dict)
     wide: list[tuple[Callable[[Declaration], bool], Rule]] = field(default_factory=list)
     _of: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+    _sets: dict[str, bool] = field(default_factory=dict)
 
     def of(self, declaration: Declaration) -> tuple[Rule, ...]:
         """All checks of a command."""
@@ -156,6 +168,13 @@ class Rules:
             wide = [rule for applies, rule in self.wide if applies(declaration)]
             self._of[name] = (*self.checks.get(name, ()), *wide)
         return self._of[name]
+
+    def sets(self, declaration: Declaration) -> bool:
+        """`sets_variables`, worked out once for each command."""
+        name = declaration.name
+        if name not in self._sets:
+            self._sets[name] = sets_variables(declaration)
+        return self._sets[name]
 
 
 def names_files(declaration: Declaration) -> bool:

@@ -53,7 +53,7 @@ def _check_uses(step: Step) -> None:
     for used in step.used:
         key = used.names[program.choice(used)][0]
         if key in program.defined:
-            if special(key) is None and key not in reply_variables() and not state.maybe >> program.defined[key] & 1:
+            if not state.maybe >> program.defined[key] & 1 and special(key) is None and key not in reply_variables():
                 _report_early(step, used.column, used.width, program.spellings[key])
             continue
         if not program.is_known(key):
@@ -89,17 +89,19 @@ def _check_special(step: Step) -> None:
     node, value = step.command.argument("name"), step.command.argument("value")
     if not isinstance(node, Word) or value is None or step.command.is_open(node):
         return
+    key = fold(node.text)
+    choices, form = VALUES.get(key), _FORMS.get(key)
+    if choices is None and form is None:
+        return
     try:
         found = step.value(value)
     except PlacedError:
         return
     if found is None:
         return
-    key, text = fold(node.text), str(found)
-    choices = VALUES.get(key)
+    text = str(found)
     if choices is not None and text.upper() not in choices:
         step.report("BP304", value, f'${node.text} is set to "{text[:40]}"; expected {" or ".join(each or "nothing" for each in choices)}')
-    form = _FORMS.get(key)
     if form is not None and form[0].match(text) is None:
         step.report("BP304", value, f'${node.text} is set to "{text[:40]}"; expected {form[1]}')
 

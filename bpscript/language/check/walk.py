@@ -187,7 +187,7 @@ class Walk:
             rule(step)
         for rule in self._rules.effects.get(name, ()):
             rule(step)
-        if name == "Set":
+        if name == "Set" or not self._rules.sets(step.command.declaration):
             return
         for match in step.command.arguments:
             if match.parameter.type.sets_variable and match.nodes:
