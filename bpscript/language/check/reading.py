@@ -16,7 +16,15 @@ from typing import NamedTuple
 
 from ..arguments import CommandArgument, RefusedArgument
 from ..automaton import skip_blanks
-from ..binding import Match, UnavailableCommandError, UnknownCommandError, find_command, match_arguments, plain_matches, read_nodes
+from ..binding import (
+    Match,
+    UnavailableCommandError,
+    UnknownCommandError,
+    find_command,
+    match_arguments,
+    plain_matches,
+    read_nodes,
+)
 from ..declare import CommandSet, Declaration
 from ..evaluate import Constant, evaluator
 from ..expand import HOLE, Macro, TooManyMacrosError, Where, expand, make_template, unescape
