@@ -102,7 +102,7 @@ class NetworkRoot:
         return self._pins
 
     def stat(self, path: str) -> SourceFacts | None:
-        """What the server says; None when there is no such file or no answer."""
+        """What the server says; None when there is no such file, or the name of its server makes no sense. Raises NetworkError without an answer."""
         try:
             source, name = self._find(path)
         except (StorageError, NetworkError):

@@ -26,6 +26,10 @@ _CODES = {       # RFC 1350, appendix; RFC 2347
 }
 
 
+class RefusedByServerError(NetworkError):
+    """The server answers, and does not give the file: an ERROR packet other than "file not found"."""
+
+
 class TftpSource:
     """The files of one server. `folder` stands before every path; `options` are those that are asked for.
 
@@ -54,10 +58,10 @@ class TftpSource:
         return f"tftp://{host}" + ("" if self.port == PORT else f":{self.port}")
 
     def stat(self, path: str) -> SourceFacts | None:
-        """Size if the server tells it; None when there is no such file or no answer."""
+        """Size if the server tells it; None when there is no such file, or the server refuses it. Raises NetworkError without an answer."""
         try:
             reader = TftpReader(self, path, {"tsize": "0"}, only_facts=True)
-        except BpscriptError:
+        except (NotFoundError, RefusedByServerError):
             return None
         reader.close()
         return SourceFacts(reader.size, None)
@@ -215,7 +219,7 @@ class TftpReader:
         if failed.by_peer:
             reason = _CODES.get(Code(failed.code), "") if failed.code in list(Code) else f"error {failed.code}"
             words = ": ".join(filter(None, (reason, f'it says "{failed.text}"' if failed.text else "")))
-            return NetworkError(f"{self._what} cannot be fetched: {words or 'the server refuses without a reason'}")
+            return RefusedByServerError(f"{self._what} cannot be fetched: {words or 'the server refuses without a reason'}")
         if failed.code is None:
             where = f" after {self._taken} bytes" if self._taken else ""
             return NetworkError(f"{self._what} cannot be fetched: the server gives {failed.text}{where}", hint="look at the address, the network and the server")

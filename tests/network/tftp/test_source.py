@@ -111,6 +111,17 @@ def test_a_port_without_a_server_is_said_at_once() -> None:
     assert error.value.hint is not None
 
 
+def test_facts_of_a_file_are_asked_of_a_server_that_is_there() -> None:
+    """A server that refuses the file has none for us; one that is not there is an error, not a file that is missing."""
+    port = free_port()
+    with pytest.raises(NetworkError, match="the host has no TFTP server on that port"):
+        TftpSource("127.0.0.1", port).stat("file")
+    with stub(port, []), pytest.raises(NetworkError, match="the server gives no answer"):
+        TftpSource("127.0.0.1", port, repetitions=0).stat("file")
+    with stub(port, [error_packet(2, "not yours")]):
+        assert TftpSource("127.0.0.1", port).stat("file") is None
+
+
 def test_a_server_that_falls_silent_is_given_up() -> None:
     port = free_port()
     with stub(port, []), pytest.raises(NetworkError, match="the server gives no answer") as error:
