@@ -1,8 +1,11 @@
 """Where a script is."""
 
+import re
 from pathlib import Path
 
 from ..base.errors import UsageError
+
+_SCHEME = re.compile(r"[a-z][a-z+]+:/", re.IGNORECASE)      # of an address: a path keeps one of its slashes
 
 
 def find_script(path: Path) -> Path:
@@ -15,6 +18,9 @@ def find_script(path: Path) -> Path:
         raise UsageError(f"{path} is a directory, not a script")
     if path.exists():
         return path     # a pipe, /dev/stdin
+    if _SCHEME.match(str(path)):
+        shown = str(path).replace(":/", "://", 1)
+        raise UsageError(f"{shown}: a script is a file of this host", hint="fetch it first; --root says which server has the files that it names")
     raise UsageError(f"{path}: no such script")
 
 

@@ -63,7 +63,7 @@ def test_a_wrong_line_is_named_with_its_column(tmp_path: Path, disk: Path, cli: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "nothing.bpb"], "no such script"),
+        (["run", "nothing.bpb"], "no such script"), (["run", "http://10.0.0.1/x.bpb"], "a script is a file of this host"),
         (["run", "s.bpb", "--disk", "nothing.img"], "no such image"),
         (["run", "s.bpb", "--root", "nowhere"], "no such directory"),
         (["run", "s.bpb", "--set", "x"], "NAME=VALUE"),
