@@ -31,7 +31,6 @@ HERE = Path(__file__).parent
 FOUND = HERE / "found"
 _MEMORY_MB = 3000
 _INPUT_S = 20
-_LARGEST = 4096     # bytes of an input
 _ARTIFACT = re.compile(r"Test unit written to (\S+)")
 
 
@@ -99,7 +98,7 @@ def fuzz(target: "Target", seconds: int) -> Tried:
         corpus.mkdir()
         for seed in [*target.seeds(), *(path.read_bytes() for path in FOUND.glob(f"{name}/*"))]:
             (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-        largest = max(_LARGEST, *(path.stat().st_size for path in corpus.iterdir()))
+        largest = max(target.largest, *(path.stat().st_size for path in corpus.iterdir()))
         arguments = [
             str(corpus), f"-max_total_time={seconds}", f"-timeout={_INPUT_S}", f"-rss_limit_mb={_MEMORY_MB}", f"-max_len={largest}",
             f"-artifact_prefix={folder}/", "-print_final_stats=1", "-seed=1", "-verbosity=1",

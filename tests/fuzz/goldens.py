@@ -35,12 +35,12 @@ class Golden:
     """A good image, as the places that hold something; `damaged` applies an input to a copy on write."""
 
     def __init__(self, image: bytes) -> None:
-        self._device = MemoryDevice(image)
+        self.device = MemoryDevice(image)
         empty = bytes(_BLOCK)
         self._blocks = [start for start in range(0, len(image), _BLOCK) if image[start : start + _BLOCK] != empty[: len(image) - start]]
 
     def damaged(self, patches: bytes) -> OverlayDevice:
-        device = OverlayDevice(self._device)
+        device = OverlayDevice(self.device)
         room = len(self._blocks) * _BLOCK
         position = 0
         while position + _PATCH.size < len(patches):
@@ -53,12 +53,14 @@ class Golden:
         return device
 
     def seeds(self) -> list[bytes]:
-        """Inputs to begin with: single fields of the first blocks, set to numbers that often do harm."""
+        """Inputs to begin with: single fields, half of them of the first blocks, set to numbers that often do harm."""
         chance = random.Random(7)
         numbers = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x01\0\0\0", b"\xff\xff", b"\0\0", b"\x80", b"\x05\0\0\0\0\0\0\0", b"\xff\xff\xff\xff\xff\xff\xff\x7f")
         inputs = [b""]
-        for _ in range(24):
-            inputs.append(b"".join(_PATCH.pack(chance.randrange(0, min(65536, 16 * _BLOCK)), len(number)) + number for number in chance.choices(numbers, k=chance.choice((1, 1, 2, 6)))))
+        room = min(len(self._blocks) * _BLOCK, 65536)
+        for index in range(48):
+            end = room if index % 2 else min(room, 16 * _BLOCK)
+            inputs.append(b"".join(_PATCH.pack(chance.randrange(0, end), len(number)) + number for number in chance.choices(numbers, k=chance.choice((1, 1, 2, 6)))))
         return inputs
 
 

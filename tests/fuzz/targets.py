@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
-from zlib import crc32
 
 from bpscript.archive.bmap import BlockMap
 from bpscript.archive.dump import dump
@@ -26,7 +25,6 @@ from bpscript.archive.unpack import unpack
 from bpscript.base.clock import Clock
 from bpscript.base.errors import BpscriptError
 from bpscript.base.resources import image_bytes
-from bpscript.blocks.overlay import OverlayDevice
 from bpscript.cases.reading import parse_cases
 from bpscript.commands import COMMANDS
 from bpscript.crypto.signatures import parse_private_key, parse_public_key
@@ -43,7 +41,6 @@ from bpscript.machine.workstation.kernels import check_kernel, release
 from bpscript.machine.workstation.systems.find import find_system
 from bpscript.network.foreign import parse_foreign
 from bpscript.network.http.urls import parse_url
-from bpscript.partitions.gpt import header_places
 from bpscript.partitions.table import cache_range, read_table
 from bpscript.screen.font import Font, built_in_font
 from bpscript.screen.gif import read_gif
@@ -55,6 +52,7 @@ from bpscript.workstation.parameters import parse_parameters
 from tests.archive.damage import KINDS, sample
 from tests.archive.memory_tree import MemoryTree
 from tests.archive.partclone_images import by_hand, format_1
+from tests.fuzz.checksums import cache_entries, ext_metadata, gpt_headers
 from tests.fuzz.files import FILES
 from tests.fuzz.goldens import golden
 from tests.fuzz.network import GATEWAY_KEY, NETWORK
@@ -63,6 +61,7 @@ from tests.scripts import run_script
 
 EXAMPLES = Path(__file__).parents[1] / "spec" / "examples"
 _STEP = 1 << 16
+_TEXT, _LINES = 300, 4      # bytes and lines of a script that is tried
 
 
 # --- volumes and tables ----------------------------------------------------------------------------------------------
@@ -89,17 +88,19 @@ def _read_all(volume: Filesystem) -> None:
                 return
 
 
-def _volume(name: str, *, writes: bool = True) -> Callable[[bytes], object]:
+def _volume(name: str, *, checked: bool = False) -> Callable[[bytes], object]:
     def run(patches: bytes) -> None:
-        device = golden(name).damaged(patches)
+        good = golden(name)
+        device = good.damaged(patches)
+        if checked:
+            ext_metadata(device, good.device)
         kind = detect(device)
         if kind is not None:
             size_of(device, kind)
         _read_all(open_volume(device, clock=Clock(1)))
-        if writes:
-            with closing(open_volume(device, clock=Clock(1))) as volume:
-                volume.write_file("new", [b"x" * 5000])
-                volume.remove("new")
+        with closing(open_volume(device, clock=Clock(1))) as volume:
+            volume.write_file("new", [b"x" * 5000])
+            volume.remove("new")
 
     return run
 
@@ -113,25 +114,11 @@ def _ntfs(patches: bytes) -> None:
             return
 
 
-def _with_checksums(device: OverlayDevice) -> OverlayDevice:
-    """The headers of a GPT and the arrays they point to with their checksums put right, so that what is behind them is reached."""
-    for place in header_places(device.size, 512):
-        sector = bytearray(device.read(place, 512))
-        array, number, width = struct.unpack_from("<QII", sector, 72)
-        if array * 512 + number * width <= device.size and number * width <= 1 << 16:
-            struct.pack_into("<I", sector, 88, crc32(device.read(array * 512, number * width)))
-        size = struct.unpack_from("<I", sector, 12)[0]
-        struct.pack_into("<I", sector, 16, 0)
-        struct.pack_into("<I", sector, 16, crc32(sector[:size]))
-        device.write(place, bytes(sector))
-    return device
-
-
-def _table(name: str) -> Callable[[bytes], object]:
+def _table(name: str, *, checked: bool = False) -> Callable[[bytes], object]:
     def run(patches: bytes) -> None:
-        device = golden(name.removesuffix("-checked")).damaged(patches)
-        if name == "gpt-checked":
-            device = _with_checksums(device)
+        device = golden(name).damaged(patches)
+        if checked:
+            gpt_headers(device)
         table = read_table(device)
         table.to_list()
         cache_range(device, table)
@@ -139,8 +126,14 @@ def _table(name: str) -> Callable[[bytes], object]:
     return run
 
 
-def _cache(patches: bytes) -> None:
-    _read_all(CacheVolume.on(golden("cache").damaged(patches), clock=Clock(1)))
+def _cache(patches: bytes, *, checked: bool = False) -> None:
+    device = golden("cache").damaged(patches)
+    if checked:
+        cache_entries(device)
+    _read_all(CacheVolume.on(device, clock=Clock(1)))
+    with closing(CacheVolume.on(device, clock=Clock(2))) as volume:
+        volume.write_file("new", [b"x" * 100_000])
+        volume.remove("image1.imz")
 
 
 # --- archives and images ---------------------------------------------------------------------------------------------
@@ -316,7 +309,12 @@ def _gifs() -> list[bytes]:
 
 
 def _scripts() -> list[bytes]:
-    return [path.read_bytes() for path in sorted(EXAMPLES.glob("**/*.bpb")) + sorted(EXAMPLES.glob("*.mrz"))]
+    """The example scripts, a few lines at a time, and the examples of all commands: what is short is tried often."""
+    found = [example.encode() for declaration in COMMANDS for example in declaration.examples]
+    for path in sorted(EXAMPLES.glob("**/*.bpb")) + sorted(EXAMPLES.glob("*.mrz")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        found += [b"".join(lines[start : start + _LINES]) for start in range(0, len(lines), _LINES)]
+    return [each for each in dict.fromkeys(found) if len(each) <= _TEXT]
 
 
 TARGETS = (
@@ -325,8 +323,10 @@ TARGETS = (
     Target("swap", lambda patches: SwapSpace.parse(golden("swap").damaged(patches)), lambda: golden("swap").seeds()),
     Target("mbr", _table("mbr"), lambda: golden("mbr").seeds()),
     Target("gpt", _table("gpt"), lambda: golden("gpt").seeds()),
-    Target("gpt-checked", _table("gpt-checked"), lambda: golden("gpt").seeds()),
+    Target("gpt-checked", _table("gpt", checked=True), lambda: golden("gpt").seeds()),
+    Target("ext4-checked", _volume("ext4", checked=True), lambda: golden("ext4").seeds()),
     Target("cache", _cache, lambda: golden("cache").seeds()),
+    Target("cache-checked", lambda patches: _cache(patches, checked=True), lambda: golden("cache").seeds()),
     Target("archive", _archive, _archives),
     Target("dump", _dump, _archives),
     Target("tar", _files, _tars),
@@ -341,9 +341,9 @@ TARGETS = (
     Target("code-page", lambda data: code_page_from_table(data, "cp.bin"), lambda: [b"".join(number.to_bytes(2, "little") for number in range(256))]),
     Target("gif", lambda data: read_gif(data, "x.gif", Mode(1280, 1024)), _gifs),
     Target("font", lambda data: Font.from_codes(data, bytes(range(256)).decode("cp437"), "x.fnt", built_in_font()), lambda: [bytes(4096)]),
-    Target("script", _script, _scripts),
-    Target("check", _check, _scripts),
-    Target("format", _format, _scripts),
+    Target("script", _script, _scripts, largest=_TEXT),
+    Target("check", _check, _scripts, largest=_TEXT),
+    Target("format", _format, _scripts, largest=_TEXT),
     Target("address", _address, lambda: [b"http://server:8080/a%20b/c.imz?x=1\n../d", b"https://[fe80::1]/x", b"tftp://10.0.0.1/linux.imz"]),
     Target("keyboard", _typed, lambda: [b"ab\r\n\033[A\033OP\033x\033[200~paste\033[201~\xc3\xa9", b"\033[[A\033", b"\xe2\x82"]),
     Target("boot-menu", _boot_menu, lambda: [_GRUB, _EXTLINUX, b"title Linux\nlinux /vmlinuz\ninitrd /initrd\noptions root=/dev/sda1 $x\n"]),

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bpscript.base.clock import Clock
+from bpscript.base.errors import FormatError
+from bpscript.filesystems.detect import open_volume
+from bpscript.filesystems.filesystem import walk
+from tests.fuzz.checksums import cache_entries, ext_metadata, gpt_headers
+from tests.fuzz.goldens import golden
 from tests.fuzz.mutate import mutated
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
@@ -94,3 +101,23 @@ def test_a_crash_and_a_loop_are_noticed() -> None:
 def test_mutations_are_of_their_seeds(data: st.DataObject) -> None:
     found = data.draw(mutated((b"a" * 40,)))
     assert len(found) <= 340
+
+
+def test_checksums_that_are_put_right_are_those_of_a_good_volume() -> None:
+    """Else what is behind them would never be reached."""
+    for name, put_right in (("gpt", gpt_headers), ("cache", cache_entries), ("ext4", lambda device: ext_metadata(device, golden("ext4").device))):
+        device = golden(name).damaged(b"")
+        put_right(device)
+        assert device.read(0, device.size) == golden(name).device.read(0, device.size), name
+
+
+def test_what_is_behind_a_checksum_is_reached_when_it_is_put_right() -> None:
+    good = golden("ext4")
+    device = good.damaged(b"")
+    root = 0x9900       # inode 2
+    device.write(root + 32, b"\0\0\0\x10")     # i_flags: its blocks are no extents
+    for put_right, words in ((False, "checksum"), (True, "damaged directory entry")):
+        if put_right:
+            ext_metadata(device, good.device)
+        with pytest.raises(FormatError, match=words), closing(open_volume(device, clock=Clock(1), writable=False)) as volume:
+            list(walk(volume))
