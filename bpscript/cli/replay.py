@@ -36,7 +36,7 @@ def replay_verb(options: argparse.Namespace) -> int:
     if options.json:
         error = done.error
         print_json({
-            "ends_as_recorded": done.ends_as_recorded, "same_line": done.same_line, "boot": done.boot, "differences": done.differences, "notes": done.notes,
+            "ends_as_recorded": done.ends_as_recorded, "same_line": done.same_line, "taken_over": done.taken_over, "boot": done.boot, "differences": done.differences, "notes": done.notes,
             "error": None if error is None else {"text": error.message, "file": error.file, "line": error.line, "column": error.column},
         })
     else:
@@ -44,7 +44,9 @@ def replay_verb(options: argparse.Namespace) -> int:
             print_name(line)
         if done.error is not None:
             print_name(done.error.explain())
-        if done.ends_as_recorded:
+        if done.ends_as_recorded and done.taken_over:
+            print("it reaches the line of the record; the error there is the recorded one, for what fails is not at hand")
+        elif done.ends_as_recorded:
             print("it ends as in the record")
         else:
             print("it reaches the line of the record, with another error" if done.same_line else "it does not end as in the record")

@@ -2,7 +2,8 @@
 
 Nothing is changed: disks and folders are those of a plan (`rehearsal.py`). Without the disk images the disks are empty but for the
 table and the first sectors of each file system, as recorded. What needs an image that is not at hand is passed over where the record
-says that it succeeded; from then on, and where passwords are masked, tests are answered as in the record.
+says that it succeeded, and fails with the error of the record where it says that this was its end; from then on, and where passwords are
+masked, tests are answered as in the record.
 """
 
 import io
@@ -23,6 +24,7 @@ from ..base.sources import FileSource
 from ..base.temporary import temporary_folder
 from ..base.units import GIB, KIB, MIB
 from ..filesystems.filesystem import clean_path
+from ..language.places import PlacedError
 from ..screen.keyboard import Key, Keyboard
 from .fingerprints import fingerprint
 from .record import END, FORMAT, VERSION
@@ -69,10 +71,15 @@ class Record(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """How a replay went. `ends_as_recorded`: at the same line with the same error, or with the same boot; `same_line`: the error may be another."""
+    """How a replay went.
+
+    `ends_as_recorded`: at the same line with the same error, or with the same boot; `same_line`: the error may be another. `taken_over`: the
+    line was reached, but what fails there is not at hand, and the error is the one of the record.
+    """
 
     ends_as_recorded: bool
     same_line: bool
+    taken_over: bool
     error: ScriptError | None
     boot: str | None
     differences: list[str]
@@ -117,6 +124,8 @@ class _Replay(Rehearsal):
         self.differences: list[str] = []
         self.notes: list[str] = []
         self._stand_ins: dict[str, int] = {}    # sizes, by name
+        self._without_disks = False
+        self.taken_over = False
 
     def clock(self, clock: Clock) -> Clock:
         """The time of the record."""
@@ -150,7 +159,8 @@ class _Replay(Rehearsal):
                 for offset, name in facts["pieces"]:
                     stack.top.write(int(offset), self._record.files[name])
                 self.notes.append(f"disk {number} is empty but for its table: {facts['name']} was not given (--disk)")
-                self._passed_over = self._passed_over or bool(facts["pieces"])
+                self._without_disks = self._without_disks or bool(facts["pieces"])
+        self._passed_over = self._without_disks
 
     def perform(self, name: str, file: str, line: int, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what commands return
         """A command: where the record has another one, that is a difference."""
@@ -162,14 +172,41 @@ class _Replay(Rehearsal):
             step = None
         elif step is None and steps and len(steps) < _MOST_COMPARED:
             self._differs(f"{file}:{line} {name} runs, where the record has ended")
+        recorded = None if step is None or step[3] else self._end_of_record(file, line)
         try:
-            return work()
+            done = work()
+            if recorded is not None and self._lacks_what_fails():
+                self._take_over(f"{file}:{line} {name}", "succeed")
+                raise recorded
+            return done
         except BpscriptError as error:
+            if recorded is not None and not self.taken_over and _words(error.message, self._below) != _words(recorded.message, self._below) and self._lacks_what_fails():
+                self._take_over(f"{file}:{line} {name}", f'fail otherwise ("{error.message}")')
+                raise recorded from error
             if step is None or not step[3] or not (self._passed_over or self._lacks_files()):
                 raise
             self._passed_over = True
             self.notes.append(f"{file}:{line} {name} is passed over, it succeeded in the record: {error.message}")
             return None
+
+    def _end_of_record(self, file: str, line: int) -> PlacedError | None:
+        """The error that ended the record, when the command that is about to run is its last one."""
+        wanted = self._record.facts["result"]["error"]
+        steps = self._record.facts["steps"]
+        if wanted is None or self._step != len(steps) or len(steps) >= _MOST_COMPARED or [_base(wanted["file"]), wanted["line"]] != [_base(file), line]:
+            return None
+        return PlacedError(str(wanted["text"]), int(wanted["column"]), hint=wanted["hint"])
+
+    def _lacks_what_fails(self) -> bool:
+        """Whether a disk or file of the record is not here at all. One that is here, but another one, is what the developer wants to try."""
+        return not self.differences and (self._without_disks or bool(self._stand_ins) or any(self._is_absent(facts) for facts in self._record.facts["files"]))
+
+    def _is_absent(self, facts: dict[str, Any]) -> bool:
+        return facts["content"] is None and facts["size"] is not None and self._source_of(facts).stat(facts["name"]) is None
+
+    def _take_over(self, where: str, instead: str) -> None:
+        self.taken_over = True
+        self.notes.append(f"{where} fails as in the record: here it would {instead}, without what is not at hand")
 
     def decide(self, holds: bool) -> bool:
         """The answer of a test, as in the record where things are missing here."""
@@ -200,11 +237,13 @@ class _Replay(Rehearsal):
             if facts["name"] in self._stand_ins:
                 found.append(facts["name"])
             elif facts["content"] is None:
-                source: FileSource = self.folders[1 if facts["host"] and len(self.folders) > 1 else 0]
-                now = fingerprint(source, facts["name"])
+                now = fingerprint(self._source_of(facts), facts["name"])
                 if now.size != facts["size"] or (facts["hash"] and now.hash != facts["hash"]):
                     found.append(facts["name"])
         return found
+
+    def _source_of(self, facts: dict[str, Any]) -> FileSource:
+        return self.folders[1 if facts["host"] and len(self.folders) > 1 else 0]
 
     def about_missing(self, name: str) -> str:
         """What is there instead of a file that is not at hand."""
@@ -292,7 +331,7 @@ def _replay(record: Record, folder: Path, disks: list[Path], root: Path | None, 
         else:
             same = same_line = True
     plain = [[each.replace(f"{folder}/", "") for each in words] for words in (differences, notes)]
-    return Replayed(same, same_line, error, result.booted, plain[0], plain[1])
+    return Replayed(same, same_line, stage.taken_over, error, result.booted, plain[0], plain[1])
 
 
 def _listed(names: list[str]) -> str:

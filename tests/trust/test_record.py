@@ -11,7 +11,7 @@ import pytest
 
 from bpscript.base.secrets import Secrets
 from bpscript.cli.main import main
-from bpscript.trust.replay import replay
+from bpscript.trust.replay import Record, replay
 from tests.trust.images import digest
 
 MIB = 1 << 20
@@ -106,8 +106,8 @@ def test_with_nothing_but_the_bundle_it_ends_the_same(lab: Path, tmp_path: Path)
     assert list(away.iterdir()) == []
 
 
-def test_an_error_in_the_middle_of_an_image_is_told_to_need_it(lab: Path, tmp_path: Path) -> None:
-    """The same line, another error, and why."""
+def test_an_error_in_the_middle_of_an_image_is_that_of_the_record(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the image is not at hand; where another one is, that one is tried."""
     data = bytearray((lab / "good.imz").read_bytes())
     data[200_000:200_016] = bytes(16)
     (lab / "torn.imz").write_bytes(data)
@@ -116,10 +116,24 @@ def test_an_error_in_the_middle_of_an_image_is_told_to_need_it(lab: Path, tmp_pa
     assert replay(lab / "t.record", root=lab).ends_as_recorded
     (tmp_path / "empty").mkdir()
     done = replay(lab / "t.record", root=tmp_path / "empty")
-    assert not done.ends_as_recorded
-    assert done.same_line
-    assert done.differences[-1].endswith(': that needs "torn.imz", which --root does not have')
+    assert done.ends_as_recorded
+    assert done.taken_over
+    assert not done.differences
+    assert done.error is not None
+    wanted = Record.load(lab / "t.record").facts["result"]["error"]
+    assert (done.error.message, done.error.line, done.error.column) == (wanted["text"], 2, wanted["column"])
     assert done.notes[0].startswith(f'the file "torn.imz" is not at hand: a file of its size ({len(data)} bytes)')
+    assert done.notes[-1].startswith('t.bpb:2 FullUnzip fails as in the record: here it would fail otherwise ("')
+    capsys.readouterr()
+    assert main(["replay", str(lab / "t.record"), "--root", str(tmp_path / "empty")]) == 0
+    assert "the error there is the recorded one, for what fails is not at hand" in capsys.readouterr().out
+    data[300_000:300_016] = bytes(16)
+    (tmp_path / "empty" / "torn.imz").write_bytes(data)
+    done = replay(lab / "t.record", root=tmp_path / "empty")
+    assert not done.taken_over
+    assert 'the file "torn.imz" is not at hand, or another one' in done.notes[0]
+    (tmp_path / "empty" / "torn.imz").write_bytes((lab / "good.imz").read_bytes())
+    assert not replay(lab / "t.record", root=tmp_path / "empty").ends_as_recorded
 
 
 def test_where_it_goes_another_way_is_said(lab: Path) -> None:
