@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from ..base.errors import FormatError
-from ..blocks.device import check_range
+from ..blocks.device import ReadsInto, check_range
 from .positional import Positional
 from .ranges import MAX_RANGES, Ranges
 from .records import MAX_SIZE
@@ -105,7 +105,7 @@ def _check_file(root: ElementTree.Element, data: bytes, algorithm: str) -> None:
                 raise FormatError("the block map is damaged: its own checksum does not agree")
 
 
-class MappedBytes:
+class MappedBytes(ReadsInto):
     """A raw image as its block map has it."""
 
     def __init__(self, source: Positional, block_map: BlockMap) -> None:
@@ -121,12 +121,6 @@ class MappedBytes:
     def size(self) -> int:
         """Bytes."""
         return self._map.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer. Raises FormatError where a checksum does not agree."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..base.buffers import fetched_buffer
 from ..base.errors import ReadOnlyError
-from ..blocks.device import Buffer, check_range
+from ..blocks.device import Buffer, ReadsInto, check_range
 from .container import ChunkKind
 from .full import Chunks
 
@@ -14,7 +14,7 @@ _KEPT = 10      # decoded chunks in memory: enough for the tables of a volume an
 _ROOM = 32 << 20        # bytes of them: chunks of 16 MiB are in archives made with long matching
 
 
-class ArchiveDevice:
+class ArchiveDevice(ReadsInto):
     """The contents of an image that can be read from anywhere. Chunks are checked when they are decoded."""
 
     def __init__(self, chunks: Chunks, kept: int | None = None) -> None:
@@ -31,12 +31,6 @@ class ArchiveDevice:
     def size(self) -> int:
         """Bytes of the partition."""
         return self._size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer. Raises FormatError where the archive is damaged."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..base.errors import StorageError
 from ..base.units import KIB
-from ..blocks.device import BlockDevice, Buffer, check_range, data_ranges_of
+from ..blocks.device import BlockDevice, Buffer, ReadsInto, check_range, data_ranges_of
 from ..blocks.medium import medium_of
 from ..filesystems.head import forget, reveal
 
@@ -19,7 +19,7 @@ HEAD = 128 * KIB        # beyond the superblock of btrfs at 64 KiB, the farthest
 FORMER = 8 * KIB        # both places of a GPT header
 
 
-class HeldDevice:
+class HeldDevice(ReadsInto):
     """`lower` with its first bytes held back until `release`. It has no `host_file`: other programs would see the mark.
 
     They begin as zeros, or (`keep`) as they are: for those who compare before they write.
@@ -36,12 +36,6 @@ class HeldDevice:
     def size(self) -> int:
         """Bytes."""
         return self._lower.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes, as they will be."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer."""

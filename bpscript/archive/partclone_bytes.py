@@ -9,14 +9,14 @@ from itertools import accumulate
 
 from ..base.errors import FormatError
 from ..base.units import MIB
-from ..blocks.device import check_range
+from ..blocks.device import ReadsInto, check_range
 from .partclone import PartcloneHeader, Strips, read_bitmap, widen_checksum
 from .positional import Positional
 
 _KEPT = 32 * MIB        # bytes of checked blocks in memory
 
 
-class PartcloneBytes:
+class PartcloneBytes(ReadsInto):
     """The partition in a partclone image. Every strip is checked when it is first read, as often as it was forgotten."""
 
     def __init__(self, source: Positional) -> None:
@@ -49,12 +49,6 @@ class PartcloneBytes:
     def size(self) -> int:
         """Bytes of the partition."""
         return self.header.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer. Raises FormatError where the image is damaged."""

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from ..base.errors import FormatError, NotFoundError, StorageError
 from ..base.sources import FileSource, Reader, ReadsAnywhere
-from ..blocks.device import HasDataRanges
+from ..blocks.device import HasDataRanges, ReadsInto
 from ..blocks.holes import data_ranges_in
 from ..filesystems.filesystem import Filesystem
 
@@ -59,7 +59,7 @@ class _Seekable(Protocol):
     def read(self, length: int = -1, /) -> bytes: ...
 
 
-class DescriptorBytes:
+class DescriptorBytes(ReadsInto):
     """A file of the host, by pread. `owner` is closed with it."""
 
     def __init__(self, descriptor: int, name: str, owner: Reader | None = None) -> None:
@@ -83,12 +83,6 @@ class DescriptorBytes:
     def size(self) -> int:
         """Bytes."""
         return self._size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer."""
@@ -172,7 +166,7 @@ class RangeBytes:
         close(self._reader)
 
 
-class JoinedBytes:
+class JoinedBytes(ReadsInto):
     """Fragments, one after the other; also one alone. `following` is the name that a further one would have.
 
     `block_map` reads the block map that lies beside an image (bmap.py), None when there is none.
@@ -196,12 +190,6 @@ class JoinedBytes:
     def borders(self) -> list[int]:
         """Where fragments begin, except the first."""
         return self._ends[:-1]
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes, over borders."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer, over borders."""

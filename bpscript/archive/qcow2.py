@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from ..base.errors import FormatError
-from ..blocks.device import check_range
+from ..blocks.device import ReadsInto, check_range
 from .positional import Positional
 from .records import MAX_SIZE
 
@@ -94,7 +94,7 @@ class _Header:
         return cls(bits, size, entries, position, packing == 1)
 
 
-class Qcow2Bytes:
+class Qcow2Bytes(ReadsInto):
     """The disk or partition in a qcow2 image; may be used by several threads."""
 
     def __init__(self, source: Positional) -> None:
@@ -114,12 +114,6 @@ class Qcow2Bytes:
     def size(self) -> int:
         """Bytes."""
         return self._header.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        buffer = bytearray(length)
-        self.readinto(offset, buffer)
-        return bytes(buffer)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill the whole buffer. Raises FormatError where the image is damaged."""

@@ -47,6 +47,20 @@ class BlockDevice(Protocol):
         ...
 
 
+class ReadsInto(Protocol):
+    """Base of what fills buffers: fresh bytes come the same way."""
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the whole buffer."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        buffer = bytearray(length)
+        self.readinto(offset, buffer)
+        return bytes(buffer)
+
+
 @runtime_checkable
 class HasHostFile(Protocol):
     """A device whose bytes are a range of a file or device of the host, so that other programs can work on it."""
