@@ -9,30 +9,18 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .device import BlockDevice, Buffer, data_ranges_of, host_file_of
+from .device import BlockDevice, Buffer, host_file_of
 from .medium import medium_of
+from .through import ReadsThrough
 
 
-class GuardedDevice:
+class GuardedDevice(ReadsThrough):
     """`lower`, with a condition on its first change."""
 
     def __init__(self, lower: BlockDevice, may_write: Callable[[], None]) -> None:
-        self._lower = lower
+        super().__init__(lower)
         self._may_write = may_write
         self._allowed = False
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._lower.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        return self._lower.read(offset, length)
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """Fill the whole buffer."""
-        self._lower.readinto(offset, buffer)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of `data`, if that is allowed."""
@@ -63,10 +51,6 @@ class GuardedDevice:
     def medium(self) -> tuple[Path, int] | None:
         """Where the lower device lies: for those who only ask what kind of medium it is, and read."""
         return medium_of(self._lower)
-
-    def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
-        """Ranges that may hold data."""
-        return data_ranges_of(self._lower, offset, length)
 
     def _ask(self) -> None:
         if not self._allowed:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
 
-from .device import BlockDevice, Buffer, data_ranges_of
+from .device import BlockDevice, Buffer
 from .ranges import RangeSet
+from .through import ReadsThrough
 
 
 class Change(StrEnum):
@@ -32,7 +33,7 @@ class JournalEntry:
     data: bytes | None = None
 
 
-class JournalDevice:
+class JournalDevice(ReadsThrough):
     """`lower`, with every write, zero and flush recorded in `writes` after it succeeded.
 
     With `keep_data` the journal can be replayed, and costs the memory of all that was written. Without, neighbouring writes
@@ -41,23 +42,10 @@ class JournalDevice:
     """
 
     def __init__(self, lower: BlockDevice, *, keep_data: bool = True, clock: Callable[[], float] = monotonic) -> None:
-        self._lower = lower
+        super().__init__(lower)
         self._keep_data = keep_data
         self._clock = clock
         self.writes: list[JournalEntry] = []
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._lower.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        return self._lower.read(offset, length)
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """Fill the whole buffer."""
-        self._lower.readinto(offset, buffer)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of `data`."""
@@ -81,10 +69,6 @@ class JournalDevice:
         self._lower.flush()
         if self.writes and self.writes[-1].change is not Change.FLUSH:
             self.writes.append(JournalEntry(Change.FLUSH, 0, 0, self._clock()))
-
-    def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
-        """Ranges that may hold data."""
-        return data_ranges_of(self._lower, offset, length)
 
     def changed_ranges(self) -> Iterator[tuple[int, int]]:
         """Half-open ranges that were written or zeroed, merged, in order."""

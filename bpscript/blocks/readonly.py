@@ -1,31 +1,19 @@
 """A layer that refuses every write."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ..base.errors import ReadOnlyError
-from .device import BlockDevice, Buffer, data_ranges_of
+from .device import BlockDevice, Buffer
+from .through import ReadsThrough
 
 
-class ReadOnlyDevice:
+class ReadOnlyDevice(ReadsThrough):
     """`lower`, but writing raises ReadOnlyError that names it."""
 
     def __init__(self, lower: BlockDevice, name: str = "device", *, hint: str | None = None) -> None:
-        self._lower = lower
+        super().__init__(lower)
         self.name = name
         self._hint = hint
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._lower.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        return self._lower.read(offset, length)
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """Fill the whole buffer."""
-        self._lower.readinto(offset, buffer)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Refuse."""
@@ -41,10 +29,6 @@ class ReadOnlyDevice:
 
     def flush(self) -> None:
         """Nothing was written."""
-
-    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
-        """Ranges that may hold data."""
-        yield from data_ranges_of(self._lower, offset, length)
 
     def _refusal(self) -> ReadOnlyError:
         return ReadOnlyError(f"{self.name} is open for reading only", hint=self._hint)

@@ -13,6 +13,7 @@ from ..base.units import SECTOR
 from .device import BlockDevice, Buffer, data_ranges_of
 from .medium import medium_of
 from .ranges import RangeSet
+from .through import ReadsThrough
 
 MOST_RANGES = 200_000
 
@@ -37,31 +38,18 @@ class CoarseRanges:
                     self.ranges.add(first // self.unit * self.unit, min(-(-last // self.unit) * self.unit, self._limit))
 
 
-class TallyDevice:
+class TallyDevice(ReadsThrough):
     """`lower`, and how much was written to it: `written` bytes in `calls` requests, to the places `touched`."""
 
     def __init__(self, lower: BlockDevice, *, real: BlockDevice | None = None) -> None:
         """`real` is the disk whose properties (sector size, kind of medium) this stands for."""
-        self._lower = lower
+        super().__init__(lower)
         self._real = lower if real is None else real
         self._lock = threading.Lock()
         self.touched = CoarseRanges(lower.size)
         self.written = self.calls = 0
         self.is_real_disk: bool = getattr(self._real, "is_real_disk", False)
         self.sector_size: int = getattr(self._real, "sector_size", SECTOR)
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._lower.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        return self._lower.read(offset, length)
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """Fill the whole buffer."""
-        self._lower.readinto(offset, buffer)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of `data`."""
@@ -86,10 +74,6 @@ class TallyDevice:
     def medium(self) -> tuple[Path, int] | None:
         """What the disk lies on, so that whoever asks works as on the disk itself; nobody writes there."""
         return medium_of(self._real)
-
-    def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
-        """Ranges that may hold data."""
-        return data_ranges_of(self._lower, offset, length)
 
     def _count(self, offset: int, length: int) -> None:
         with self._lock:
