@@ -45,6 +45,7 @@ def open_archive_bytes(files: Files, name: str) -> Positional | JoinedReader:
         if found is not None:
             return open_archive_bytes(files, found)
         if facts is None:
+            file.open().close()             # whose error says where it was looked for
             raise NotFoundError(f'no archive "{name}"')
         raise InTheWayError(f'"{name}" is a directory, not an archive')
     if isinstance(file, VolumeFile):

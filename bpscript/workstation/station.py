@@ -26,6 +26,7 @@ _DEFAULT_SCRIPT = "boot"            # where no boot file is known
 _EXTENSION = ".bpb"
 _FOLDER = Path("/run/bpscript")     # of scripts from the server
 _PROMPT = "keyboard"                # the name of a script without lines
+_TYPE = 'type commands of the language, such as "HdBoot" or "PowerOff"; "Quit" leaves this prompt'
 _STEP = 1 << 16                     # bytes of a script that are read at a time
 
 
@@ -60,7 +61,8 @@ class Station:
         """Put the script where it can be run from; its name, or None when there is none and nobody asked for it by name."""
         found = read_script(open_root(url, self._show), wanted, is_named=is_named)
         if found is None:
-            self._say(f"no script {wanted} at {url}: interactive mode")
+            self._say(f"no script {wanted} at {url}")
+            self._say(_TYPE)
             return None
         name, data = found
         path = _FOLDER / name
@@ -93,6 +95,7 @@ class Station:
         if boot.is_prepared:        # also by the exit handler of a script that failed
             boot.leave()
         if result.booted is None and after == "prompt" and script is not None:
+            self._say(_TYPE)
             # With the variables that the script has left.
             result = self._execute(options._replace(switches="i", variables=result.variables, report=None))
         boot.leave()

@@ -28,6 +28,7 @@ class VolatileDisk:
         self._before = image.with_suffix(".before")
         self._log = image.with_suffix(".log")
         self.lost = self.flushed = 0        # requests of the last cut that were not flushed, and that were
+        self.lost_places: list[int] = []    # offsets of the former
         self._begin()
 
     def options(self) -> tuple[str, ...]:
@@ -39,6 +40,11 @@ class VolatileDisk:
             "-device", "virtio-blk-pci,drive=volatile,bootindex=1",
         )
 
+    @property
+    def written(self) -> int:
+        """Bytes since the machine was switched on."""
+        return self._log.stat().st_size
+
     def power_cut(self, chance: random.Random) -> None:
         """The machine is off: put on the disk what certainly was there, and any sectors of the rest."""
         entries = self._entries()
@@ -46,6 +52,7 @@ class VolatileDisk:
         keep = chance.choice((0.0, 0.5, 1.0, chance.random()))
         shutil.copyfile(self._before, self.image)
         self.flushed = self.lost = 0
+        self.lost_places = []
         with self._log.open("rb") as log, self.image.open("r+b") as disk:
             for number, (sector, sectors, flags, at) in enumerate(entries):
                 if flags & _DISCARD or not sectors:
@@ -53,6 +60,8 @@ class VolatileDisk:
                 sure = number < certain or flags & _FUA
                 self.flushed += bool(sure)
                 self.lost += not sure
+                if not sure:
+                    self.lost_places.append(sector * _SECTOR)
                 log.seek(at)
                 data = log.read(sectors * _SECTOR)
                 if sure:

@@ -17,6 +17,7 @@ from tests.boot.linux import NONCE, make_archives
 from tests.boot.lost_writes import VolatileDisk
 from tests.boot.machines import ADDRESS, Lab, lab, mac
 from tests.boot.test_deploy import start_gateway
+from tests.network.namespaces import program
 from tests.oracles import debugfs_tree, e2fsck
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
@@ -30,6 +31,18 @@ SetBootPart 1
 Echo "UNZIP-BEGINS"
 FullUnzip "root.imz" 2
 Echo "UNZIP-DONE"
+FullUnzip "boot.imz" 1
+Patch "hostname.ref" "{:2}/etc/hostname"
+HdBoot
+"""
+KEEP = """Set Rewrite = "ALL"
+If valid :2 Goto there
+SetPartitions "BIGDOS:48 LINUX-EXT2:160"
+SetBootPart 1
+:there
+Echo "KEEPING"
+FullUnzip "root.imz" 2
+Echo "KEPT"
 FullUnzip "boot.imz" 1
 Patch "hostname.ref" "{:2}/etc/hostname"
 HdBoot
@@ -63,12 +76,14 @@ Echo "LOGGED-IN"
 _CUTS = 10
 _LOSSES = 4
 _ADDED = 60
+_MOMENTS = (0.4, 0.85, 1.0, 2.0)        # of the bytes that a restore writes, to partition and cache together; the last is in the next one
+_CACHE = (1 + 48 + 160) << 20      # where it begins
 _LONG_MB = 96       # of random bytes in the archive
 
 
 @pytest.mark.parametrize("rewriting", ["ALL", "AUTO"])
 def test_power_cuts_never_leave_half_a_system(tmp_path: Path, rewriting: str) -> None:
-    """Ten times the power goes at a random moment of FullUnzip; each time the partition is either none, or whole, and in the end the system starts."""
+    """Ten times the power goes at a random moment of FullUnzip, and what the disk has not flushed; each time the partition is either none, or whole, and in the end the system starts."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -77,8 +92,8 @@ def test_power_cuts_never_leave_half_a_system(tmp_path: Path, rewriting: str) ->
     (root / "deploy.bpb").write_text(DEPLOY)
     with lab(tmp_path) as room:
         server = room.serve(root, f'{HOSTS}[hosts.pc1.variables]\nRewriting = "{rewriting}"\n')
-        disk = room.disk("disk", 512 << 20)
-        machine = room.machine("pc1", disks=(disk,), net_first=True, on=False)       # as labs do; the disk alone would stand still
+        disk = VolatileDisk(room.disk("disk", 512 << 20))
+        machine = room.machine("pc1", *disk.options(), net_first=True, on=False)       # as labs do; the disk alone would stand still
         duration_s = 4.0
         seen = []
         for number in range(1, _CUTS // 2 + 1):      # ten in both variants
@@ -92,13 +107,14 @@ def test_power_cuts_never_leave_half_a_system(tmp_path: Path, rewriting: str) ->
             machine.kill()
             finished = machine.text.count("UNZIP-DONE") > done
             duration_s = max(2.0, time.monotonic() - began) if finished else duration_s * 1.2
-            seen.append((round(moment_s, 1), finished, look_at(disk)))
+            disk.power_cut(chance)
+            seen.append((round(moment_s, 1), finished, look_at(disk.image), disk.flushed, disk.lost))
         print(seen)
         machine.switch_on()
         machine.wait_for("IMAGED ", 300)
         machine.wait_until_off(60)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
-    states = [state for _, _, state in seen]
+    states = [state for _, _, state, _, _ in seen]
     assert "none" in states
     assert "no table" not in states
     assert "Traceback" not in machine.text + server.text
@@ -174,6 +190,57 @@ def test_power_cuts_while_files_are_added_and_patched(tmp_path: Path) -> None:
         machine.wait_until_off(60)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
     assert files_after(disk.image, tmp_path / "part") == {**added, "etc/hostname": b"pc1\n"}
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_power_cuts_while_the_cache_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At moments of a restore that keeps its archive, also when all is there but not yet flushed, and when the next one is on its way; a disk that loses what
+    was not. What the cache has then is whole, what was said to be kept is there; the next start ends in a good system, and the one after that fetches no byte of the archives."""
+    monkeypatch.setenv("BPSCRIPT_TOKEN", "a-token-for-tests")
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    root = environment.served(tmp_path / "served")
+    make_archives(root, ballast=48)
+    (root / "deploy.bpb").write_text(KEEP)
+    expected = 2 * (root / "root.imz").stat().st_size
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        disk = VolatileDisk(room.disk("disk", 400 << 20))
+        machine = room.machine("pc1", *disk.options(), net_first=True, on=False)
+        seen = []
+        for number, moment in enumerate(_MOMENTS, 1):
+            kept = machine.text.count("KEPT")
+            machine.switch_on()
+            machine.wait_for("KEEPING", 180, times=number)
+            before, end = disk.written, time.monotonic() + 120
+            while disk.written < before + moment * expected and machine.text.count("KEPT") == kept:
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            if moment > 1:
+                machine.wait_for("KEPT", 30, times=kept + 1)
+                time.sleep(chance.uniform(0, 2))
+            machine.kill()
+            disk.power_cut(chance)
+            seen.append((moment, disk.flushed, sum(place >= _CACHE for place in disk.lost_places), sorted(cached(disk.image, root))))
+        print(seen)
+        machine.switch_on()
+        machine.wait_for("IMAGED ", 300)
+        machine.wait_until_off(60)
+        (done,) = room.machines()
+        start = len(server.text)
+        room.cable.server.run(program("curl"), "-fsS", "-X", "POST", "-H", "Authorization: Bearer a-token-for-tests", f"http://{ADDRESS}/api/machines/{mac(1)}/again")
+        machine.switch_on()
+        machine.wait_for("IMAGED ", 300, times=2)
+        machine.wait_until_off(60)
+        (again,) = room.machines()
+        print(f"the last start: {again['fetched'] - done['fetched']} bytes fetched")
+    assert machine.text.count("KEPT") >= 2
+    assert machine.text.count(f"IMAGED host=pc1 hardware=none {NONCE}\n") == 2
+    assert any(lost for _, _, lost, _ in seen), "no cut has met the cache"
+    assert "root.imz" in seen[-1][3]
+    assert ".imz" not in server.text[start:]
+    assert cached(disk.image, root) >= {"root.imz", "boot.imz"}
     assert "Traceback" not in machine.text + server.text
 
 
