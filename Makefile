@@ -25,7 +25,7 @@ test: setup
 test-net: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m net
 
-# The boot environment on virtual machines: as root, half an hour.
+# The boot environment on virtual machines: as root, under 20 minutes on an idle machine with two processors.
 test-boot: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow" tests/boot
 

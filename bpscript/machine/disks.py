@@ -21,7 +21,7 @@ class Disks(Sequence["Disk"]):
         if not 0 <= number < len(self._disks):
             count = len(self._disks)
             found = "there is no disk" if count == 0 else "there is only disk 0" if count == 1 else f"there are disks 0 to {count - 1}"
-            raise NotFoundError(f"no disk {number}: {found}", hint="give an image with --disk IMG")
+            raise NotFoundError(f"no disk {number}: {found}", hint="--disk IMG gives an image; on a workstation the controller may need a driver, or AHCI instead of RAID in the setup of its firmware")
         return self._disks[number]
 
     def __len__(self) -> int:

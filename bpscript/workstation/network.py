@@ -54,11 +54,13 @@ def connect(parameters: Parameters, sink: Sink = ignore) -> Network:
     failure: BpscriptError | None = None
     if parameters.uses_dhcp:
         for name in names:
+            sink(Event(Kind.NOTE, {"text": f"{name}: asking for an address"}))
             try:
                 connection = obtain(name, timeout_s=parameters.dhcp_timeout_s if len(names) == 1 else parameters.dhcp_timeout_s / 2, sink=sink)
             except BpscriptError as error:
                 failure = error
-                sink(Event(Kind.WARNING, {"text": error.message}))
+                if len(names) > 1:
+                    sink(Event(Kind.WARNING, {"text": error.message}))
                 continue
             connection.keep()
             return Network(name, connection.binding.variables, connection)
@@ -136,7 +138,10 @@ def _candidates(wanted: str | None, sink: Sink) -> tuple[list[str], bool]:
     works = _brought_up(names, sink)
     if chosen and chosen[0] in works:
         return chosen, True
-    return _with_link(works) or works, wanted is None
+    linked = _with_link(works)
+    if not linked:
+        sink(Event(Kind.WARNING, {"text": f"no link at {', '.join(works)}: is the cable plugged in?"}))
+    return linked or works, wanted is None
 
 
 def _brought_up(names: list[str], sink: Sink) -> list[str]:

@@ -17,6 +17,7 @@ from tests.boot.linux import NONCE, make_archives
 from tests.boot.lost_writes import VolatileDisk
 from tests.boot.machines import ADDRESS, Lab, lab, mac
 from tests.boot.test_deploy import start_gateway
+from tests.boot.test_screen import Monitor
 from tests.network.namespaces import program
 from tests.oracles import debugfs_tree, e2fsck
 
@@ -405,6 +406,45 @@ def test_a_machine_waits_at_a_prompt_after_an_error(tmp_path: Path) -> None:
         machine.wait_for("RIGHT-7e pc1\n", 60)
         machine.wait_until_off(60)
     assert machine.text.count("iPXE 1.") == 1
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_a_cable_that_is_plugged_in_late(tmp_path: Path) -> None:
+    """No link and no answer are said in words; Return tries again, now with a cable."""
+    folder, root = environment.built(), tmp_path / "served"
+    root.mkdir()
+    (root / "deploy.bpb").write_text('Echo "LATE-8f $BOOTP-Host-Name"\nPowerOff\n')
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        machine = room.machine(
+            "pc1", "-qmp", f"unix:{tmp_path / 'qmp'},server=on,wait=off", "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img"),
+            "-append", "console=ttyS0,115200 quiet nbp.timeout=5 nbp.delay=500",
+        )
+        monitor = Monitor(tmp_path / "qmp")
+        monitor.do("set_link", name="net0", up=False)
+        machine.wait_for("[warning] no link at eth0: is the cable plugged in?", 120)
+        machine.wait_for("error: no DHCP server answered on eth0 within 5 s", 60)
+        machine.wait_for("trying again in 500 s: Return at once", 10)
+        monitor.do("set_link", name="net0", up=True)
+        machine.type("\r")
+        machine.wait_for("LATE-8f pc1\n", 60)
+        machine.wait_until_off(30)
+    assert "Traceback" not in machine.text + server.text
+
+
+def test_a_machine_without_a_disk_says_so_and_what_to_type(tmp_path: Path) -> None:
+    root = environment.served(tmp_path / "served")
+    (root / "deploy.bpb").write_text(DEPLOY)
+    with lab(tmp_path) as room:
+        server = room.serve(root, HOSTS)
+        machine = room.machine("pc1")
+        machine.wait_for("error: no disk 0: there is no disk\n", 120)
+        machine.wait_for('[note] type commands of the language, such as "HdBoot" or "PowerOff"', 30)
+        machine.wait_for("\n> ", 10)
+        assert "no disk 0" in last_error(room)
+        machine.type("PowerOff\r")
+        machine.wait_until_off(30)
+    assert "on a workstation the controller may need a driver" in machine.text
     assert "Traceback" not in machine.text + server.text
 
 
