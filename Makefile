@@ -4,7 +4,7 @@
 # make test-boot virtual machines that boot from the network, are imaged, and start their systems, as root
 # make test-editor  the extension for Visual Studio Code: grammar, language server, package; needs node and npm
 # make bench    measure against partclone, zstd, qemu-img, mcopy, debugfs, mke2fs ... and print tables: an hour (ARGS=--short: 3 minutes)
-# make soak     hours: fuzz, power-cuts (every cut point), and properties (2,000 examples each, and the slow tests)
+# make soak     hours: fuzz, power-cuts (every cut point), and properties (as many examples as PROPERTY_SECONDS allow, and the slow tests)
 # make fuzz     the parsers of bytes from outside, guided by coverage (FUZZ_SECONDS=120 each)
 # make docs     the manual as a web site: build/docs/index.html
 # make setup    only the virtual environment and the system packages
@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-net test-boot test-editor bench soak fuzz setup packages docs clean
+.PHONY: demo test test-net test-boot test-editor bench soak fuzz power-cuts properties setup packages docs clean
 
 demo: setup
 	$(BIN)/python -m tests.demo
@@ -42,13 +42,14 @@ bench: setup
 # FUZZ_SECONDS each: 2 hours), every cut point of every power cut (15 minutes), and property tests with 2,000 examples and the
 # slow ones (hours). Each part can be run alone; FUZZ_SECONDS=2 shows in minutes that all targets work.
 FUZZ_SECONDS ?= 120
+PROPERTY_SECONDS ?= 10
 soak: fuzz power-cuts properties
 
 power-cuts: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow" tests/power tests/partitions/test_power_cuts.py tests/filesystems/cache/test_volume.py
 
 properties: setup
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --hypothesis-profile=soak -m "(hypothesis or slow) and not net and not qemu" --deselect tests/power --deselect tests/partitions/test_power_cuts.py
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak $(PROPERTY_SECONDS) -m "(hypothesis or slow) and not net and not qemu" --deselect tests/power --deselect tests/partitions/test_power_cuts.py
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,soak]'

@@ -1,8 +1,9 @@
-"""Settings of every test run: hypothesis profiles, and no silent skips in continuous integration."""
+"""Settings of every test run: how hypothesis tries, and no silent skips in continuous integration."""
 
 import gc
 import os
 from collections.abc import Generator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -11,18 +12,33 @@ from hypothesis import HealthCheck, settings
 from tests.golden import Golden
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-settings.register_profile("soak", parent=settings.get_profile("default"), max_examples=2_000)
 settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew, from what the tests get")
+    parser.addoption("--soak", metavar="SECONDS", type=float, default=0.0, help="do each property test again and again, with other examples, for so long")
 
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compare with `golden/NAME` beside the test."""
     return Golden(request.path.parent / "golden", update=request.config.getoption("--update-golden"))
+
+
+_IS_REPEATED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """With --soak, a property test gets as many examples as its time allows, whatever one of them costs."""
+    end = monotonic() + pyfuncitem.config.getoption("--soak")
+    done = yield
+    if pyfuncitem.get_closest_marker("hypothesis") is not None and not pyfuncitem.stash.get(_IS_REPEATED, False):
+        pyfuncitem.stash[_IS_REPEATED] = True
+        while monotonic() < end:
+            pyfuncitem.ihook.pytest_pyfunc_call(pyfuncitem=pyfuncitem)
+    return done
 
 
 _THRESHOLD = gc.get_threshold()

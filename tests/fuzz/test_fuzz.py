@@ -62,9 +62,10 @@ def test_good_inputs_are_understood(target: Target) -> None:
     assert understood, "no seed gets through"
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_any_bytes_are_taken_or_refused(target: Target) -> None:
-    @settings(max_examples=settings().max_examples if settings().max_examples > 100 else 60)
+    @settings(max_examples=60)
     @given(mutated(seeds(target)))
     def check(data: bytes) -> None:
         bounded(target.check, data)

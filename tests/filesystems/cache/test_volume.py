@@ -838,6 +838,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert self.volume.check() == []
 
 
+@pytest.mark.hypothesis
 def test_random_commands_agree_with_a_model() -> None:
     run_state_machine_as_test(CacheMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from bpscript.base.events import Event
 from bpscript.network.dhcp.actions import Arrival, Send
@@ -143,8 +144,9 @@ class Leases(RuleBasedStateMachine):
             assert len(owners) == len(set(owners))
 
 
-Leases.TestCase.settings = settings(max_examples=settings().max_examples * 2 // 5, stateful_step_count=30, deadline=None)
-TestLeases = Leases.TestCase
+@pytest.mark.hypothesis
+def test_whatever_happens_no_address_has_two_owners() -> None:
+    run_state_machine_as_test(Leases, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
 
 
 def captured() -> list[bytes]:
