@@ -28,6 +28,12 @@ def content(size: int, seed: int = 1) -> bytes:
     return step[:size]
 
 
+def large_content(size: int) -> bytes:
+    """Bytes that repeat themselves, but nowhere at a distance of 65,536 blocks."""
+    piece = content(999_983)
+    return (piece * (size // len(piece) + 1))[:size]
+
+
 @dataclass
 class Served:
     server: TftpServer
@@ -63,7 +69,7 @@ def client_command(
         case "curl":
             words = ["--tftp-blksize", str(options["blksize"])] if "blksize" in options else ["--tftp-no-options"]
             kind = ";mode=netascii" if mode == "netascii" else ""
-            return [need("curl"), "-sS", "--max-time", "60", *words, "-o", str(target), f"tftp://{host}:{port}/{name}{kind}"]
+            return [need("curl"), "-sS", "--max-time", "300", *words, "-o", str(target), f"tftp://{host}:{port}/{name}{kind}"]
         case "tftp-hpa":
             return [need("tftp"), "-m", "binary" if mode == "octet" else "ascii", host, str(port), "-c", "get", name, str(target)]
         case "busybox":
@@ -79,7 +85,7 @@ def client_command(
 def fetch(client: str, name: str, target: Path, port: int, options: Mapping[str, int] | None = None, *, mode: str = "octet") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         client_command(client, name, target, port, options or {}, mode=mode), cwd=target.parent, capture_output=True, text=True, errors="replace",
-        timeout=120, check=False,
+        timeout=320, check=False,
     )
 
 

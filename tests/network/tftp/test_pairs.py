@@ -16,11 +16,23 @@ import pytest
 
 from bpscript.network.tftp.source import TftpSource
 from tests.network.lab import SERVER, lab
-from tests.network.tftp.peers import client_command, content, fetch, foreign_server, server_command, serving
+from tests.network.tftp.peers import (
+    client_command,
+    content,
+    fetch,
+    foreign_server,
+    large_content,
+    server_command,
+    serving,
+)
 
 SMALL_SIZES = (0, 1, 7, 8, 9, 511, 512, 513, 1427, 1428, 1429, 40_000)
 AXES: dict[str, tuple[int, ...]] = {
     "size": SMALL_SIZES, "blksize": (8, 9, 512, 1428, 1468, 8192, 65464), "windowsize": (1, 2, 7, 16, 64), "timeout": (0, 1, 255), "tsize": (0, 1),
+}
+
+LARGE_AXES: dict[str, tuple[int, ...]] = {
+    "size": (1_000_000, 20_000_000, 100_000_000), "blksize": (512, 1428, 8192, 65464), "windowsize": (1, 7, 16, 64), "timeout": (0, 1), "tsize": (0, 1),
 }
 
 
@@ -76,11 +88,45 @@ def test_atftp_takes_every_pair_of_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("server", ["ours", "atftpd", "tftpd-hpa"])
+def test_our_client_takes_large_files_with_every_pair_of_options(server: str, tmp_path: Path) -> None:
+    for size in LARGE_AXES["size"]:
+        (tmp_path / f"f{size}").write_bytes(large_content(size))
+    with foreign_server(server, tmp_path) as port:
+        for row in pairwise(LARGE_AXES):
+            source = TftpSource("127.0.0.1", port, block_size=row["blksize"], window=row["windowsize"], timeout_s=row["timeout"] or None)
+            if not row["tsize"]:
+                del source._options["tsize"]
+            with closing(source.open(f"f{row['size']}")) as reader:
+                assert reader.read() == (tmp_path / f"f{row['size']}").read_bytes(), row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["curl", "tftp-hpa", "atftp", "busybox"])
+def test_a_client_gets_large_files_from_our_server(client: str, tmp_path: Path) -> None:
+    """atftp with every pair of options, the others with what they have of them; with 512 bytes block numbers roll over twice."""
+    (tmp_path / "root").mkdir()
+    for size in LARGE_AXES["size"]:
+        (tmp_path / "root" / f"f{size}").write_bytes(large_content(size))
+    known = {"atftp": ("blksize", "windowsize", "timeout"), "curl": ("blksize",), "busybox": ("blksize",), "tftp-hpa": ()}[client]
+    rows = pairwise({name: LARGE_AXES[name] for name in ("size", *known)}) if known else [{"size": size} for size in LARGE_AXES["size"]]
+    out = tmp_path / "out"
+    with serving(tmp_path / "root") as served:
+        for row in rows:
+            out.unlink(missing_ok=True)
+            done = fetch(client, f"f{row['size']}", out, served.server.port, {name: row[name] for name in known if row[name]})
+            assert done.returncode == 0, (row, done.stderr)
+            assert out.read_bytes() == (tmp_path / "root" / f"f{row['size']}").read_bytes(), row
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("block_size", "window"), [(512, 64), (1428, 1), (1428, 16), (1428, 64), (8192, 8), (65464, 1), (65464, 16)], ids=str
+    ("block_size", "window", "timeout_s"),
+    [(512, 64, None), (1428, 1, None), (1428, 16, None), (1428, 64, None), (8192, 8, None), (65464, 1, None), (65464, 16, None), (8192, 32, 5), ("enhanced", 1, None)],
+    ids=str,
 )
-def test_five_gigabytes_arrive(block_size: int, window: int, tmp_path: Path) -> None:
-    """A sparse file with something in it here and there; block numbers roll over many times."""
+def test_five_gigabytes_arrive(block_size: int | str, window: int, timeout_s: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file with something in it here and there; block numbers roll over many times. The enhanced port negotiates nothing."""
     size = 5_000_000_000 + 77
     path = tmp_path / "large"
     with path.open("wb") as file:
@@ -94,11 +140,16 @@ def test_five_gigabytes_arrive(block_size: int, window: int, tmp_path: Path) -> 
             expected.update(piece)
     program = (
         "import sys\nfrom pathlib import Path\nfrom bpscript.network.tftp.server import TftpServer\n"
-        "with TftpServer(Path(sys.argv[1]), port=0) as server:\n    print(server.port, flush=True)\n    server.run()\n"
+        "with TftpServer(Path(sys.argv[1]), port=0, enhanced_port=0) as server:\n    print(server.port, server.enhanced_port, flush=True)\n    server.run()\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as server:
         assert server.stdout is not None
-        source = TftpSource("127.0.0.1", int(server.stdout.readline()), block_size=block_size, window=window)
+        port, enhanced = map(int, server.stdout.readline().split())
+        if isinstance(block_size, int):
+            source = TftpSource("127.0.0.1", port, block_size=block_size, window=window, timeout_s=timeout_s)
+        else:
+            monkeypatch.setattr("bpscript.network.tftp.source.ENHANCED_PORT", enhanced)
+            source = TftpSource("127.0.0.1", enhanced)
         found = hashlib.blake2b()
         with closing(source.open("large")) as reader:
             while piece := reader.read(1 << 20):
