@@ -110,6 +110,10 @@ class WatchedHosts:
                     self._sink(Event(Kind.NOTE, {"text": f"{self._path}: read again, {len(self._book.hosts)} hosts"}))
             return self._book
 
+    def look(self) -> None:
+        """Read them again if they have changed."""
+        _ = self.book
+
     def _look(self) -> tuple[int, ...] | None:
         """Another one whenever the hosts may be others; None when nothing can be read."""
         stamp = _stamp(self._path)

@@ -128,6 +128,7 @@ class Service:
                     raise error
                 raise NetworkError(f"the {name} server has ended")
             self._transfers.flush(monotonic())
+            self._look_at_hosts()       # who has written them hears of a mistake at once, not when the next machine asks
 
     @property
     def where(self) -> str:
@@ -152,6 +153,7 @@ class Service:
         address = options.address or (str(interfaces[0].address) if options.interface else "127.0.0.1")
         self._next = NextBoots(options.state)
         self._stack.callback(self._next.close)
+        self._look_at_hosts: Callable[[], object] = lambda: None
         self._hosts = self._directory()
         listener = listen(address, options.http_port)
         limits = Limits(connections=_room_for_connections())
@@ -217,7 +219,9 @@ class Service:
             return NoDirectory()
         from .hosts import WatchedHosts  # noqa: PLC0415 - only with --hosts
 
-        return WatchedHosts(self._options.hosts, self._event)
+        watched = WatchedHosts(self._options.hosts, self._event)
+        self._look_at_hosts = watched.look
+        return watched
 
     def _open_dhcp(self, interfaces: "list[Interface]", directory: Directory, http_port: int) -> "DhcpService | None":
         options = self._options

@@ -94,6 +94,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_who_changes_the_hosts_file_hears_of_a_mistake_at_once(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.toml"
+    hosts.write_text('[defaults]\nscript = "one"\n')
+    lines = []
+    with serve(tmp_path, "--hosts", str(hosts)) as server:
+        assert server.child.stdout is not None
+        for text in ('[defaults]\nscirpt = "two"\n', '[defaults]\nscript = "three"\n'):
+            (tmp_path / "new").write_text(text)
+            os.replace(tmp_path / "new", hosts)         # whole, whenever it is looked at
+            lines.append(server.child.stdout.readline())
+        assert f"error {hosts}:2:1: there is no key" in lines[0]
+        assert f"note {hosts}: read again" in lines[1]
+
+
 def test_files_by_tftp_and_http(folder: Path) -> None:
     with serve(folder) as server:
         assert "serving " in server.first
