@@ -1,11 +1,12 @@
 """`--hosts hosts.toml` or a database: which machine is which, and what it is given. The format is in docs/hosts.md.
 
 Lookup, also written there: the entry with the machine's hardware address, else with its UUID, else with its serial number. What an
-entry does not say is taken from its groups in the order they are listed, then from the defaults; a machine without an entry gets
-the defaults. Variables and boot files are looked up one by one, so a host may change one and keep the others.
+entry does not say is taken from its groups in the order they are listed, then from the groups of the machine's class in the order of
+the file, then from the defaults; a machine without an entry gets these two. Variables and boot files are looked up one by one, so a host may change one and keep the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Lock
@@ -31,6 +32,8 @@ class HostBook:
         self._by_serial: dict[str, Plan] = {}
         self._reserved: dict[IPv4Address, str] = {}
         self._strangers = _merged(None, self._file)
+        self._classes = {name: given.classes for name, given in self._file.groups.items() if given.classes}
+        self._named = {host.name: host for host in self._file.hosts}
         for host in self._file.hosts:
             plan = _merged(host, self._file)
             self._by_mac |= dict.fromkeys(host.macs, plan)
@@ -67,7 +70,14 @@ class HostBook:
 
     def plan_for(self, client: Client) -> Plan:
         """What this client is to get."""
-        return self.find(mac=client.hardware_address, uuid=client.uuid, serials=client.serials)
+        plan = self.find(mac=client.hardware_address, uuid=client.uuid, serials=client.serials)
+        groups = self._groups_of((client.vendor_class, *client.user_classes)) if self._classes else []
+        return _merged(self._named.get(plan.name), self._file, groups) if groups else plan
+
+    def _groups_of(self, classes: Sequence[str]) -> list[str]:
+        """The groups of machines that name these classes."""
+        told = [each.lower() for each in classes if each]
+        return [name for name, patterns in self._classes.items() if any(fnmatchcase(each, pattern) for each in told for pattern in patterns)]
 
     def reserved(self) -> Mapping[IPv4Address, str]:
         """Addresses that belong to entries."""
@@ -159,10 +169,10 @@ def _reversed(digits: str) -> str:
     return "".join(digits[start : start + 2] for start in range(len(digits) - 2, -1, -2))
 
 
-def _merged(host: Host | None, file: HostsFile) -> Plan:
-    """An entry with what its groups and the defaults add."""
+def _merged(host: Host | None, file: HostsFile, also: Sequence[str] = ()) -> Plan:
+    """An entry with what its groups, those in `also`, and the defaults add."""
     own = host.given if host is not None else _NOBODY
-    order = [own, *(file.groups[each] for each in (host.groups if host is not None else ())), file.defaults]
+    order = [own, *(file.groups[each] for each in (*(host.groups if host is not None else ()), *also)), file.defaults]
     boot: dict[Firmware, str] = {}
     options: dict[int, bytes] = {}
     variables: dict[str, str] = {}

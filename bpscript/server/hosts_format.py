@@ -47,6 +47,7 @@ class Given:
     variables: Mapping[str, str] = field(default_factory=dict)
     done: str | None = None
     again: str | None = None
+    classes: tuple[str, ...] = ()       # of a group: patterns in lower case; machines of such a class belong to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +128,17 @@ class _Reader:
             self._fail(("unknown",), f'"unknown" is {_shown(unknown)}, expected "serve" or "ignore"')
         if unknown == "ignore":
             defaults = replace(defaults, ignore=True)
-        groups = {
-            name: self._given(("groups", name), self._table(("groups", name), table, _GIVEN))
-            for name, table in self._named("groups", top).items()
-        }
+        groups = {name: self._group(("groups", name), table) for name, table in self._named("groups", top).items()}
         hosts = tuple(self._host(("hosts", name), name, table, groups) for name, table in self._named("hosts", top).items())
         self._each_once(hosts)
         networks = tuple(self._network(("networks", name), name, table) for name, table in self._named("networks", top).items())
         return HostsFile(defaults, groups, hosts, networks)
 
     # The tables.
+
+    def _group(self, path: Path, value: object) -> Given:
+        table = self._table(path, value, _GIVEN | {"class"})
+        return replace(self._given(path, table), classes=tuple(text.lower() for _, text in self._texts(path, table, "class")))
 
     def _host(self, path: Path, name: str, value: object, groups: Mapping[str, Given]) -> Host:
         table = self._table(path, value, _GIVEN | {"mac", "uuid", "serial", "address", "name", "groups"})

@@ -75,6 +75,43 @@ def test_a_host_wins_over_its_groups_in_their_order_and_these_over_the_defaults(
     assert plan.variables == {"A": "d", "B": "pc", "C": "one", "D": "two"}
 
 
+CLASSES = """
+[defaults]
+script = "d"
+variables = { A = "d", B = "d" }
+[groups.phones]
+class = ["snom*", "Cisco ?P Phone"]
+ignore = true
+[groups.clients]
+class = "PXEClient*"
+script = "pxe"
+variables = { A = "pxe", B = "pxe" }
+[groups.pilot]
+class = "pilot"
+script = "pilot"
+[groups.physics]
+variables = { A = "physics" }
+[hosts.pc12]
+mac = "00a0c9112233"
+groups = ["physics"]
+"""
+
+
+@pytest.mark.parametrize(("client", "name", "script", "variables", "ignore"), [
+    (Client(b"other", b"1"), "", "d", {"A": "d", "B": "d"}, False),
+    (Client(b"other", b"1", vendor_class="SNOM-870"), "", "d", {"A": "d", "B": "d"}, True),
+    (Client(b"other", b"1", vendor_class="cisco ip phone"), "", "d", {"A": "d", "B": "d"}, True),
+    (Client(b"other", b"1", vendor_class="PXEClient:Arch:00000"), "", "pxe", {"A": "pxe", "B": "pxe"}, False),
+    (Client(b"other", b"1", vendor_class="PXEClient:Arch:00000", user_classes=("x", "pilot")), "", "pxe", {"A": "pxe", "B": "pxe"}, False),
+    (Client(b"other", b"1", user_classes=("x", "pilot")), "", "pilot", {"A": "d", "B": "d"}, False),
+    (Client(PC12, b"1", vendor_class="PXEClient:Arch:00000"), "pc12", "pxe", {"A": "physics", "B": "pxe"}, False),
+    (Client(PC12, b"1"), "pc12", "d", {"A": "physics", "B": "d"}, False),
+], ids=["none", "prefix", "letters", "boot-rom", "first-in-the-file", "user-class", "own-groups-first", "own-groups"])
+def test_groups_take_in_machines_of_their_class(client: Client, name: str, script: str, variables: dict[str, str], ignore: bool) -> None:
+    plan = book(CLASSES).plan_for(client)
+    assert (plan.name, plan.script, plan.variables, plan.ignore) == (name, script, variables, ignore)
+
+
 def test_machines_without_an_entry_can_be_ignored() -> None:
     hosts = book('unknown = "ignore"\n[hosts.pc]\nmac = "00a0c9112233"\n')
     assert hosts.find(mac=b"other").ignore
@@ -106,6 +143,8 @@ WRONG: list[tuple[str | bytes, str]] = [
     ("[hosts.a]\nserial = '1'\nname = '-x'\n", '3:1: "-x" cannot be the name of a machine (letters, digits, dots and dashes, at most 63)'),
     ("[defaults]\nscript = 5\n", "2:1: the script is 5, expected a text of at most 255 bytes"),
     ("[defaults]\nignore = true\n", '2:1: there is no key "ignore" here (expected again, boot, done, script, variables)'),
+    ("[groups.g]\nclass = [5]\n", '2:10: "class" is 5, expected a text'),
+    ("[defaults]\nclass = 'x'\n", '2:1: there is no key "class" here (expected again, boot, done, script, variables)'),
     ("[groups.g]\nignore = 1\n", '2:1: "ignore" is 1, expected true or false'),
     ("[defaults]\nboot = { ipxe = '', bios = 'x' }\n", '2:10: the boot file is "", expected the name of a file or a URL'),
     ("[defaults]\nboot.bio = 'x'\n", '2:1: there is no key "bio" here (did you mean bios?)'),

@@ -77,3 +77,11 @@ def test_a_range_of_the_server_alone_is_refused_and_in_a_larger_one_it_keeps_its
     assert refused.popen.wait(10) == 2
     serve(cable, tmp_path, "--dhcp", "10.9.0.1-10.9.0.2")
     assert udhcpc(cable.machine(), tmp_path)["ip"] == "10.9.0.2"
+
+
+def test_a_machine_is_told_what_its_vendor_class_is_told(cable: Room, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.toml"
+    hosts.write_text('[defaults]\nscript = "usual"\n[groups.pilot]\nclass = "pilot*"\nscript = "new"\n', encoding="utf-8")
+    serve(cable, tmp_path, "--dhcp", "10.9.0.100-199", "--hosts", str(hosts))
+    assert udhcpc(cable.machine(), tmp_path, "-O", "155", "-V", "Pilot-7")["opt155"] == b"new".hex()
+    assert udhcpc(cable.machine(), tmp_path, "-O", "155")["opt155"] == b"usual".hex()

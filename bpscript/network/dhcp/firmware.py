@@ -74,6 +74,7 @@ class Client:
     uuid: str = ""
     serials: tuple[str, ...] = ()
     ipxe_features: frozenset[int] = frozenset()
+    user_classes: tuple[str, ...] = ()
 
     @property
     def mac(self) -> str:
@@ -114,6 +115,7 @@ def client_of(request: Message) -> Client:
         _uuid(machine),
         _pi_serials(machine) if is_pi else (),
         _features(features or b""),
+        _user_classes(request.option(USER_CLASS) or b""),
     )
 
 
@@ -149,6 +151,18 @@ def _pi_serials(machine: bytes) -> tuple[str, ...]:
         return ()
     serial = machine[13:17]
     return tuple(dict.fromkeys((serial[::-1].hex(), serial.hex())))
+
+
+def _user_classes(data: bytes) -> tuple[str, ...]:
+    """Option 77: texts with their lengths before them (RFC 3004 4), or one bare text, as iPXE and many others send it."""
+    found, position = [], 0
+    while position < len(data):             # each turn consumes at least a byte
+        end = position + 1 + data[position]
+        if end > len(data) or end == position + 1:
+            return (decode_text(data),)
+        found.append(decode_text(data[position + 1 : end]))
+        position = end
+    return tuple(found)
 
 
 def _features(data: bytes) -> frozenset[int]:

@@ -246,3 +246,10 @@ def test_encapsulated_options_end_where_they_no_longer_fit() -> None:
     assert suboptions(b"\0\1\2ab\2\1c\3\\9") == {1: b"ab", 2: b"c"}
     assert suboptions(b"\1\1a\xff\2\1b") == {1: b"a"}
     assert suboptions(b"\1") == {}
+
+
+@pytest.mark.parametrize(("data", "classes"), [
+    (b"", ()), (b"iPXE", ("iPXE",)), (b"\3lab\5pilot", ("lab", "pilot")), (b"\3lab\6pilot", ("\3lab\6pilot",)), (b"\0lab", ("",)),
+], ids=["none", "bare", "list", "too-long", "empty"])
+def test_user_classes_come_as_a_list_or_bare(data: bytes, classes: tuple[str, ...]) -> None:
+    assert client_of(request({77: data} if data else {})).user_classes == classes
