@@ -182,6 +182,7 @@ def _fill_base(tree: Tree) -> None:
     tree.add_link("sbin", "usr/sbin")
     tree.add_device("dev/console", 5, 1)
     tree.add_device("dev/null", 1, 3)
+    tree.add_device("dev/urandom", 1, 9)        # Python asks it where the kernel has no random numbers yet: processors without RDRAND
     tree.add_file("init", INIT.encode(), executable=True)
     tree.add_file("usr/bin/bpscript", PROGRAM.encode(), executable=True)
     tree.add_file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
