@@ -13,7 +13,7 @@ import pytest
 from bpscript.base.units import MIB
 from bpscript.blocks.device import BlockDevice
 from bpscript.partitions.table import read_table
-from tests.power.scenes import expect_old_or_new, files, is_valid, live, made, partition, run
+from tests.power.scenes import expect_old_or_new, files, is_valid, live, made, open_kind, partition, run
 from tests.power_cuts import Judge, PowerCuts
 
 Property = Callable[[str, object], None]
@@ -24,7 +24,8 @@ def budgets(some: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("most", [some, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "all"])
 
 
-KINDS = {"FAT12": "1:6", "FAT16": "BIGDOS:10", "FAT32": "FAT32:34", "EXT2": "LINUX-EXT2:8", "EXT4": "LINUX-EXT2:8", "SWAP": "LINUX-SWAP:4"}
+# By size, a FAT of type 1 is FAT12 below 4.3 MB.
+KINDS = {"FAT12": "1:4", "FAT16": "BIGDOS:10", "FAT32": "FAT32:34", "EXT2": "LINUX-EXT2:8", "EXT4": "LINUX-EXT2:8", "SWAP": "LINUX-SWAP:4"}
 live_kinds = pytest.mark.parametrize("kind", [
     pytest.param("FAT12", marks=pytest.mark.slow), "FAT16", pytest.param("FAT32", marks=pytest.mark.slow), "EXT2", "EXT4",
 ])
@@ -79,6 +80,7 @@ REPEATABLE = {"Delete": 'if exist "{:1}/large" delete "{:1}/large"\n'}
 @pytest.mark.parametrize("name", LIVE)
 def test_a_file_system_in_use(name: str, kind: str, most: int | None, tmp_path: Path, record_property: Property) -> None:
     before = made(set_up(kind, tmp_path), tmp_path, disk_size(kind))
+    assert open_kind(partition(before, 1)) == kind
     if name == "IncrUnzip":
         tree = tmp_path / "tree"
         (tree / "many").mkdir(parents=True)
@@ -125,6 +127,7 @@ def judge_formatted(before: BlockDevice, after: BlockDevice) -> Judge:
 def test_clean(kind: str, most: int | None, tmp_path: Path, record_property: Property) -> None:
     first = set_up(kind, tmp_path) if kind != "SWAP" else f'setpartitions "{KINDS[kind]}"\nclean 1\n'
     before = made(first, tmp_path, disk_size(kind))
+    assert kind == "SWAP" or open_kind(partition(before, 1)) == kind
     script = f'set linux-fs = "{kind if kind.startswith("EXT") else "EXT2"}"\nclean 1 "NEW"\n'
     cuts = PowerCuts(before, lambda disk: run(script, disk, tmp_path, "other"))
     tried = cuts.check(f"Clean, {kind}", judge_formatted(before, cuts.disk()), again=lambda disk: run(script, disk, tmp_path, "other"), most=most, every=5)
@@ -146,6 +149,7 @@ def test_full_unzip(kind: str, how: str, most: int | None, tmp_path: Path, recor
     changed = f"{word}:{int(size) + SIZES.get(how, 0)}"
     lines = set_up(kind, tmp_path, 'copy "other" "{:1}/old"\n').replace(KINDS[kind], changed)
     before = made(lines, tmp_path, disk_size(kind))
+    assert open_kind(partition(before, 1)) == kind or how == "larger"
     rewrite = "DIFF" if how == "difference" else "ALL"
     script = f'set rewrite = "{rewrite}"\nfullunzip "new.imz" 1\n'
     cuts = PowerCuts(before, lambda disk: run(script, disk, tmp_path))
