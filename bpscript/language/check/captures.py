@@ -1,5 +1,6 @@
 """What belongs together: CaptureLog and EndCapture, Source and Dest and CopyArchive, filters and exceptions, arguments of one command."""
 
+from ...screen.screen import MODES
 from ..syntax import Signed
 from .state import Capture
 from .step import Rules, Step
@@ -13,6 +14,7 @@ def add_to(rules: Rules) -> None:
     rules.checks.setdefault("RemapKeys", []).append(_check_pairs)
     rules.checks.setdefault("RemapAltKeys", []).append(_check_pairs)
     rules.checks.setdefault("Append", []).append(_check_append)
+    rules.checks.setdefault("InitGraph", []).append(_check_mode)
     rules.checks.setdefault("Dest", []).append(_check_dest)
     rules.checks.setdefault("EndCapture", []).append(_check_end)
     rules.checks.setdefault("CaptureLog", []).append(_check_begin)
@@ -89,6 +91,12 @@ def _check_append(step: Step) -> None:
     dest = step.text("dest")
     if dest is not None and dest in {step.text("src1"), step.text("src2")}:
         step.report("BP105", step.command.argument("dest"), f'"{dest}" cannot be both read and written by Append')
+
+
+def _check_mode(step: Step) -> None:
+    mode, modes = step.text("mode"), [str(each) for each in MODES]
+    if mode is not None and mode.lower() not in modes:
+        step.report("BP105", step.command.argument("mode"), f'there is no graphics mode "{mode}"', f"modes are {', '.join(modes)}")
 
 
 def _check_dest(step: Step) -> None:

@@ -8,7 +8,7 @@ from ...base.errors import StorageError
 from ...base.units import MIB, SECTOR, format_size
 from ...filesystems.places import DiskPlace, parse_tree_place
 from ...partitions.layout import check_mbr_reach, lay_out
-from ...partitions.partition import Partition
+from ...partitions.partition import CACHE, Partition
 from ...partitions.spec import PartitionList, PartitionListError, Wanted, parse_list
 from ...partitions.table import Table
 from ...partitions.types import GPT_TYPES, format_of
@@ -204,6 +204,9 @@ def _check_clean(step: Step) -> None:
     if disk is None or node is None or not _is_disk(step, disk, step.command.argument("disk")):
         return
     for number in _numbers(step, node):
+        if number < CACHE:
+            step.report("BP403", node, f"there is no partition {number}: -1 is the cache, 0 the boot code of the disk")
+            continue
         entry = _entry(step, disk, number, node)
         if entry is not None and format_of(entry.name) is None and entry.name not in {"NTFS"}:
             step.report("BP404", node, f"partition {number} has the type {entry.name}, which Clean cannot format")

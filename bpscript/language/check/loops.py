@@ -51,8 +51,6 @@ def _check_loop(walk: Walk, loop: set[int]) -> None:
             first = walk.file.source.lines[min(loop)].number
             walk.report(back, "BP204", 1, len(walk.file.source.lines[back].text), f"this loop, from line {first} on, has no exit and waits for nothing")
         return
-    if walk.has_handlers:
-        return
     changed = {key for line in loop for key in walk.sets.get(line, ())}
     for line, target in exits:
         guards = walk.exit_guards.get((line, target), ())

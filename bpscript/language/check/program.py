@@ -44,7 +44,7 @@ class Program:
         self._choices: dict[str, int] = {}          # of the longest name that a macro may mean: which it means
         self.defined: dict[str, int] = {}           # folded names of variables that are set somewhere, and their numbers
         self.spellings: dict[str, str] = {}
-        self.patterns: set[tuple[str, str]] = set()     # beginnings and ends of computed names
+        self.patterns: dict[tuple[str, str], set[str]] = {}     # beginnings and ends of computed names, with the variables they are computed from
         self.has_unknown_include = False
         self.written: set[str] = set()              # names of files that some command makes
         self.asked: set[str] = set()                # names that `If exist` asks for
@@ -66,9 +66,17 @@ class Program:
 
     def is_known(self, key: str) -> bool:
         """Whether a folded name means something: set somewhere, special, or of a reply."""
-        if key in self.defined or special(key) is not None or key in reply_variables():
+        if self._is_named(key):
             return True
-        return any(key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end) for start, end in self.patterns)
+        return any(
+            key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end)
+            # All of the name is a variable that nobody sets: that is no name at all.
+            and (start or end or any(map(self._is_named, sources)))
+            for (start, end), sources in self.patterns.items()
+        )
+
+    def _is_named(self, key: str) -> bool:
+        return key in self.defined or special(key) is not None or key in reply_variables()
 
     def bits_of(self, keys: set[str]) -> int:
         """The set of variables as bits."""
@@ -158,15 +166,15 @@ class Program:
         for name in reading.meant:
             self.define(name)
         for command in reading.commands:
-            in_handler = self._collect_command(command, file, in_handler=in_handler)
+            in_handler = self._collect_command(command, file, reading.used, in_handler=in_handler)
 
-    def _collect_command(self, command: Command, file: ScriptFile, *, in_handler: bool) -> bool:
+    def _collect_command(self, command: Command, file: ScriptFile, used: tuple[Used, ...], *, in_handler: bool) -> bool:
         for match in command.arguments:
             if not match.nodes:
                 continue
             kind, node = match.parameter.type, match.nodes[0]
             if kind.sets_variable and isinstance(node, Word):
-                self._set(command, node, in_handler=in_handler)
+                self._set(command, node, used, in_handler=in_handler)
             elif isinstance(node, Test):
                 if node.operator == "exist" and isinstance(node.left, Text) and not command.is_open(node.left):
                     self.asked.add(fold(str(constant(node.left, command.text))))
@@ -182,7 +190,7 @@ class Program:
             self.handlers_touch_disks = True
         return in_handler
 
-    def _set(self, command: Command, node: Word, *, in_handler: bool) -> None:
+    def _set(self, command: Command, node: Word, used: tuple[Used, ...], *, in_handler: bool) -> None:
         if command.is_open(node):
             # A computed name: what was typed around the macro stays.
             segments = [each for each in command.text.segments if each.width and node.start <= each.offset <= node.end]
@@ -190,7 +198,8 @@ class Program:
             start = node.text[: max(0, first.offset - node.start)]
             after = [each for each in command.text.segments if each.offset > last.offset]
             end = command.text.text[after[0].offset : node.end] if after else ""
-            self.patterns.add((fold(start), fold(end)))
+            columns = {each.column for each in segments}
+            self.patterns.setdefault((fold(start), fold(end)), set()).update(each.names[0][0] for each in used if each.column in columns)
             return
         self.define(node.text)
         self.continues |= fold(node.text) == "errormode"

@@ -7,6 +7,7 @@ from ..names import did_you_mean, fold, is_variable_name
 from ..places import PlacedError
 from ..specials import SPECIALS, VALUES, reply_names, reply_variables, special
 from ..syntax import VALUE_NODES, Node, Test, Text, Word
+from .reading import Used
 from .step import Rules, Step, sets_variables
 
 _FORMS = {
@@ -57,7 +58,7 @@ def _check_uses(step: Step) -> None:
                 _report_early(step, used.column, used.width, program.spellings[key])
             continue
         if not program.is_known(key):
-            _report_unknown(step, used.column, used.width, used.written)
+            _report_unknown(step, used)
 
 
 def _place(step: Step, column: int, width: int) -> tuple[int, int]:
@@ -70,10 +71,10 @@ def _report_early(step: Step, column: int, width: int, name: str) -> None:
         step.walk.report(step.index, "BP302", column, width, f"${name} is used before it is set: it is empty here")
 
 
-def _report_unknown(step: Step, column: int, width: int, written: str) -> None:
+def _report_unknown(step: Step, used: Used) -> None:
     program = step.program
-    name = written.strip("${}")
-    column, width = _place(step, column, width)
+    name = used.written.strip("${}")
+    column, width = _place(step, used.column, used.width)
     if fold(name).startswith(("bootp-", "dhcp-")):
         hint = did_you_mean(name, reply_names())
         step.walk.report(step.index, "BP303", column, width, f"no BOOTP or DHCP reply sets ${name}", hint)
@@ -81,7 +82,18 @@ def _report_unknown(step: Step, column: int, width: int, written: str) -> None:
     hint = did_you_mean(name, [*program.spellings.values(), *(each.name for each in SPECIALS)])
     if program.has_unknown_include and hint is None:
         return      # the file that is not known may set it
-    step.walk.report(step.index, "BP301", column, width, f"${name} is never set: it is empty here", hint or "--set NAME says that the run sets it")
+    if hint is None:
+        hint = f"the name of a variable that gets a value is written without $: {name}" if _is_name(step, used) else "--set NAME says that the run sets it"
+    step.walk.report(step.index, "BP301", column, width, f"${name} is never set: it is empty here", hint)
+
+
+def _is_name(step: Step, used: Used) -> bool:
+    """Whether a macro stands where a variable is named that gets a value."""
+    return any(
+        match.parameter.type.sets_variable and match.nodes and command.text.column(match.nodes[0].start) == used.column
+        for command in step.walk.file.readings[step.index].commands
+        for match in command.arguments
+    )
 
 
 def _check_special(step: Step) -> None:
