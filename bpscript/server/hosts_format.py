@@ -138,7 +138,11 @@ class _Reader:
 
     def _group(self, path: Path, value: object) -> Given:
         table = self._table(path, value, _GIVEN | {"class"})
-        return replace(self._given(path, table), classes=tuple(text.lower() for _, text in self._texts(path, table, "class")))
+        classes = tuple(text.lower() for _, text in self._texts(path, table, "class"))
+        for key in ("done", "again"):
+            if classes and key in table:
+                self._fail((*path, key), f'"{key}" is not for a group with a class: a boot ROM and the system after it name different ones', "say it in another group, a host or the defaults")
+        return replace(self._given(path, table), classes=classes)
 
     def _host(self, path: Path, name: str, value: object, groups: Mapping[str, Given]) -> Host:
         table = self._table(path, value, _GIVEN | {"mac", "uuid", "serial", "address", "name", "groups"})

@@ -66,9 +66,12 @@ def gateway(folder: Path, config: str, *, prefix: Sequence[str] = ()) -> Iterato
             time.sleep(0.02)
         yield Running(child, int(match[1]), match[2], log)
     finally:
-        if child.poll() is None:
+        child.terminate()       # so that it takes away its temporary folder
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
             child.kill()
-        child.wait()
+            child.wait()
 
 
 def shadow_line(user: str, password: str = SECRET, salt: str = "$5$rounds=1000$saltsalt") -> str:

@@ -143,6 +143,7 @@ WRONG: list[tuple[str | bytes, str]] = [
     ("[hosts.a]\nserial = '1'\nname = '-x'\n", '3:1: "-x" cannot be the name of a machine (letters, digits, dots and dashes, at most 63)'),
     ("[defaults]\nscript = 5\n", "2:1: the script is 5, expected a text of at most 255 bytes"),
     ("[defaults]\nignore = true\n", '2:1: there is no key "ignore" here (expected again, boot, done, script, variables)'),
+    ("[groups.g]\nclass = 'x'\nagain = 1\n", '3:1: "again" is not for a group with a class: a boot ROM and the system after it name different ones (say it in another group, a host or the defaults)'),
     ("[groups.g]\nclass = [5]\n", '2:10: "class" is 5, expected a text'),
     ("[defaults]\nclass = 'x'\n", '2:1: there is no key "class" here (expected again, boot, done, script, variables)'),
     ("[groups.g]\nignore = 1\n", '2:1: "ignore" is 1, expected true or false'),
