@@ -167,6 +167,8 @@ def _test(text: str, start: int) -> Found | None:
     right = None if operator is None else _VALUE.match(text, operator.end())
     if left is None or operator is None or right is None or not _ends(text, right.end()):
         return None
+    if "tenths" in {left.lastgroup, right.lastgroup}:
+        return None     # a test has whole numbers only
     are_strings = left.lastgroup in _IS_STRING, right.lastgroup in _IS_STRING
     is_search = operator.re is _SEARCH
     if are_strings[0] is not are_strings[1] or ((ignores_case or is_search) and not are_strings[0]):
@@ -174,7 +176,7 @@ def _test(text: str, start: int) -> Found | None:
     one, other = _node(left), _node(right)
     begin = first if words else one.start
     name = operator[1].lower() if is_search else _OPERATORS.get(operator[1], operator[1])
-    return (Test(negated, ignores_case, name, one, other, begin, right.end()),), right.end()  # type: ignore[arg-type]  # both are values
+    return (Test(negated, ignores_case, name, one, other, begin, other.end),), right.end()  # type: ignore[arg-type]  # both are values
 
 
 def _ends(text: str, position: int) -> bool:

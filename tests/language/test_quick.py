@@ -44,6 +44,9 @@ def test_both_read_the_same(text: str, shape: str) -> None:
 
 
 @settings(max_examples=500)
+@example("2.5 == 3", "test")
+@example("3 == 2.5", "test")
+@example("3 == ( 2)", "test")
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map(" ".join), st.sampled_from(SHAPES))
 def test_both_read_the_same_with_blanks(text: str, shape: str) -> None:
     same(text, shape)
