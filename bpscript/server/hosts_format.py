@@ -47,7 +47,7 @@ class Given:
     variables: Mapping[str, str] = field(default_factory=dict)
     done: str | None = None
     again: str | None = None
-    classes: tuple[str, ...] = ()       # of a group: patterns in lower case; machines of such a class belong to it
+    classes: tuple[str, ...] = ()       # of a group: patterns of fnmatch in lower case; machines of such a class belong to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Reader:
 
     def _group(self, path: Path, value: object) -> Given:
         table = self._table(path, value, _GIVEN | {"class"})
-        classes = tuple(text.lower() for _, text in self._texts(path, table, "class"))
+        classes = tuple(text.lower().replace("[", "[[]") for _, text in self._texts(path, table, "class"))
         for key in ("done", "again"):
             if classes and key in table:
                 self._fail((*path, key), f'"{key}" is not for a group with a class: a boot ROM and the system after it name different ones', "say it in another group, a host or the defaults")

@@ -80,7 +80,7 @@ CLASSES = """
 script = "d"
 variables = { A = "d", B = "d" }
 [groups.phones]
-class = ["snom*", "Cisco ?P Phone"]
+class = ["snom*", "Cisco ?P Phone", "T[1]*"]
 ignore = true
 [groups.clients]
 class = "PXEClient*"
@@ -101,12 +101,14 @@ groups = ["physics"]
     (Client(b"other", b"1"), "", "d", {"A": "d", "B": "d"}, False),
     (Client(b"other", b"1", vendor_class="SNOM-870"), "", "d", {"A": "d", "B": "d"}, True),
     (Client(b"other", b"1", vendor_class="cisco ip phone"), "", "d", {"A": "d", "B": "d"}, True),
+    (Client(b"other", b"1", vendor_class="t[1] x"), "", "d", {"A": "d", "B": "d"}, True),
+    (Client(b"other", b"1", vendor_class="t1 x"), "", "d", {"A": "d", "B": "d"}, False),
     (Client(b"other", b"1", vendor_class="PXEClient:Arch:00000"), "", "pxe", {"A": "pxe", "B": "pxe"}, False),
     (Client(b"other", b"1", vendor_class="PXEClient:Arch:00000", user_classes=("x", "pilot")), "", "pxe", {"A": "pxe", "B": "pxe"}, False),
     (Client(b"other", b"1", user_classes=("x", "pilot")), "", "pilot", {"A": "d", "B": "d"}, False),
     (Client(PC12, b"1", vendor_class="PXEClient:Arch:00000"), "pc12", "pxe", {"A": "physics", "B": "pxe"}, False),
     (Client(PC12, b"1"), "pc12", "d", {"A": "physics", "B": "d"}, False),
-], ids=["none", "prefix", "letters", "boot-rom", "first-in-the-file", "user-class", "own-groups-first", "own-groups"])
+], ids=["none", "prefix", "letters", "bracket", "no-bracket", "boot-rom", "first-in-the-file", "user-class", "own-groups-first", "own-groups"])
 def test_groups_take_in_machines_of_their_class(client: Client, name: str, script: str, variables: dict[str, str], ignore: bool) -> None:
     plan = book(CLASSES).plan_for(client)
     assert (plan.name, plan.script, plan.variables, plan.ignore) == (name, script, variables, ignore)
