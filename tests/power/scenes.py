@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -74,15 +74,38 @@ def files(device: BlockDevice) -> Tree:
 
 
 def on_host(device: BlockDevice, work: Callable[[Path], None]) -> MemoryDevice:
-    """Let foreign programs work on a file with the bytes of a device; what they leave."""
+    """Let foreign programs work on a file with the bytes of a device; what they leave. Most of it is zeros, which are not moved."""
     descriptor, name = tempfile.mkstemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     try:
-        os.pwrite(descriptor, device.read(0, device.size), 0)
+        os.truncate(descriptor, device.size)
+        for offset in range(0, device.size, _PIECE):
+            data = device.read(offset, min(_PIECE, device.size - offset))
+            if data != _ZEROS[: len(data)]:
+                os.pwrite(descriptor, data, offset)
         work(Path(name))
-        return MemoryDevice(os.pread(descriptor, device.size, 0))
+        left = MemoryDevice(device.size)
+        for start, end in _data_of(descriptor, device.size):
+            left.write(start, os.pread(descriptor, end - start, start))
+        return left
     finally:
         os.close(descriptor)
         Path(name).unlink()
+
+
+_PIECE = 64 << 10
+_ZEROS = bytes(_PIECE)
+
+
+def _data_of(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file holds something."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError:
+            return      # ENXIO: nothing more
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end
 
 
 def _mend_ext(path: Path) -> None:
