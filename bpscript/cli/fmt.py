@@ -58,9 +58,12 @@ def _read(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read()
     try:
-        return Path(name).read_bytes()
+        data = Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}") from error
+    if b"\0" in data.partition(b"\x1a")[0]:
+        raise UsageError(f"{name} is no script: there are NUL characters in it", hint="it was left as it is")
+    return data
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -292,3 +292,16 @@ def test_a_missing_script_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["fmt", str(tmp_path / "none.bpb")]) == 2
     assert main(["fmt", str(tmp_path)]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_what_is_no_script_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`fmt *` in a folder with images in it: nothing is written, not even the script beside them."""
+    script, image = tmp_path / "s.bpb", tmp_path / "logo.gif"
+    script.write_bytes(b"ECHO   1\n")
+    image.write_bytes(b"GIF89a\0\1\n  echo   1\n")
+    assert main(["fmt", str(script), str(image)]) == 2
+    assert "logo.gif is no script: there are NUL characters in it" in capsys.readouterr().err
+    assert image.read_bytes() == b"GIF89a\0\1\n  echo   1\n"
+    assert script.read_bytes() == b"ECHO   1\n"
+    script.write_bytes(b"ECHO   1\n\x1a\0\0")       # behind the end of a DOS file anything may stand
+    assert main(["fmt", str(script)]) == 0
