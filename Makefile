@@ -50,7 +50,7 @@ power-cuts: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow" tests/power tests/partitions/test_power_cuts.py tests/filesystems/cache/test_volume.py
 
 properties: setup
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak $(PROPERTY_SECONDS) -m "(hypothesis or slow) and not net and not qemu" --deselect tests/power --deselect tests/partitions/test_power_cuts.py
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak $(PROPERTY_SECONDS) -m "(hypothesis or slow) and not net and not qemu" --ignore tests/boot --ignore tests/power --deselect tests/partitions/test_power_cuts.py
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,soak]'
