@@ -35,7 +35,7 @@ from .origin import Origin, ThisHost
 from .packages import Packages
 from .programs import add_programs
 from .python import INTERPRETER, OWN_FOLDER, PACKAGES, PythonFiles
-from .raspberry import raspberry_files
+from .raspberry import add_device_trees, raspberry_files
 from .tls import add_tls, authorities
 
 LEVEL = 19          # of zstd; what the kernel unpacks takes no longer for it
@@ -134,6 +134,8 @@ def build(options: BuildOptions, events: Sink = ignore) -> Built:
             kernel, modules = given_kernel(options.kernel, options.modules, machine)
         else:
             kernel, modules = debians_kernel(theirs, work / "kernel")
+        if options.raspberry_pi is not None and not add_device_trees(files, work / "kernel"):
+            events(Event(Kind.WARNING, {"text": f"--raspberry-pi {options.raspberry_pi}: no device trees (*.dtb) in it; each model needs its own beside the kernel"}))
         origin: Origin = ThisHost() if machine == here else ForeignRoot(machine, theirs, work / "root", cache / "wheels", events)
         trees = _trees(modules, unpacked, events, host=origin, firmware=firmware, certificates=certificates)
         _note(events, "compressing")

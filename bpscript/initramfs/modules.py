@@ -19,16 +19,16 @@ from .elf import section
 # Names of modules, or folders of them (with a slash at the end), below `kernel/`. One that a kernel does not have is passed over:
 # it is built in, or that kernel knows no such device.
 STORAGE = (
-    "ahci", "ata_piix", "ata_generic", "sd_mod", "nvme", "virtio_blk", "virtio_scsi", "mmc_block", "sdhci-pci", "sdhci-acpi",
+    "ahci", "ata_piix", "ata_generic", "sd_mod", "nvme", "virtio_blk", "virtio_scsi", "mmc_block", "sdhci-pci", "sdhci-acpi", "sdhci-iproc", "bcm2835",
     "usb-storage", "uas", "vmd", "vmw_pvscsi", "hv_storvsc", "xen-blkfront", "mptspi", "megaraid_sas", "mpt3sas",
 )
 NETWORK = (
     "virtio_net", "e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "realtek", "8139cp", "8139too", "e100", "tg3", "bnx2", "broadcom", "alx", "atl1c", "atl1e",
-    "sky2", "forcedeth", "pcnet32", "atlantic", "bnxt_en", "vmxnet3", "hv_netvsc", "xen-netfront", "r8152", "ax88179_178a", "asix", "cdc_ether", "smsc95xx", "lan78xx", "genet", "bcmgenet",
+    "sky2", "forcedeth", "pcnet32", "atlantic", "bnxt_en", "vmxnet3", "hv_netvsc", "xen-netfront", "r8152", "ax88179_178a", "asix", "cdc_ether", "smsc95xx", "lan78xx", "genet", "bcmgenet", "microchip",
 )
 BUSES = (
     "virtio_pci", "virtio_mmio", "virtio_rng", "virtio_console", "xhci-pci", "xhci-hcd", "ehci-pci", "ohci-pci", "uhci-hcd",
-    "usbhid", "hid-generic", "hv_vmbus", "hyperv-keyboard", "atkbd", "i8042", "edd", "efivarfs", "dwc2", "raspberrypi-hwmon",
+    "usbhid", "hid-generic", "hv_vmbus", "hyperv-keyboard", "atkbd", "i8042", "edd", "efivarfs", "dwc2", "raspberrypi-hwmon", "reset-raspberrypi", "bcm2835-rng",
 )
 FILESYSTEMS = ("ext4", "crc32c_generic", "crc32c-intel", "vfat", "nls_ascii", "nls_cp437")
 CHOICE = (*STORAGE, *NETWORK, *BUSES, *FILESYSTEMS)

@@ -5,6 +5,7 @@
     cmdline.txt                                            what the kernel is told
 
 All at the top of the served folder; `serve` gives a machine what lies below its serial number instead, where there is such a folder.
+Debian's firmware has no device trees (*.dtb), its kernel has; they have the names of Linux, which the boot loader takes with `upstream_kernel`.
 Source: the Raspberry Pi documentation, "config.txt" and "Network booting".
 """
 
@@ -14,6 +15,7 @@ from ..base.errors import UsageError
 from .boot_files import INITRAMFS, KERNEL
 
 _FIRMWARE = ("bootcode.bin", "start*.elf", "fixup*.dat", "*.dtb", "overlays/*.dtbo", "overlays/README", "LICENCE.broadcom", "COPYING.linux")
+_TREES = "usr/lib/linux-image-*/broadcom/bcm*-rpi*.dtb"        # in the package of a kernel
 _START = "start*.elf"           # there must be one
 _ARGUMENTS = "console=tty1 console=serial0,115200 quiet panic=60"
 _CONFIG = f"""# Made by bpscript boot build.
@@ -37,3 +39,13 @@ def raspberry_files(firmware: Path, append: str) -> dict[str, bytes]:
         if path.is_file()
     }
     return {**found, "config.txt": _CONFIG.encode(), "cmdline.txt": f"{_ARGUMENTS} {append}".strip().encode() + b"\n"}
+
+
+def add_device_trees(files: dict[str, bytes], package: Path) -> bool:
+    """Those of the kernel's unpacked package, if the firmware has brought none; False when there are none at all."""
+    if any(name.endswith(".dtb") for name in files):
+        return True
+    found = {path.name: path.read_bytes() for path in sorted(package.glob(_TREES))}
+    if found:
+        files |= {**found, "config.txt": files["config.txt"] + b"upstream_kernel=1\n"}
+    return bool(found)

@@ -11,6 +11,9 @@ from .keyboards import Keyboards, keyboard_of_consoles
 
 _ACTIVE = Path("/sys/class/tty/console/active")     # names, the one of /dev/console last
 
+_DEVICES = Path("/dev")
+_OUTPUT = 1
+
 
 class Console:
     """Text for people. A console that cannot be written to (a serial line nobody has plugged in) is left out."""
@@ -20,14 +23,16 @@ class Console:
         self._at_line_start = True
 
     @classmethod
-    def open(cls, active: Path = _ACTIVE, devices: Path = Path("/dev")) -> "Console":
+    def open(cls, active: Path = _ACTIVE, devices: Path = _DEVICES) -> "Console":
         """All consoles of the kernel; standard output when it names none."""
-        found = []
-        with suppress(OSError):
-            for name in active.read_text(encoding="ascii").split():
-                with suppress(OSError):
-                    found.append(os.open(devices / name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-        return cls(found or [1])
+        return cls(_opened(active, devices))
+
+    def reopen(self) -> None:
+        """The consoles of the kernel anew: what was opened before, a hang-up has cut off."""
+        for descriptor in self._descriptors:
+            if descriptor != _OUTPUT:
+                os.close(descriptor)
+        self._descriptors = _opened(_ACTIVE, _DEVICES)
 
     def keyboard(self) -> Keyboards | PipeKeyboard:
         """Keys from all of them. `close` it in the end."""
@@ -48,6 +53,15 @@ class Console:
     def line(self, text: str) -> None:
         """A line of its own."""
         self.write(("" if self._at_line_start else "\n") + text + "\n")
+
+
+def _opened(active: Path, devices: Path) -> list[int]:
+    found = []
+    with suppress(OSError):
+        for name in active.read_text(encoding="ascii").split():
+            with suppress(OSError):
+                found.append(os.open(devices / name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    return found or [_OUTPUT]
 
 
 class ConsoleProgress:

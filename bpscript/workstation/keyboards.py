@@ -24,6 +24,11 @@ class Keyboards:
         """Whether all of them have gone."""
         return all(member.ended for member in self._members.values())
 
+    @property
+    def typed_on(self) -> int | None:
+        """The terminal of the key that `peek` has shown."""
+        return next((descriptor for descriptor, member in self._members.items() if member is self._shown), None)
+
     def peek(self, timeout_s: float | None = 0) -> Key | None:
         """The next key; waits for it at most that long, without end for None."""
         deadline = None if timeout_s is None else monotonic() + timeout_s

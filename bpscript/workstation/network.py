@@ -3,7 +3,7 @@
 The interface that the machine was booted from is asked first (BOOTIF, nbp.interface), then every other with a cable, in order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -18,7 +18,8 @@ from ..network import netlink
 from ..network.dhcp.obtain import Connection, obtain
 from .parameters import Parameters, Passed
 
-_INTERFACES_S = 10.0        # that drivers may take until there is an interface
+_INTERFACES_S = 15.0        # that buses (USB behind a hub) and drivers may take until there is an interface
+_LOOK_S = 0.5               # between two looks for new devices
 _LINK_S = 8.0               # that a switch may take until there is a link
 _ETHERNET = "1"             # /sys/class/net/*/type, linux/if_arp.h
 _HTTP_PORT = 80
@@ -46,9 +47,9 @@ class Network:
             self.connection.close()
 
 
-def connect(parameters: Parameters, sink: Sink = ignore) -> Network:
-    """An address from a DHCP server, or what the boot loader passed on. Raises NetworkError."""
-    names, is_wanted = _candidates(parameters.interface, sink)
+def connect(parameters: Parameters, sink: Sink = ignore, load_drivers: Callable[[], object] = list) -> Network:
+    """An address from a DHCP server, or what the boot loader passed on; `load_drivers` for devices that have appeared meanwhile. Raises NetworkError."""
+    names, is_wanted = _candidates(parameters.interface, sink, load_drivers)
     if not is_wanted:
         sink(Event(Kind.WARNING, {"text": f"there is no interface {parameters.interface}, which the machine was booted from: trying {', '.join(names)}"}))
     failure: BpscriptError | None = None
@@ -124,7 +125,7 @@ def _variables(parameters: Parameters, hardware_address: bytes) -> dict[str, str
     return {name: value for name, value in found.items() if value}
 
 
-def _candidates(wanted: str | None, sink: Sink) -> tuple[list[str], bool]:
+def _candidates(wanted: str | None, sink: Sink, load_drivers: Callable[[], object]) -> tuple[list[str], bool]:
     """Interfaces to ask on, the best first, and whether the one that is wanted is there. Raises NetworkError."""
     end = monotonic() + _INTERFACES_S
     while True:
@@ -132,7 +133,8 @@ def _candidates(wanted: str | None, sink: Sink) -> tuple[list[str], bool]:
         chosen = [name for name in names if wanted is not None and wanted.lower() in {name, netlink.hardware_address(name).hex(":")}]
         if chosen or (names and wanted is None) or monotonic() >= end:
             break
-        sleep(0.1)
+        sleep(_LOOK_S)
+        load_drivers()
     if not names:
         raise NetworkError("this machine has no network interface that a driver knows", hint="dmesg in a shell tells more; bpscript boot build takes other drivers (--kernel, --modules) and their firmware (--firmware)")
     works = _brought_up(names, sink)

@@ -19,6 +19,7 @@ from .. import __version__
 from ..base.errors import BpscriptError
 from .console import Console
 from .kernel import mount
+from .keyboards import Keyboards
 from .parameters import Parameters, parse_parameters
 
 _MOUNTS = (("proc", "/proc", ""), ("sysfs", "/sys", ""), ("devtmpfs", "/dev", "mode=0755"), ("tmpfs", "/run", "mode=0755"))
@@ -69,17 +70,18 @@ def follow(what: str, console: Console, parameters: Parameters) -> None:
     """Do what follows; returns only for a new attempt."""
     if what in {"reboot", "poweroff"}:
         console.line(f"{'starting again' if what == 'reboot' else 'switching off'} in {parameters.delay_s:g} s; Return waits")
-        if _key(console, parameters.delay_s) is None:
+        if _key(console, parameters.delay_s)[0] is None:
             _leave(what)
     if what == "shell":
-        _shell(console)
+        _shell(console, None)
         return
     choice = None
     while choice not in {"", "\r", "\n"}:
         console.line(f"trying again in {parameters.delay_s:g} s: Return at once, s a shell, r restart, p power off")
-        choice = _key(console, parameters.delay_s) or ""
+        key, terminal = _key(console, parameters.delay_s)
+        choice = key or ""
         if choice == "s":
-            _shell(console)
+            _shell(console, terminal)
         elif choice in {"r", "p"}:
             _leave("reboot" if choice == "r" else "poweroff")
 
@@ -90,17 +92,28 @@ def _leave(what: str) -> None:
     LinuxCalls().restart(Restart.POWER_OFF if what == "poweroff" else Restart.FIRMWARE)
 
 
-def _shell(console: Console) -> None:
+def _shell(console: Console, terminal: int | None) -> None:
+    """Where its key was pressed, else on the last console of the kernel's command line."""
     console.line("A shell; exit goes on.")
-    with suppress(OSError):
-        subprocess.run(["/bin/sh", "-i"], check=False)
+    # Of busybox; they make the terminal that of the shell's session, so that Ctrl-C stops a program.
+    how = ("cttyhack",) if terminal is None else ("setsid", "-c")
+    for command in ((*how, "/bin/sh", "-i"), ("/bin/sh", "-i")):
+        with suppress(OSError):
+            subprocess.run(command, check=False, stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=_hear_interrupts)
+            break
+    console.reopen()        # the end of a session hangs its terminal up
 
 
-def _key(console: Console, timeout_s: float) -> str | None:
-    """The key that is pressed within that time, in lower case."""
+def _hear_interrupts() -> None:
+    """In the new process: what this one ignores would be ignored by all programs of the shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _key(console: Console, timeout_s: float) -> tuple[str | None, int | None]:
+    """The key that is pressed within that time, in lower case, and the terminal it was pressed on, where there are more than one."""
     with closing(console.keyboard()) as keyboard:
         key = keyboard.peek(timeout_s)
-        return None if key is None else key.character.lower()
+        return None if key is None else key.character.lower(), keyboard.typed_on if isinstance(keyboard, Keyboards) else None
 
 
 def _seconds() -> str:

@@ -37,12 +37,12 @@ class Station:
         self._console = console
         self._parameters = parameters
         self._calls = calls or LinuxCalls()
+        self._drivers = Drivers(sink=self._show)
 
     def run(self) -> str:
         """Returns what follows, one of AFTERWARDS, if the script does not leave for another system. Raises BpscriptError."""
-        drivers = Drivers(sink=self._show).load_all()
-        self._say(f"drivers: {', '.join(drivers) or 'none'}")
-        network = connect(self._parameters, self._show)
+        self._load_drivers()
+        network = connect(self._parameters, self._show, self._load_drivers)
         with closing(network):
             variables = {**hardware_variables(interface=network.interface), **network.variables, **self._parameters.variables}
             write_resolver(variables)
@@ -56,6 +56,11 @@ class Station:
                 self._tell_server(url, wanted, variables, error)
                 raise
             return self._run(url, found, line if found else CommandLine(f"{line.switches}i"), variables)
+
+    def _load_drivers(self) -> None:
+        loaded = self._drivers.load_all()
+        if loaded:
+            self._say(f"drivers: {', '.join(loaded)}")
 
     def _fetch(self, url: str, wanted: str, *, is_named: bool) -> str | None:
         """Put the script where it can be run from; its name, or None when there is none and nobody asked for it by name."""
@@ -76,6 +81,7 @@ class Station:
             self._calls, firmware=firmware(), can_power_off=can_power_off(), server_knows=hears_what_boots(server_of(url)),
             folder=urlsplit(url).path,
         )
+        self._load_drivers()        # of what has appeared since
         disks = find_disks()
         for number, disk in enumerate(disks):
             self._say(f"disk {number}: {disk.device} {disk.size / 1e9:.1f} GB {disk.model}".rstrip())

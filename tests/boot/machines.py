@@ -197,6 +197,18 @@ class Lab:
         made.switch_on()
         return made
 
+    def raspberry_pi(self, name: str, folder: Path, command_line: str, card: Path) -> Machine:
+        """A Raspberry Pi 3 as its boot loader leaves it to the kernel, with its device tree; an SD card, and a network card on its USB. QEMU has no other for it."""
+        number = self._new_port()
+        command = [
+            program("qemu-system-aarch64"), "-accel", "tcg,thread=single", "-machine", "raspi3b", "-m", "1G", "-nodefaults", "-display", "none", "-no-user-config", "-name", name,
+            "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img"), "-dtb", str(folder / "bcm2837-rpi-3-b.dtb"), "-append", command_line,
+            *self._on_cable(name, number), "-device", f"usb-net,netdev=net0,mac={mac(number)}", "-drive", f"file={card},format=raw,if=sd,cache=unsafe",
+        ]
+        made = Machine(name, [*self.cable.server.command(command)], self.folder, self._stack)
+        made.switch_on()
+        return made
+
     def _new_port(self) -> int:
         """Of the cable, for the machine of that number."""
         self._machines += 1

@@ -397,6 +397,10 @@ def test_a_machine_waits_at_a_prompt_after_an_error(tmp_path: Path) -> None:
         machine.wait_for("A shell", 30)
         machine.type("echo SHELL-$((6*7))\r")
         machine.wait_for("SHELL-42", 30)
+        machine.type("sleep 1000\r")
+        machine.type("\x03")                    # the shell has the terminal
+        machine.type("echo STOPPED-$((6*7))\r")
+        machine.wait_for("STOPPED-42", 30)
         machine.type("bpscript serve /tmp\r")
         machine.wait_for("do this on a server", 60)
         machine.type("exit\r")

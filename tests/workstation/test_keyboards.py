@@ -46,6 +46,7 @@ def test_whoever_types_is_heard(lines: tuple[Line, Line]) -> None:
     assert keyboard.peek() is None
     serial.type(b"s")
     assert keyboard.peek(5) == Key("s")
+    assert keyboard.typed_on == serial.descriptor
     screen.type("é\r".encode())
     assert {keyboard.take(), keyboard.take(), keyboard.take()} == {Key("s"), Key("é"), Key("\r")}
     assert keyboard.peek(0.05) is None
