@@ -58,7 +58,7 @@ def test_an_empty_machine_becomes_a_workstation(tmp_path: Path) -> None:
         machine.wait_for("User: ", 60, times=2)
         machine.type("smith\rjustdoit\r")
         machine.wait_for("login of smith PASSED", 60)
-        machine.wait_for("IMAGED ", 240)
+        machine.wait_for(f"{NONCE}\n", 240)
         print(f"from the switch to the imaged system: {time.monotonic() - began:.0f} s")
         assert f"IMAGED host=pc-lab-7 hardware=net-card-7 {NONCE}\n" in machine.text
         machine.wait_until_off(60)

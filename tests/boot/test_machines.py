@@ -42,7 +42,7 @@ def test_controllers_and_cards(tmp_path: Path, bus: str, card: str, drivers: tup
     with lab(tmp_path) as room:
         server = room.serve(root, hosts("pc1"))
         machine = room.machine("pc1", disks=(room.disk("disk", 256 << 20),), bus=bus, card=card)
-        machine.wait_for("IMAGED ", 240)
+        machine.wait_for(f"{NONCE}\n", 240)
         machine.wait_until_off(30)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
     assert "DISKS 256 BIOS\n" in machine.text
@@ -61,7 +61,7 @@ def test_uefi_with_gpt_and_an_efi_system_partition(tmp_path: Path) -> None:
     with lab(tmp_path) as room:
         server = room.serve(root, hosts("pc-uefi"))
         machine = room.machine("pc1", disks=(room.disk("disk", 256 << 20),), uefi=True)
-        machine.wait_for("IMAGED ", 420)
+        machine.wait_for(f"{NONCE}\n", 420)
         machine.wait_until_off(60)
     assert f"IMAGED host=pc-uefi hardware=none {NONCE}\n" in machine.text
     assert "DISKS 256 UEFI\n" in machine.text
@@ -77,7 +77,7 @@ def test_two_machines_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         machines = [room.machine(name, disks=(room.disk(name, 256 << 20),)) for name in ("pc1", "pc2")]
         for machine in machines:
-            machine.wait_for("IMAGED ", 300)
+            machine.wait_for(f"{NONCE}\n", 300)
             machine.wait_until_off(60)
         print(f"two machines: {time.monotonic() - began:.0f} s")
     for machine in machines:

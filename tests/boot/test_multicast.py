@@ -29,7 +29,7 @@ def test_two_machines_take_their_images_by_multicast(root: str, options: tuple[s
         server = room.serve(folder, hosts("pc1", "pc2"), *options)
         machines = [room.machine(name, disks=(room.disk(name, 256 << 20),)) for name in ("pc1", "pc2")]
         for machine in machines:
-            machine.wait_for("IMAGED ", 300)
+            machine.wait_for(f"{NONCE}\n", 300)
             machine.wait_until_off(60)
     for machine in machines:
         assert f"[note] server: {root}\n" in machine.text

@@ -47,7 +47,7 @@ def test_script_and_images_come_by_https_from_the_server_that_has_the_right_cert
         web.stop()
         assert "GET" not in web.text
         web = start_nginx(room, secret, tmp_path / "school-server.pem")
-        machine.wait_for("IMAGED ", 240)
+        machine.wait_for(f"{NONCE}\n", 240)
         machine.wait_until_off(30)
         assert all(f"GET /{name} HTTP/1.1" in web.text for name in ("deploy.bpb", "boot.imz", "root.imz", "hostname.ref"))
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text

@@ -112,7 +112,7 @@ def test_power_cuts_never_leave_half_a_system(tmp_path: Path, rewriting: str) ->
             seen.append((round(moment_s, 1), finished, look_at(disk.image), disk.flushed, disk.lost))
         print(seen)
         machine.switch_on()
-        machine.wait_for("IMAGED ", 300)
+        machine.wait_for(f"{NONCE}\n", 300)
         machine.wait_until_off(60)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
     states = [state for _, _, state, _, _ in seen]
@@ -144,7 +144,7 @@ def test_power_cuts_that_lose_the_disks_cache(tmp_path: Path) -> None:
             seen.append((disk.flushed, disk.lost, look_at(disk.image)))
         print(seen)
         machine.switch_on()
-        machine.wait_for("IMAGED ", 300)
+        machine.wait_for(f"{NONCE}\n", 300)
         machine.wait_until_off(60)
     assert "IMAGED host=pc1 hardware=" in machine.text
     assert NONCE in machine.text
@@ -187,7 +187,7 @@ def test_power_cuts_while_files_are_added_and_patched(tmp_path: Path) -> None:
         print(seen)
         (root / "deploy.bpb").write_text(f"Set Seconds = 0\n{ADD}")
         machine.switch_on()
-        machine.wait_for("IMAGED ", 300)
+        machine.wait_for(f"{NONCE}\n", 300)
         machine.wait_until_off(60)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
     assert files_after(disk.image, tmp_path / "part") == {**added, "etc/hostname": b"pc1\n"}
@@ -226,13 +226,13 @@ def test_power_cuts_while_the_cache_is_written(tmp_path: Path, monkeypatch: pyte
             seen.append((moment, disk.flushed, sum(place >= _CACHE for place in disk.lost_places), sorted(cached(disk.image, root))))
         print(seen)
         machine.switch_on()
-        machine.wait_for("IMAGED ", 300)
+        machine.wait_for(f"{NONCE}\n", 300)
         machine.wait_until_off(60)
         (done,) = room.machines()
         start = len(server.text)
         room.cable.server.run(program("curl"), "-fsS", "-X", "POST", "-H", "Authorization: Bearer a-token-for-tests", f"http://{ADDRESS}/api/machines/{mac(1)}/again")
         machine.switch_on()
-        machine.wait_for("IMAGED ", 300, times=2)
+        machine.wait_for(f"{NONCE}\n", 300, times=2)
         machine.wait_until_off(60)
         (again,) = room.machines()
         print(f"the last start: {again['fetched'] - done['fetched']} bytes fetched")
@@ -309,7 +309,7 @@ def test_a_server_that_is_started_again_in_the_middle(tmp_path: Path) -> None:
         assert "UNZIP-DONE" not in machine.text
         time.sleep(4)
         again = room.serve(root, hosts)
-        machine.wait_for("IMAGED ", 300)
+        machine.wait_for(f"{NONCE}\n", 300)
         machine.wait_until_off(60)
     assert f"IMAGED host=pc1 hardware=none {NONCE}\n" in machine.text
     assert "root.imz" in again.text

@@ -54,11 +54,12 @@ def run_program(
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 if meanwhile is not None:
                     meanwhile()
-                _, status = os.waitpid(process, 0)
+                os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)       # it stays ours to kill, should an interrupt come right after its end
             except BaseException:
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
                 raise
+            _, status = os.waitpid(process, 0)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         stdout, stderr = (os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "replace") for descriptor in words)

@@ -90,3 +90,21 @@ def test_it_ends_when_the_other_work_is_interrupted(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_program(["sh", "-c", f"echo $$ > {note}; exec sleep 60"], meanwhile=interrupted)
     assert not Path(f"/proc/{int(note.read_text())}").exists()
+
+
+@pytest.mark.parametrize("call", ["waitid", "waitpid"])
+def test_an_interrupt_right_after_its_end_is_an_interrupt(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM came between the end of mke2fs and the next line: that the child was gone was taken for an error of `Clean`."""
+    real = getattr(os, call)
+    ended: list[object] = []
+
+    def waits(*arguments: int) -> object:
+        found = real(*arguments)
+        if not ended:
+            ended.append(found)
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(os, call, waits)
+    with pytest.raises(KeyboardInterrupt):
+        run_program(["true"])
