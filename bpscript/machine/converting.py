@@ -8,7 +8,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..archive.full import RAW, Facts, FullImage, PartitionImage
 from ..archive.image_device import ArchiveDevice
 from ..archive.opening import is_ours
 from ..archive.packing import UnpackedReader, packing_of
-from ..archive.positional import DescriptorBytes, JoinedReader, Positional
+from ..archive.positional import DescriptorBytes, JoinedReader, Positional, ranges_with_data
 from ..archive.raw import pour_raw, write_raw
 from ..archive.unpack import unpack_entries
 from ..base.clock import Clock
@@ -269,7 +269,7 @@ class Converter:
 
 
 class _Kept:
-    """Bytes that somebody else closes."""
+    """Bytes that somebody else closes, with their holes."""
 
     def __init__(self, lower: Positional) -> None:
         self._lower = lower
@@ -283,3 +283,6 @@ class _Kept:
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         self._lower.readinto(offset, buffer)
+
+    def data_ranges(self, offset: int, length: int) -> Iterable[tuple[int, int]]:
+        return ranges_with_data(self._lower, offset, length)

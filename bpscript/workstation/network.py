@@ -47,7 +47,7 @@ class Network:
             self.connection.close()
 
 
-def connect(parameters: Parameters, sink: Sink = ignore, load_drivers: Callable[[], object] = list) -> Network:
+def connect(parameters: Parameters, sink: Sink = ignore, load_drivers: Callable[[], object] = lambda: None) -> Network:
     """An address from a DHCP server, or what the boot loader passed on; `load_drivers` for devices that have appeared meanwhile. Raises NetworkError."""
     names, is_wanted = _candidates(parameters.interface, sink, load_drivers)
     if not is_wanted:

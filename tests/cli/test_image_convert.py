@@ -230,3 +230,15 @@ def test_a_disk_that_is_full_leaves_nothing(made: Path, tmp_path: Path, ending: 
     assert "too large" in done.stderr or "no room" in done.stderr or "cannot make an image" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_holes_of_an_image_are_not_read(tmp_path: Path) -> None:
+    """40 GB took more than a minute."""
+    with (tmp_path / "sparse.raw").open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(500_000_000_000)
+        file.write(b"data")
+    command = [sys.executable, "-m", "bpscript", "image", "convert", "sparse.raw", "sparse.imz"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    with Archive.open(DescriptorBytes.open(tmp_path / "sparse.imz")) as archive:
+        assert archive.data(archive.find(500_000_000_000)).count(b"data") == 1
