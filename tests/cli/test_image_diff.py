@@ -212,3 +212,10 @@ def test_damage_is_told_with_the_files_it_concerns(place: Path, tmp_path: Path, 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
     assert "noise" in lines[0].partition("): ")[2].split(", ")
+
+
+def test_damage_is_told_of_the_archive_that_has_it(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "short.imz").write_bytes(b"a")
+    good = next(place.glob("*.imz"))
+    assert main(["image", "diff", str(good), str(tmp_path / "short.imz")]) == 1
+    assert capsys.readouterr().err.startswith(f"bpscript: error: {tmp_path / 'short.imz'}: this is no image of a partition")

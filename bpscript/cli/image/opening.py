@@ -59,16 +59,22 @@ def open_named(name: str) -> Iterator["OpenArchive"]:
         yield archive
 
 
+class _NamedError(FormatError):
+    """Damage with the name of its archive."""
+
+
 @contextmanager
 def about(name: str) -> Iterator[None]:
-    """Damage that is found in the block is reported with the archive's name."""
+    """Damage that is found in the block is reported with the archive's name, unless a block inside has named another."""
     try:
         yield
+    except _NamedError:
+        raise
     except FormatError as error:
         shown = "standard input" if name == "-" else name
         if error.message.startswith(shown):
             raise
-        raise FormatError(f"{shown}: {error.message}", hint=error.hint) from error
+        raise _NamedError(f"{shown}: {error.message}", hint=error.hint) from error
 
 
 def _open(name: str) -> "OpenArchive":
