@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from ..base.zeros import zeros
 from ..blocks.device import Buffer
 from .records import MIB, ChunkKind, ChunkRecord
 
@@ -63,7 +64,6 @@ def decode_ahead(
 
     ring = threads + max(1, min(_SPARE, _SPARE_ROOM // chunk_size))
     free = [new_decoder() for _ in range(ring)]
-    zeros = memoryview(bytes(min(chunk_size, MIB)))
     pending: deque[tuple[ChunkRecord, _Job | None]] = deque()
     coming = iter(frames)
     workers = [threading.Thread(target=decode, daemon=True) for _ in range(threads)]
@@ -84,8 +84,8 @@ def decode_ahead(
                 return
             record, job = pending.popleft()
             if job is None:
-                for start in range(0, record.length, len(zeros)):
-                    yield record, zeros[: min(len(zeros), record.length - start)]
+                for view in zeros(record.length, chunk_size):
+                    yield record, view
                 continue
             job.done.acquire()
             if job.error is not None:

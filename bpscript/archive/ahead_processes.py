@@ -19,6 +19,7 @@ from contextlib import suppress
 from mmap import mmap
 from typing import TYPE_CHECKING
 
+from ..base.zeros import zeros
 from ..blocks.device import Buffer
 from .forked import forked
 from .records import MIB, ChunkKind, ChunkRecord
@@ -43,7 +44,6 @@ def decode_in_processes(
     from .frames import check_zero_frame  # noqa: PLC0415 - zstandard is slow to load
 
     own: Decoder | None = None
-    zeros = memoryview(bytes(min(chunk_size, MIB)))
     helpers: list[_Helper] = []
     try:
         with suppress(OSError):     # where no more processes may be made, their chunks are decoded here
@@ -53,8 +53,8 @@ def decode_in_processes(
             _, record, fetch = frame(index)
             if record.kind is not ChunkKind.DATA:
                 check_zero_frame(record, fetch())
-                for start in range(0, record.length, len(zeros)):
-                    yield record, zeros[: min(len(zeros), record.length - start)]
+                for piece in zeros(record.length, chunk_size):
+                    yield record, piece
                 continue
             helper = helpers[index % count] if index % count < len(helpers) else None
             view = None if helper is None else helper.take(record.length)

@@ -5,7 +5,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..blocks.file import FileDevice
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
 from .filters import Filters
 from .plan import Planned, planned
-from .trees import copy_planned, listing
+from .trees import copy_planned, listing, stored_sizes
 
 FAT_WIDTHS = {"FAT16": 16, "FAT32": 32}
 EXT_KINDS = ("EXT2", "EXT3", "EXT4")
@@ -51,19 +51,24 @@ def build_volume(
         if top.kind is FileKind.DIRECTORY and kind in EXT_KINDS:
             volume.set_facts("", top)
 
-    with fill_volume(plan, fill, kind, size, temp_folder=temp_folder, entropy=entropy, clock=clock, label=label) as device:
+    sizes = stored_sizes(source, source_path, found) if kind in EXT_KINDS else {}
+    with fill_volume(plan, fill, kind, size, stored=sizes, temp_folder=temp_folder, entropy=entropy, clock=clock, label=label) as device:
         yield device
 
 
 @contextmanager
 def fill_volume(
-    plan: list[Planned], fill: Callable[[Filesystem], object], kind: str, size: int | None = None, *, temp_folder: Path | None = None,
-    entropy: Entropy | None = None, clock: Clock | None = None, label: str = "",
+    plan: list[Planned], fill: Callable[[Filesystem], object], kind: str, size: int | None = None, *, stored: Mapping[str, int],
+    temp_folder: Path | None = None, entropy: Entropy | None = None, clock: Clock | None = None, label: str = "",
 ) -> Iterator[FileDevice]:
-    """The same for files from anywhere: `fill` puts what was planned on the empty volume, again when it was too small."""
+    """The same for files from anywhere: `fill` puts what was planned on the empty volume, again when it was too small.
+
+    `stored`: bytes of files with holes, by path, that are written where holes are kept.
+    """
     if kind not in FAT_WIDTHS and kind not in EXT_KINDS:
         raise StorageError(f'"{kind}" cannot be made from files; expected {", ".join((*EXT_KINDS, *FAT_WIDTHS))}')
-    chosen = size if size is not None else needed_size(plan, kind)
+    needed = [entry._replace(size=stored.get(entry.path, entry.size)) for entry in plan] if kind in EXT_KINDS else plan
+    chosen = size if size is not None else needed_size(needed, kind)
     with temporary_folder(temp_folder) as folder:
         path = Path(folder) / "volume.img"
         for attempt in range(_ATTEMPTS):

@@ -18,13 +18,14 @@ from ..base.errors import StorageError
 from ..base.units import format_size
 from ..filesystems.detect import open_volume
 from ..filesystems.filesystem import Facts, Family, FileKind, Filesystem
+from ..filesystems.sparse import read_in_steps
 from .container import Archive, ArchiveKind, ChunkKind
 from .filters import Filters
 from .full import Facts as ImageFacts
 from .full import FullImage
 from .image_device import ArchiveDevice
 from .incremental import checked_entries, read_names, read_removals
-from .trees import listing, read_in_steps
+from .trees import listing
 
 LETTERS = "hHbBsSdDfF"
 _ROW = 16           # bytes in a line of hex

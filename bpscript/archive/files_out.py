@@ -4,7 +4,6 @@ Whatever they come from (a volume in an image, an archive of ours, tar, zip), th
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,17 +12,18 @@ from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem
+from ..filesystems.sparse import contents_of
 from .container import Archive, ArchiveKind, ArchiveWriter, FrameSink, Header, Summary
 from .filters import Filters
-from .incremental import NAME, checked_entries, pack_names, read_names, read_removals
-from .plan import FILE, HARD_LINK, MAX_ENTRIES, Planned, planned
+from .incremental import NAME, checked_entries, pack_names, read_names, read_removals, stored_in
+from .plan import FILE, HARD_LINK, MAX_ENTRIES, Planned, Stored, planned
 from .provenance import WRITER, Provenance
 from .records import MIB
 from .table import Signature
 from .tar_layout import END, RECORD
 from .tar_usual import TarEntry
 from .tar_write import padding, tar_header
-from .trees import listing, read_in_steps
+from .trees import listing, stored_sizes
 from .writer import LONG_CHUNK_SIZE
 
 
@@ -37,10 +37,11 @@ class TakesBytes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The plan, and a function that gives the entries (again each time). `ignores_case`: the names come from FAT or DOS."""
+    """The plan, and a function that gives the entries (again each time). `ignores_case`: the names come from FAT or DOS. `stored`: see `check_plan`."""
 
     plan: list[Planned]
     entries: Callable[[], Iterator[TarEntry]]
+    stored: Stored
     ignores_case: bool = False
 
     @classmethod
@@ -51,12 +52,11 @@ class Files:
         def entries() -> Iterator[TarEntry]:
             for path, facts, link in found:
                 if facts.kind is FileKind.FILE and link is None:
-                    with closing(volume.open(path)) as reader:
-                        yield TarEntry(path, facts, link, map(memoryview, read_in_steps(reader)))
+                    yield TarEntry(path, facts, link, map(memoryview, contents_of(volume, path, facts.size)))
                 else:
                     yield TarEntry(path, facts, link, iter(()))
 
-        return cls([planned(*each) for each in found], entries, volume.ignores_case)
+        return cls([planned(*each) for each in found], entries, lambda: stored_sizes(volume, "", found), volume.ignores_case)
 
     @classmethod
     def of_archive(cls, archive: Archive) -> "Files":
@@ -64,7 +64,7 @@ class Files:
         if read_removals(archive) is not None:
             raise FormatError("this is a difference archive, which means nothing without its base", hint="bpscript image squash makes one archive of both")
         plan = read_names(archive)
-        return cls(plan, lambda: checked_entries(archive, plan), str(archive.header.meta.get("filesystem", "")).startswith("FAT"))
+        return cls(plan, lambda: checked_entries(archive, plan), lambda: stored_in(archive, plan), str(archive.header.meta.get("filesystem", "")).startswith("FAT"))
 
 
 def write_tar(files: Files, out: TakesBytes, *, events: Sink = ignore) -> int:

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from io import SEEK_CUR, SEEK_END, RawIOBase
 from pathlib import Path
@@ -43,6 +43,10 @@ class ForeignFiles(Protocol):
 
     def plan(self, room: int | None = None) -> list[Planned]:
         """Every entry. Raises FormatError; NoSpaceError as soon as the files have more than `room` bytes."""
+        ...
+
+    def stored(self) -> Mapping[str, int]:
+        """Bytes that are to be written of files of the plan with holes, by path."""
         ...
 
     def entries(self) -> Iterator[TarEntry]:
@@ -122,6 +126,7 @@ class TarFiles:
         self._name = name
         self._reader: TarReader | None = None
         self._last: dict[str, int] = {}     # path → number of the entry that counts
+        self._stored: dict[str, int] = {}
 
     def plan(self, room: int | None = None) -> list[Planned]:
         """Reads the whole tar. Raises FormatError, NoSpaceError."""
@@ -134,8 +139,10 @@ class TarFiles:
             item = planned(entry.path, entry.facts, entry.link)
             if item.path in self._last:
                 repeated = True
-                total -= found[self._last[item.path]].size
-            total += item.size
+                total -= self._stored.pop(item.path, found[self._last[item.path]].size)
+            if entry.stored is not None:
+                self._stored[item.path] = entry.stored
+            total += item.size if entry.stored is None else entry.stored
             if room is not None and total > room:       # now, and not when gigabytes of nothing are unpacked
                 raise NoSpaceError(
                     f"the files of {self._name} need {format_size(total)} or more, the target has {format_size(room)} in all:"
@@ -153,6 +160,10 @@ class TarFiles:
                     raise FormatError(f'{self._name}: "{item.path}" is there twice, and "{item.path}" has hard links: which one is meant?')
             found = [item for number, item in enumerate(found) if number in kept]
         return found
+
+    def stored(self) -> Mapping[str, int]:
+        """What the maps of holes say."""
+        return self._stored
 
     def entries(self) -> Iterator[TarEntry]:
         """Reads the tar again."""
@@ -197,6 +208,10 @@ class ZipFiles:
             seen.add(path)
             found.append(planned(path, facts))
         return found
+
+    def stored(self) -> Mapping[str, int]:
+        """A zip knows of no holes."""
+        return {}
 
     def _check_method(self, info: zipfile.ZipInfo, path: str) -> None:
         """Refuse what could not be unpacked later, before anything is written."""

@@ -12,12 +12,14 @@ While unpacking, every entry of the tar stream must be the next one of the plan.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import takewhile
 
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError
 from ..base.events import Event, Kind, Progress, Sink, ignore
 from ..filesystems.filesystem import Facts, FileKind, Filesystem, HasExtents, ReadsAnywhere, split_path
+from ..filesystems.sparse import WORTH_IT, stored
 from .bases import IncrementalBase
 from .container import Archive, ArchiveKind, ArchiveWriter, FrameSink, Header
 from .container import Summary as Written
@@ -118,7 +120,8 @@ def unpack_incremental(
     outside = None if removed is None else lambda inner: _size_on(target, f"{path}/{inner}" if path else inner)
     gone = [inner for inner in removed or () if not selector.leaves_out(inner)]
     found = checked_groups(archive, plan)
-    return unpack_groups(plan, found, target, path, selector=selector, removed=gone, outside=outside, sink=sink, verify=verify)
+    sizes = partial(stored_in, archive, plan)
+    return unpack_groups(plan, found, target, path, selector=selector, removed=gone, outside=outside, stored=sizes, sink=sink, verify=verify)
 
 
 def filter_incremental(
@@ -305,6 +308,16 @@ def _content_adder(stream: TarStream, volume: Filesystem) -> Callable[[str, int,
                 stream.copy(reader, size, name)
 
     return add
+
+
+def stored_in(archive: Archive, plan: Iterable[Planned]) -> dict[str, int]:
+    """Bytes of files that are no zeros in the archive: of those that may have holes. Nothing is known of a stream."""
+    if archive.is_stream:
+        return {}
+    from .tar_tree import TarTree  # noqa: PLC0415 - it needs this module, and few targets are short of room
+
+    tree = TarTree(archive)
+    return {entry.path: stored(tree, entry.path, entry.size) for entry in plan if entry.code == FILE and entry.size >= WORTH_IT}
 
 
 def _is_there(target: Filesystem, place: str, entry: Planned) -> bool:

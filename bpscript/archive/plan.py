@@ -1,16 +1,17 @@
 """What is going to be written into a volume, known and checked before the first write.
 
 A `Planned` is one entry: of an archive's table of names, of a foreign tar that was read once, of a tree about to be copied.
-`check_plan` refuses, before anything is changed, what would fail in the middle: names the volume cannot hold, names that
+`check_plan` refuses, before anything is changed, what would fail in the middle: names and sizes the volume cannot hold, names that
 differ only in case, files in the way of directories and the reverse, and more than fits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..base.errors import FormatError, InTheWayError, NoSpaceError, NotFoundError, StorageError
 from ..base.units import format_size, round_up
 from ..filesystems.filesystem import Facts, Family, FileKind, Filesystem, HasUnixObjects
+from ..filesystems.sparse import WORTH_IT, stored
 from .links import Copy
 
 FILE, DIRECTORY, SYMLINK, HARD_LINK = "f", "d", "l", "h"
@@ -18,6 +19,7 @@ OTHERS = {"c": FileKind.CHARACTER_DEVICE, "b": FileKind.BLOCK_DEVICE, "p": FileK
 CODES = {FileKind.FILE: FILE, FileKind.DIRECTORY: DIRECTORY, FileKind.SYMLINK: SYMLINK} | {kind: code for code, kind in OTHERS.items()}
 _WORDS = {SYMLINK: "link", HARD_LINK: "link"}
 MAX_DEPTH = 400                 # directories inside each other; a path of the kernel has 4096 bytes
+MAX_WITH_HOLES = 1 << 44        # bytes of all files that may be more than fits because of their holes: they take seconds for each TiB
 MAX_ENTRIES = 1 << 21           # of one archive: 2 million, ten times a full Linux system
 
 
@@ -40,11 +42,25 @@ class HasAllocationUnit(Protocol):
         ...
 
 
+@runtime_checkable
+class HasLargestFile(Protocol):
+    """A volume that ends files at so many bytes."""
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes."""
+        ...
+
+
 def planned(path: str, facts: Facts, link: str | None = None) -> Planned:
     """The plan of one entry."""
     if link is not None:
         return Planned(path, HARD_LINK, 0, link)
     return Planned(path, CODES[facts.kind], facts.size if facts.kind is FileKind.FILE else 0, facts.target)
+
+
+Stored = Callable[[], Mapping[str, int]]
+"""Bytes of files, by path, that are left when holes are not written; at most so many. Asked for only when room is short."""
 
 
 class Found(NamedTuple):
@@ -66,16 +82,17 @@ def folding(volume: Filesystem) -> Callable[[str], str]:
 
 
 def check_plan(
-    target: Filesystem, root: str, plan: Sequence[Planned], copies: Iterable[Copy] = (), removed: Iterable[str] = ()
+    target: Filesystem, root: str, plan: Sequence[Planned], copies: Iterable[Copy] = (), removed: Iterable[str] = (),
+    *, ask: Stored | None = None,
 ) -> dict[str, dict[str, Found]]:
     """Everything that can be known before the first write; see the top. `copies` are links that become files (FAT).
 
     Gives what is already there in each directory of the plan, under folded paths and names. What is in `removed` will be
-    gone by then: it is in nobody's way, and its room counts as free.
+    gone by then: it is in nobody's way, and its room counts as free. Where holes are kept, files need what `ask` says of them.
 
     Raises FormatError for an archive that contradicts itself, StorageError for names, InTheWayError, NoSpaceError.
     """
-    return _Check(target, root).run(plan, copies, removed)
+    return _Check(target, root).run(plan, copies, removed, ask)
 
 
 class _Check:
@@ -91,16 +108,18 @@ class _Check:
         self._seen: dict[str, str] = {}                 # folded path → path, where the volume folds names
         self._left_out: set[str] = set()                # links and devices, on a volume that cannot hold them
         self._unit = target.allocation_unit if isinstance(target, HasAllocationUnit) else 1
+        self._largest = target.largest_file if isinstance(target, HasLargestFile) else None
         self._room = 0                                  # bytes needed
+        self._whole = 0                                 # the same without regard to what is there, or to blocks
         self._slots: dict[str, int] = {}                # new directories on FAT: slots of 32 bytes
         self._check_name = self._name_rule()
 
-    def run(self, plan: Sequence[Planned], copies: Iterable[Copy], removed: Iterable[str]) -> dict[str, dict[str, Found]]:
+    def run(self, plan: Sequence[Planned], copies: Iterable[Copy], removed: Iterable[str], ask: Stored | None) -> dict[str, dict[str, Found]]:
         for path in removed:
             self._removed.add(self._fold(path))
             place = f"{self._root}/{path}" if self._root else path
             if self._target.exists(place):
-                self._room -= round_up(self._target.stat(place).size, self._unit)
+                self._free(path, self._target.stat(place).size)
         for entry in plan:
             code = entry.code
             if self._unix or code in {FILE, DIRECTORY}:
@@ -115,6 +134,9 @@ class _Check:
         need = self._room + sum(max(round_up(count * 32, self._unit), self._unit) for count in self._slots.values())
         free = self._target.usage().free
         self._check_root_slots()
+        if free < max(need, self._whole) <= MAX_WITH_HOLES and self._unix and ask is not None:
+            sizes = ask()
+            need -= sum(round_up(entry.size, self._unit) - round_up(sizes.get(entry.path, entry.size), self._unit) for entry in plan if entry.code == FILE)
         if need > free:
             raise NoSpaceError(f"the files need {format_size(need)}, there are {format_size(free)} free: {need - free} bytes too few")
         return self._existing
@@ -157,9 +179,18 @@ class _Check:
         elif (there.kind is FileKind.DIRECTORY) != is_directory:
             self._refuse(path, there.kind, is_directory=is_directory)
         if is_file:
+            if self._largest is not None and size > self._largest:
+                raise StorageError(f'"{path}" has {format_size(size)}; a file on {self._target.kind} can have at most {format_size(self._largest)}')
             self._room += round_up(size, self._unit)
+            self._whole += size
             if there is not None and there.kind is FileKind.FILE and not there.shared:
-                self._room -= round_up(there.size, self._unit)
+                self._free(path, there.size)
+
+    def _free(self, path: str, size: int) -> None:
+        """The room of a file that is there will be free."""
+        if size >= WORTH_IT and self._unix:
+            size = stored(self._target, f"{self._root}/{path}" if self._root else path, size)
+        self._room -= round_up(size, self._unit)
 
     def _check_root_slots(self) -> None:
         """The root directory of FAT12 and FAT16 cannot grow."""

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
+from ..base.zeros import zeros
 from ..blocks.file import FileDevice
 from ..blocks.medium import drop_caches
 from .compare import Comparer
@@ -12,8 +13,6 @@ from .contents import contents
 from .full import AnyChunk, Chunks, PartitionImage
 from .placement import Placement
 from .records import ChunkKind
-
-_ZEROS = bytes(1 << 20)
 
 
 def write_raw(image: PartitionImage, path: Path, *, verify: bool = True, threads: int | None = None, events: Sink = ignore) -> int:
@@ -62,7 +61,5 @@ def pour_raw(chunks: Chunks, size: int, stream: BinaryIO) -> int:
 
 
 def _pour_zeros(stream: BinaryIO, length: int) -> None:
-    while length > 0:
-        step = min(length, len(_ZEROS))
-        stream.write(_ZEROS[:step])
-        length -= step
+    for piece in zeros(length):
+        stream.write(piece)

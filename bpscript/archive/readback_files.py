@@ -1,20 +1,19 @@
 """After capture of files: the incremental archive is read back, every entry's header and contents, and compared with the tree, listed again."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable
 
 from ..base.errors import FormatError, StorageError
 from ..base.events import Progress, Sink, ignore
-from ..base.sources import Reader
+from ..base.zeros import known_zeros
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
+from ..filesystems.sparse import contents_of
 from .container import Archive
 from .destinations import is_temporary
 from .filters import Filters
 from .incremental import checked_entries, read_names
 from .positional import Positional
 from .readback import HINT, damaged
-from .same_contents import read_some
 from .tar_write import tar_header
 from .trees import listing
 
@@ -48,8 +47,7 @@ def check_incremental(
             if name != entry.path or tar_header(name, facts, link) != tar_header(entry.path, entry.facts, entry.link):
                 raise StorageError(f'the archive differs from its source at "{entry.path}"', hint=HINT)
             if facts.kind is FileKind.FILE and link is None:
-                with closing(volume.open(start + name)) as reader:
-                    _compare_contents(entry.chunks, reader, entry.path)
+                _compare_contents(entry.chunks, contents_of(volume, start + name, facts.size), entry.path)
                 state.advance(facts.size)
     except FormatError as error:
         raise damaged(error) from error
@@ -58,15 +56,18 @@ def check_incremental(
     state.report()
 
 
-def _compare_contents(chunks: Iterable[Buffer], reader: Reader, path: str) -> None:
-    for data in _pieces(chunks):
-        if read_some(reader, len(data)) != data:
-            raise StorageError(f'the archive differs from its source in the contents of "{path}"', hint=HINT)
-    if reader.read(1):
+def _compare_contents(archived: Iterable[Buffer], source: Iterable[Buffer], path: str) -> None:
+    """What both know to be zeros is not looked at."""
+    coming = (memoryview(part) for part in source if len(part))
+    now = memoryview(b"")
+    for chunk in archived:
+        view = memoryview(chunk)
+        while view:
+            now = now or next(coming, now)
+            step = min(len(view), len(now), _STEP)
+            # Bytes compare by memcmp, a memoryview item by item.
+            if not step or not ((known_zeros(view) and known_zeros(now)) or view[:step].tobytes() == now[:step].tobytes()):
+                raise StorageError(f'the archive differs from its source in the contents of "{path}"', hint=HINT)
+            view, now = view[step:], now[step:]
+    if now or next(coming, now):
         raise StorageError(f'"{path}" grew while it was captured', hint=HINT)
-
-
-def _pieces(chunks: Iterable[Buffer]) -> Iterator[bytes]:
-    for chunk in chunks:
-        for at in range(0, len(chunk), _STEP):
-            yield bytes(chunk[at : at + _STEP])

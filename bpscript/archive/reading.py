@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable
 
 from ..base.buffers import large_buffer
+from ..base.zeros import clear
 from ..blocks.device import BlockDevice
 from .ranges import Ranges
-from .records import KIB, MIB
+from .records import KIB
 
 
 class CellReader:
@@ -45,20 +46,11 @@ def read_used(device: BlockDevice, view: memoryview, start: int, parts: list[tup
             last = parts[end][1]
             end += 1
         if position < first:
-            _clear(view[position - start : first - start])
+            clear(view[position - start : first - start])
         device.readinto(first, view[first - start : last - start])
         for at in range(index + 1, end):
-            _clear(view[parts[at - 1][1] - start : parts[at][0] - start])
+            clear(view[parts[at - 1][1] - start : parts[at][0] - start])
         position, index = last, end
     if position < start + len(view):
-        _clear(view[position - start :])
+        clear(view[position - start :])
 
-
-_ZEROS = memoryview(bytes(MIB))
-
-
-def _clear(view: memoryview) -> None:
-    while len(view) > len(_ZEROS):
-        view[: len(_ZEROS)] = _ZEROS
-        view = view[len(_ZEROS) :]
-    view[:] = _ZEROS[: len(view)]

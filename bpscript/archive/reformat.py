@@ -8,7 +8,6 @@ and only at the end what is free yet is punched out: giving pages back to the ho
 """
 
 from collections.abc import Iterable
-from contextlib import closing
 from uuid import UUID
 
 from ..base.clock import Clock
@@ -23,6 +22,7 @@ from ..filesystems.detect import open_volume
 from ..filesystems.elsewhere import Elsewhere
 from ..filesystems.fat.geometry import Geometry
 from ..filesystems.filesystem import Extent, Facts, FileKind, Filesystem, HasExtents, HasUnixObjects
+from ..filesystems.sparse import STEP, contents_of
 from .compare import compare_files
 from .full import PartitionImage
 from .image_device import ArchiveDevice
@@ -32,7 +32,7 @@ from .mover import Mover
 from .placement import Place
 from .plan import HasAllocationUnit, Planned, planned
 from .report import Restored
-from .trees import STEP, TreeWriter, contents_of
+from .trees import TreeWriter
 
 # DOS looks for these two in the first slots of the root directory, and for the first in one piece.
 _SYSTEM_FILES = ("io.sys", "msdos.sys", "ibmbio.com", "ibmdos.com")
@@ -162,8 +162,7 @@ def _in_room(facts: Facts, where: Where, unit: int) -> Facts:
 
 
 def _put_file(source: Filesystem, path: str, facts: Facts, writer: TreeWriter) -> None:
-    with closing(source.open(path)) as reader:
-        writer.put(path, facts, contents_of(reader, facts.size))
+    writer.put(path, facts, contents_of(source, path, facts.size))
 
 
 def check_files(image: PartitionImage, size: int, *, place: Place | None, clock: Clock, code_page: str) -> None:

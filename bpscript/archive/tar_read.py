@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from ..base.errors import FormatError
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import DosFacts, Facts, FileKind, UnixFacts
+from ..filesystems.sparse import room
 from .tar_layout import (
     BLOCK,
     BLOCK_DEVICE,
@@ -294,18 +295,19 @@ class TarReader:
         if len(extension) > (b"mtime" in extension) + (b"path" in extension):
             unix, dos = self._more_facts(extension, unix, name)
         chunks: Iterable[memoryview] = ()
+        stored = None
         if is_sparse and file_kind is FileKind.FILE:
-            size, chunks = self._sparse(kind, extension, size, name)
+            size, stored, chunks = self._sparse(kind, extension, size, name)
         elif size:
             chunks = self._contents(size, name)
             if file_kind is not FileKind.FILE:
                 size = 0        # a directory of GNU's incremental dumps lists its names
         if not path:
             return None         # the root itself belongs to whoever unpacks
-        return TarEntry(path, Facts(file_kind, size, mtime_ns, target, unix, dos), link, chunks)
+        return TarEntry(path, Facts(file_kind, size, mtime_ns, target, unix, dos), link, chunks, stored)
 
-    def _sparse(self, kind: bytes, extension: _Extension, stored: int, name: bytes) -> tuple[int, Iterable[memoryview]]:
-        """Real size and contents of a file that was stored without its holes."""
+    def _sparse(self, kind: bytes, extension: _Extension, stored: int, name: bytes) -> tuple[int, int, Iterable[memoryview]]:
+        """Real size, what is to be written, and contents of a file that was stored without its holes."""
         from . import tar_sparse  # noqa: PLC0415 - few archives need it
 
         def next_block() -> bytes:
@@ -324,7 +326,8 @@ class TarReader:
             tar_sparse.check_map(segments, stored, size)
         except ValueError as error:
             raise FormatError(f'{self._what}: "{_shown(name)}" has a damaged map of its holes: {error}') from error
-        return size, tar_sparse.with_holes(self._contents(stored, name) if stored else (), segments, size)
+        written = room([(offset, offset + length) for offset, length in segments if length], size)
+        return size, written, tar_sparse.with_holes(self._contents(stored, name) if stored else (), segments, size)
 
     def _contents(self, size: int, name: bytes) -> Iterable[memoryview]:
         start = self._position

@@ -12,11 +12,11 @@ A map is a list of segments (offset, length) of the real file; the stored conten
 
 from collections.abc import Callable, Iterable, Iterator
 
+from ..base.zeros import zeros
 from .tar_layout import BLOCK, MAX_FILE
 
 Segments = list[tuple[int, int]]
 MAX_SEGMENTS = 1 << 18
-_ZEROS = memoryview(bytes(1 << 18))
 _MAX_DIGITS = 20
 
 
@@ -85,7 +85,7 @@ def with_holes(chunks: Iterable[memoryview], segments: Segments, real_size: int)
     view = memoryview(b"")
     position = 0
     for offset, length in segments:
-        yield from _zeros(offset - position)
+        yield from zeros(offset - position)
         left = length
         while left:
             if not view:
@@ -95,14 +95,7 @@ def with_holes(chunks: Iterable[memoryview], segments: Segments, real_size: int)
             view = view[taken:]
             left -= taken
         position = offset + length
-    yield from _zeros(real_size - position)
-
-
-def _zeros(length: int) -> Iterator[memoryview]:
-    while length:
-        step = min(length, len(_ZEROS))
-        yield _ZEROS[:step]
-        length -= step
+    yield from zeros(real_size - position)
 
 
 def _pairs(data: bytes) -> Segments:

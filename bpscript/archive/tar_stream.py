@@ -15,6 +15,7 @@ from functools import partial
 
 from ..base.errors import StorageError
 from ..base.sources import Reader
+from ..base.zeros import clear, known_zeros
 from ..blocks.device import BlockDevice, Buffer
 from ..filesystems.filesystem import Extent, ReadsAnywhere
 from .container import ArchiveWriter
@@ -25,7 +26,6 @@ _STEP = 1 << 20             # bytes read at a time by the main thread
 _GAP = 32 << 10             # extents closer than this are read together: a call costs as much as copying so many bytes
 _MAX_TOGETHER = 2 << 20     # bytes read together
 _LARGE = 128 << 10          # longer extents are read straight to their place
-_ZEROS = memoryview(bytes(1 << 20))
 
 _Fill = Callable[[memoryview], None]
 
@@ -41,9 +41,12 @@ class TarStream:
         self._chunk = _Parts()
         self._filled = 0
         self._size = 0
+        self._known = 0     # zeros that came last and are in no chunk yet
 
     def write(self, data: bytes) -> None:
         """Bytes that do not change any more."""
+        if self._known:
+            self._end_known_zeros()
         length = len(data)
         if self._filled + length < self._room:
             self._chunk.texts.append((self._filled, data))
@@ -56,7 +59,10 @@ class TarStream:
 
     def write_view(self, data: Buffer) -> None:
         """Bytes that the giver uses again."""
-        self.write(bytes(data))
+        if isinstance(data, memoryview) and known_zeros(data):
+            self._known += len(data)        # hole after hole, until something else comes
+        else:
+            self.write(bytes(data))
 
     def add_extents(self, extents: list[Extent], size: int) -> None:
         """The contents of a file of `size` bytes that lies on the device, and their padding."""
@@ -130,6 +136,10 @@ class TarStream:
         self._size += whole
         self._zeros_in_chunk(length - before - whole)
 
+    def _end_known_zeros(self) -> None:
+        length, self._known = self._known, 0
+        self._zeros(length)
+
     def _zeros_in_chunk(self, length: int) -> None:
         if length:
             self._chunk.zeros.append((self._filled, length))
@@ -175,7 +185,7 @@ class _Assembler:
         for at, data in parts.texts:
             buffer[at : at + len(data)] = data
         for at, step in parts.zeros:
-            _clear(view[at : at + step])
+            clear(view[at : at + step])
         for at, step, fill in parts.pieces:
             fill(view[at : at + step])
         if parts.extents:
@@ -223,9 +233,3 @@ def _read_piece(volume: ReadsAnywhere, path: str, offset: int, size: int, name: 
 def _changed(name: str, found: int, size: int) -> StorageError:
     return StorageError(f'"{name}" changed while it was read: it has {found} bytes, it had {size}')
 
-
-def _clear(view: memoryview) -> None:
-    while len(view) > len(_ZEROS):
-        view[: len(_ZEROS)] = _ZEROS
-        view = view[len(_ZEROS) :]
-    view[:] = _ZEROS[: len(view)]

@@ -12,7 +12,7 @@ from itertools import accumulate
 from ..base.errors import FormatError, InTheWayError, NotFoundError
 from ..base.sources import Reader
 from ..base.units import round_up
-from ..blocks.device import BlockDevice
+from ..blocks.device import BlockDevice, data_ranges_of
 from ..filesystems.filesystem import Extent, Facts, Family, FileKind, UnixFacts
 from .container import Archive
 from .image_device import ArchiveDevice
@@ -91,10 +91,10 @@ class TarTree(ReadOnlyTree):
         return Piece(self.device, self._offsets()[number], self._plan[number].size)
 
     def extents(self, path: str) -> list[Extent] | None:
-        """Where the contents of a file lie in the tar stream."""
+        """Where the contents of a file lie in the tar stream; what the archive has as zeros is left out."""
         number = self._need_file(path)
-        size = self._plan[number].size
-        return [Extent(0, self._offsets()[number], size)] if size else []
+        start = self._offsets()[number]
+        return [Extent(low - start, low, high - low) for low, high in data_ranges_of(self.device, start, self._plan[number].size)]
 
     def paths_within(self, start: int, end: int) -> list[str]:
         """The entries of which a part lies in a range of the tar stream."""

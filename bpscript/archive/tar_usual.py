@@ -30,13 +30,15 @@ assert _FIELDS.size == BLOCK
 class TarEntry:
     """One entry. `link` is the path of an earlier one that this is a hard link to, else None.
 
-    `chunks` gives the contents (`facts.size` bytes), once, and only until the reader is asked for the next entry (or group).
+    `chunks` gives the contents (`facts.size` bytes), once, and only until the reader is asked for the next entry (or group). `stored`: how
+    many of them a volume that keeps holes has to write, where the archive knows of holes.
     """
 
     path: str
     facts: Facts
     link: str | None
     chunks: Iterable[memoryview]
+    stored: int | None = None
 
 
 def usual_files(view: memoryview, position: int, owners: dict[bytes, UnixFacts]) -> tuple[list[TarEntry], int, int]:

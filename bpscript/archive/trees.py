@@ -15,7 +15,6 @@ from typing import Protocol, runtime_checkable
 
 from ..base.errors import InTheWayError, NotFoundError, StorageError
 from ..base.events import Event, Kind, Progress, Sink, ignore
-from ..base.sources import Reader
 from ..blocks.device import Buffer
 from ..filesystems.elsewhere import Elsewhere
 from ..filesystems.filesystem import (
@@ -31,11 +30,11 @@ from ..filesystems.filesystem import (
     make_dirs,
     split_path,
 )
+from ..filesystems.sparse import WORTH_IT, WithHoles, contents_of, read_in_steps, stored
 from .filters import Filters, select
 from .links import Copy, LinkTree
-from .plan import HARD_LINK, SYMLINK, Found, Planned, check_plan, folding, planned
+from .plan import HARD_LINK, SYMLINK, Found, Planned, Stored, check_plan, folding, planned
 
-STEP = 1 << 20          # bytes read at a time
 READ_ONLY, ARCHIVE = 1, 0x20
 
 
@@ -101,12 +100,13 @@ class TreeWriter:
 
     `removed` are paths that `begin` removes; `outside` tells what is on the target already and links may lead to: the size of
     a file, -1 for a directory, None for nothing (both for difference archives). `tried` has checked the same plan on a volume that
-    holds the same.
+    holds the same. `stored`: see `check_plan`.
     """
 
     def __init__(
         self, target: Filesystem, root: str, plan: Sequence[Planned], *, sink: Sink = ignore, task: str = "copy",
         removed: Iterable[str] = (), outside: Callable[[str], int | None] | None = None, tried: "TreeWriter | None" = None,
+        stored: Stored | None = None,
     ) -> None:
         self._target = target
         self._root = root
@@ -120,7 +120,13 @@ class TreeWriter:
         if self._unix is None:
             self._plan_copies(plan, outside)
         self._removed = tuple(removed)
-        self._existing: dict[str, dict[str, Found]] = check_plan(target, root, plan, self._copies, self._removed) if tried is None else tried._existing
+        self._stored: Mapping[str, int] = {}            # where room is short: bytes of files that are in no holes
+
+        def ask() -> Mapping[str, int]:
+            self._stored = {} if stored is None else stored()
+            return self._stored
+
+        self._existing: dict[str, dict[str, Found]] = tried._existing if tried is not None else check_plan(target, root, plan, self._copies, self._removed, ask=ask)
         self._made = {""}                               # directories below the root that are there, folded
         self._parent: tuple[str, dict[str, Found]] = ("", self._existing.get("", {}))      # of the last entry
         self._late: list[tuple[str, Facts]] = []        # directories whose times are set at the end
@@ -143,6 +149,8 @@ class TreeWriter:
             self._link(path, place, link)
         elif facts.kind is FileKind.FILE:
             self._clear(path, place, keep=FileKind.FILE)
+            if path in self._stored:
+                chunks = WithHoles(chunks, self._stored[path])
             self._target.write_file(place, chunks, facts.size, self._convert(facts))
             self._wrote(place, facts.size)
         elif facts.kind is FileKind.DIRECTORY:
@@ -334,17 +342,6 @@ def _has_no_tilde(file: NewFile) -> bool:
     return "~" not in file.name
 
 
-def read_in_steps(reader: Reader) -> Iterator[bytes]:
-    """The contents in pieces of at most `STEP` bytes."""
-    while data := reader.read(STEP):
-        yield data
-
-
-def contents_of(reader: Reader, size: int) -> Iterable[bytes]:
-    """The contents of a file of `size` bytes: in one piece when it is small, which volumes store with less ado."""
-    return (reader.read(size),) if 0 < size <= STEP else read_in_steps(reader)
-
-
 def listing(source: Filesystem, path: str, filters: Filters) -> Iterator[tuple[str, Facts, str | None]]:
     """Paths below `path` that the filters let through, with facts, and the first path of the same file for hard links.
 
@@ -365,6 +362,16 @@ def listing(source: Filesystem, path: str, filters: Filters) -> Iterator[tuple[s
                 yield found, facts, earlier
                 continue
         yield found, facts, None
+
+
+def stored_sizes(source: Filesystem, path: str, found: Iterable[tuple[str, Facts, str | None]]) -> dict[str, int]:
+    """Bytes that files of a listing below `path` need where holes are kept: of those that may have any."""
+    start = f"{path}/" if path else ""
+    return {
+        inner: stored(source, start + inner, facts.size)
+        for inner, facts, link in found
+        if facts.kind is FileKind.FILE and link is None and facts.size >= WORTH_IT
+    }
 
 
 def copy_tree(
@@ -390,15 +397,14 @@ def copy_planned(  # noqa: PLR0917 - those of copy_tree
     plan: Sequence[Planned], *, sink: Sink = ignore, on_file: Callable[[str, Facts], None] | None = None,
 ) -> Summary:
     """Copy what was listed and planned before; see `copy_tree`."""
-    writer = TreeWriter(target, target_path, plan, sink=sink)
-    writer.begin()
     start = f"{source_path}/" if source_path else ""
+    writer = TreeWriter(target, target_path, plan, sink=sink, stored=lambda: stored_sizes(source, source_path, found))
+    writer.begin()
     for path, facts, link in found:
         if on_file is not None:
             on_file(path, facts)
         if facts.kind is FileKind.FILE and link is None:
-            with closing(source.open(start + path)) as reader:
-                writer.put(path, facts, contents_of(reader, facts.size))
+            writer.put(path, facts, contents_of(source, start + path, facts.size))
         else:
             writer.put(path, facts, link=link)
     return writer.finish()
@@ -413,13 +419,12 @@ def _copy_file(  # noqa: PLR0917 - those of copy_tree
     into = target.exists(target_path) and target.stat(target_path).kind is FileKind.DIRECTORY
     parent, name = (target_path, name) if into else split_path(target_path)
     facts = source.stat(source_path)
-    writer = TreeWriter(target, parent, [planned(name, facts)], sink=sink)
+    writer = TreeWriter(target, parent, [planned(name, facts)], sink=sink, stored=lambda: {name: stored(source, source_path, facts.size)})
     writer.begin()
     if on_file is not None:
         on_file(name, facts)
     if facts.kind is FileKind.FILE:
-        with closing(source.open(source_path)) as reader:
-            writer.put(name, facts, read_in_steps(reader))
+        writer.put(name, facts, contents_of(source, source_path, facts.size))
     else:
         writer.put(name, facts)
     return writer.finish()

@@ -6,22 +6,24 @@ a foreign tar is read twice for it; a zip has its directory at the end.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..base.errors import FormatError, StorageError
 from ..base.events import Event, Kind, Progress, Sink, ignore
 from ..base.sources import Reader
+from ..base.zeros import zeros
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import FileKind, Filesystem
+from ..filesystems.sparse import contents_of, gathered, pieces
 from .container import Archive
 from .filters import Filters, Selector, select_paths
 from .opening import is_ours
 from .packing import Prefixed
-from .plan import DIRECTORY, HARD_LINK, Planned
+from .plan import DIRECTORY, HARD_LINK, Planned, Stored
 from .positional import JoinedReader, Positional
 from .tar_usual import TarEntry
-from .trees import STEP, Summary, TreeWriter
+from .trees import Summary, TreeWriter
 
 _START = 512        # bytes that tell what it is
 
@@ -52,7 +54,7 @@ def unpack(
         foreign = open_foreign(source, name, stack, temp_folder)
         plan = foreign.plan(target.usage().total if filters is None else None)
         selector = (filters or Filters()).selector(ignore_case=foreign.ignores_case)
-        summary = unpack_entries(plan, foreign.entries(), target, path, selector=selector, sink=events, verify=verify)
+        summary = unpack_entries(plan, foreign.entries(), target, path, selector=selector, stored=foreign.stored, sink=events, verify=verify)
         for what, count in sorted(foreign.left_behind().items()):
             events(Event(Kind.WARNING, {"text": f"{count} {what}{'' if count == 1 else 's'} of {name} left out"}))
     return summary
@@ -60,15 +62,16 @@ def unpack(
 
 def unpack_entries(
     plan: Sequence[Planned], entries: Iterable[TarEntry], target: Filesystem, path: str, *, selector: Selector | None = None,
-    sink: Sink = ignore, verify: bool = False,
+    stored: Stored | None = None, sink: Sink = ignore, verify: bool = False,
 ) -> Summary:
     """`unpack_groups` for entries that come one by one."""
-    return unpack_groups(plan, ((entry,) for entry in entries), target, path, selector=selector, sink=sink, verify=verify)
+    return unpack_groups(plan, ((entry,) for entry in entries), target, path, selector=selector, stored=stored, sink=sink, verify=verify)
 
 
 def unpack_groups(
     plan: Sequence[Planned], groups: Iterable[Sequence[TarEntry]], target: Filesystem, path: str, *, selector: Selector | None = None,
-    removed: Sequence[str] = (), outside: Callable[[str], int | None] | None = None, sink: Sink = ignore, verify: bool = False,
+    removed: Sequence[str] = (), outside: Callable[[str], int | None] | None = None, stored: Stored | None = None,
+    sink: Sink = ignore, verify: bool = False,
 ) -> Summary:
     """Write planned entries below a directory: files replace those of the same name, others stay.
 
@@ -78,7 +81,7 @@ def unpack_groups(
     """
     chosen = choose(plan, selector)
     writer = TreeWriter(
-        target, path, [entry for entry in chosen if entry is not None], sink=sink, task="unpack", removed=removed, outside=outside
+        target, path, [entry for entry in chosen if entry is not None], sink=sink, task="unpack", removed=removed, outside=outside, stored=stored,
     )
     digests: dict[str, bytes] = {}
     writer.begin()
@@ -140,28 +143,50 @@ def _start_of(reader: Reader) -> bytes:
 
 
 def _hashing(chunks: Iterable[Buffer], digests: dict[str, bytes], place: str) -> Iterator[Buffer]:
-    from blake3 import blake3  # noqa: PLC0415 - slow to load
-
-    state = blake3()
-    for chunk in chunks:
-        state.update(chunk)
-        yield chunk
-    digests[place] = state.digest()
+    digest = _Digest()
+    for piece in pieces(gathered(chunks)):
+        digest.add(piece)
+        if isinstance(piece, int):
+            yield from zeros(piece)
+        else:
+            yield piece
+    digests[place] = digest.value()
 
 
 def _read_back(target: Filesystem, digests: Mapping[str, bytes], sink: Sink) -> None:
-    from blake3 import blake3  # noqa: PLC0415 - slow to load
-
     progress = Progress(sink, "verify", 0)
-    for place, digest in digests.items():
-        state = blake3()
-        with closing(target.open(place)) as reader:
-            while data := reader.read(STEP):
-                state.update(data)
-                progress.advance(len(data))
-        if state.digest() != digest:
+    for place, expected in digests.items():
+        digest = _Digest()
+        for piece in pieces(gathered(contents_of(target, place, target.stat(place).size))):
+            progress.advance(digest.add(piece))
+        if digest.value() != expected:
             raise StorageError(f'"{place}" reads back differently from what was written')
     progress.report()
+
+
+class _Digest:
+    """BLAKE3 of what is in no hole, and of where the holes are: a terabyte of nothing is not hashed."""
+
+    def __init__(self) -> None:
+        from blake3 import blake3  # noqa: PLC0415 - slow to load
+
+        self._data, self._holes = blake3(), blake3()
+        self._position = 0
+
+    def add(self, piece: Buffer | int) -> int:
+        """The next bytes, or the length of a hole; gives back how many bytes that is."""
+        if isinstance(piece, int):
+            self._holes.update(b"%d %d " % (self._position, piece))
+            length = piece
+        else:
+            self._data.update(piece)
+            length = len(piece)
+        self._position += length
+        return length
+
+    def value(self) -> bytes:
+        """Equal for equal contents only."""
+        return bytes(self._data.digest() + self._holes.digest())
 
 
 def check_links(plan: Iterable[Planned], what: str) -> None:

@@ -9,11 +9,11 @@ A page of 64 KiB is copied up the first time a part of it is written. A zeroed r
 
 from collections.abc import Iterable, Iterator
 
+from ..base.zeros import clear
 from .device import BlockDevice, Buffer, check_range, data_ranges_of
 from .ranges import RangeSet
 
 PAGE = 64 * 1024
-_ZEROS = bytes(1 << 20)
 
 
 class OverlayDevice:
@@ -53,8 +53,7 @@ class OverlayDevice:
                 limit = end if zeroed is None else min(end, zeroed[1] if is_zeroed else zeroed[0])
                 length = self._gap(page, limit) - offset
                 if is_zeroed:
-                    length = min(length, len(_ZEROS))
-                    view[:length] = _ZEROS[:length]
+                    clear(view[:length])
                 else:
                     self._lower.readinto(offset, view[:length])
             view = view[length:]

@@ -5,7 +5,7 @@ links or races there are: a link is an entry like any other and is never followe
 
 As a source: owners, modes, times to the nanosecond, links, devices and extended attributes as found; sockets are left out;
 with `one_filesystem` directories on which another file system is mounted are there and empty.
-As a target: a file is written under a temporary name and renamed when it is complete. What the host does not let this user
+As a target: a file is written under a temporary name, with its holes, and renamed when it is complete. What the host does not let this user
 set (owners, devices, some attributes) is skipped and counted in `skipped`.
 """
 
@@ -24,6 +24,7 @@ from ..base.sources import Reader
 from ..blocks.device import Buffer
 from ..blocks.holes import data_ranges_in
 from .filesystem import Facts, Family, FileKind, Problem, UnixFacts, Usage, split_path
+from .sparse import needed, pieces
 
 _KINDS = {
     stat.S_IFREG: FileKind.FILE,
@@ -166,7 +167,7 @@ class FolderVolume:
         """Create or replace a file; complete under its name, or as before."""
         parent, name = self._place(path)
         if size is not None and size > 1 << 20:
-            self._check_room(path, size)
+            self._check_room(path, needed(chunks, size))
         temporary = f".{os.getpid()}-{next(_serial)}.bpscript"
         with _translated(path):
             old = self._status(parent, name)
@@ -175,9 +176,6 @@ class FolderVolume:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
             try:
                 try:
-                    if size is not None and size > 1 << 20:
-                        with suppress(OSError):     # an offer to the host, not a need
-                            os.posix_fallocate(descriptor, 0, size)
                     written = _write_all(descriptor, chunks)
                     if size is not None and written != size:
                         raise StorageError(f'"{path}": {written} bytes came, {size} were announced')
@@ -427,12 +425,20 @@ def _change_mode(parent: int, name: str, mode: int) -> None:
 
 
 def _write_all(descriptor: int, chunks: Iterable[Buffer]) -> int:
+    """Write the contents, with holes where they have only zeros; how many bytes they are."""
     total = 0
-    for chunk in chunks:
-        view = memoryview(chunk).cast("B")
-        total += len(view)
+    ends_in_hole = False
+    for piece in pieces(chunks):
+        ends_in_hole = isinstance(piece, int)
+        if isinstance(piece, int):
+            total += piece
+            continue
+        view = memoryview(piece).cast("B")
         while len(view):
-            view = view[os.write(descriptor, view) :]
+            count = os.pwrite(descriptor, view, total)
+            view, total = view[count:], total + count
+    if ends_in_hole:
+        os.ftruncate(descriptor, total)
     return total
 
 

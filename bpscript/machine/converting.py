@@ -146,7 +146,7 @@ class Converter:
             return False
         foreign = open_foreign(self._data, self._name, self._stack, self._options.temp_folder)
         plan = foreign.plan(None)
-        self._files = Files(plan, foreign.entries, foreign.ignores_case)
+        self._files = Files(plan, foreign.entries, foreign.stored, foreign.ignores_case)
         return True
 
     # --- where it goes -----------------------------------------------------------------------------------------------
@@ -236,8 +236,8 @@ class Converter:
         files, options = self._files, self._options
         assert files is not None
         with fill_volume(
-            files.plan, lambda volume: unpack_entries(files.plan, files.entries(), volume, "", sink=self._events),
-            options.kind or FOLDER_KINDS[0], options.size, temp_folder=options.temp_folder, entropy=Entropy(options.seed), clock=self._clock,
+            files.plan, lambda volume: unpack_entries(files.plan, files.entries(), volume, "", stored=files.stored, sink=self._events),
+            options.kind or FOLDER_KINDS[0], options.size, stored=files.stored(), temp_folder=options.temp_folder, entropy=Entropy(options.seed), clock=self._clock,
         ) as device:
             yield device
 

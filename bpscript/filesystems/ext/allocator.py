@@ -57,10 +57,14 @@ class Allocator:
             free |= self._super[_FREE_HIGH] << 32
         return free
 
-    def take(self, count: int) -> list[tuple[int, int]]:
-        """`count` blocks as (start, count) pieces, one where possible. Raises NoSpaceError and takes nothing."""
+    def check(self, count: int) -> None:
+        """Raise NoSpaceError unless there are so many."""
         if count > self.free:
             raise self._no_space(count)
+
+    def take(self, count: int) -> list[tuple[int, int]]:
+        """`count` blocks as (start, count) pieces, one where possible. Raises NoSpaceError and takes nothing."""
+        self.check(count)
         if count > self.at_once and self._retired and self.on_short is not None:
             self.on_short()
         taken: list[tuple[int, int]] = []

@@ -234,6 +234,22 @@ def build_extents(runs: list[Run], block_size: int, take: Callable[[], int]) -> 
     return root.ljust(60, b"\0"), blocks
 
 
+def largest_file(block_size: int, *, extents: bool) -> int:
+    """Bytes of the largest file that the kernel reads.
+
+    Source: linux fs/ext4/super.c, ext4_max_size and ext4_max_bitmap_size: 32 bits number the blocks of a file with extents; without them three
+    levels of pointers end it, or i_blocks, which counts 512 bytes in 32 bits, blocks of pointers too. A hole counts as if it were full.
+    """
+    if extents:
+        return _MAX_BLOCKS * block_size
+    per_block = block_size // 4
+    below_third = _DIRECT + per_block + per_block**2
+    counted = _MAX_BLOCKS * 512 // block_size
+    third = counted - below_third
+    pointers = 1 + (1 + per_block) + (1 - -third // per_block - -third // per_block**2)
+    return min(below_third + per_block**3, counted - pointers) * block_size
+
+
 def build_indirect(runs: list[Run], block_size: int, take: Callable[[], int]) -> tuple[bytes, list[TreeBlock]]:
     """i_block and the pointer blocks of a file without extents.
 

@@ -1,6 +1,6 @@
 """The contents of files: written straight to block runs of the device, and read from them.
 
-Room is taken ahead when the size is known. Aligned pieces of zeros become holes; their blocks are given back at the end.
+Room is taken ahead when the size is known and there is so much. What is a hole (`sparse.py`) gets no room, or gives it back.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,6 @@ from ..write_behind import WriteBehind
 from .allocator import Allocator
 from .blockmap import Run, append_run, cut_holes
 
-_HOLE = 64 << 10            # bytes; shorter pieces of zeros are written, so that files do not go to pieces
-_ZEROS = bytes(_HOLE)
 _GATHER = 1 << 20           # small chunks are written together up to this size
 _DIRECT = 64 << 10          # chunks from this size on are written as they are
 _GROWTH = 8 << 20           # room taken at once while the size is unknown
@@ -30,16 +28,21 @@ class FileWriter:
         self.runs: list[Run] = []
         self.size = 0                               # bytes given so far
         self._written = 0                           # bytes that reached the device, or became holes
-        self._room = 0                              # bytes of `runs`
+        self._room = 0                              # bytes that `runs` and holes between them have room for
         self._index = 0                             # the run that `_written` lies in
         self._gathered: list[Buffer] = []
         self._gathered_size = 0
         self._holes: list[tuple[int, int]] = []     # half-open, in blocks
 
-    def expect(self, size: int) -> None:
-        """Take room for exactly so many bytes, in one run where possible. Raises NoSpaceError."""
+    def expect(self, size: int, stored: int) -> None:
+        """So many bytes will come, of which `stored` are in no hole: take the room for them, in one run where possible. Raises NoSpaceError.
+
+        Where the holes lie is not known: with them, room is taken as it is needed.
+        """
         self._expected = size
-        if size:
+        if stored < size:
+            self._allocator.check(-(-stored // self._block_size))
+        elif size:
             self._grow(size)
 
     def put(self, chunk: Buffer) -> None:
@@ -47,9 +50,7 @@ class FileWriter:
         length = chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
         if not length:
             return
-        self.size += length
-        if self._expected is not None and self.size > self._expected:
-            raise StorageError(f"the contents are longer than the announced {self._expected} bytes")
+        self._count(length)
         if length < _DIRECT:
             self._gathered.append(chunk if isinstance(chunk, bytes) else bytes(chunk))
             self._gathered_size += length
@@ -58,7 +59,20 @@ class FileWriter:
             return
         self._write_gathered()
         self._need(length)
-        self._write_large(memoryview(chunk).cast("B"))
+        self._write([memoryview(chunk).cast("B")], length)
+
+    def skip(self, length: int) -> None:
+        """A hole of whole blocks at a border of a block."""
+        self._write_gathered()
+        self._count(length)
+        end = self._written + length
+        block = self._block_size
+        if end < self._room:
+            self._holes.append((self._written // block, end // block))
+        else:
+            self._give_back_rest()
+            self._room = end
+        self._written = end
 
     def finish(self) -> None:
         """Write what is left, fill the last block with zeros and give back what was not needed."""
@@ -66,13 +80,10 @@ class FileWriter:
             raise StorageError(f"the contents are {self.size} bytes long, not the announced {self._expected} bytes")
         padding = -self.size % self._block_size
         if padding:
-            self._gathered.append(_ZEROS[:padding])
+            self._gathered.append(bytes(padding))
             self._gathered_size += padding
         self._write_gathered()
-        blocks = self._written // self._block_size
-        unused = self._room // self._block_size - blocks
-        if unused:
-            self._holes.append((blocks, blocks + unused))
+        self._give_back_rest()
         if self._holes:
             self.runs, freed = cut_holes(self.runs, self._holes)
             self._allocator.give_back(freed)
@@ -94,6 +105,11 @@ class FileWriter:
         self._allocator.give_back([(run.start, run.blocks) for run in self.runs])
         self.runs = []
 
+    def _count(self, length: int) -> None:
+        self.size += length
+        if self._expected is not None and self.size > self._expected:
+            raise StorageError(f"the contents are longer than the announced {self._expected} bytes")
+
     def _grow(self, length: int) -> None:
         logical = self._room // self._block_size
         for start, count in self._allocator.take(-(-length // self._block_size)):
@@ -101,10 +117,26 @@ class FileWriter:
             logical += count
         self._room = logical * self._block_size
 
+    def _give_back_rest(self) -> None:
+        """Give back the room behind what was written."""
+        first = self._written // self._block_size
+        freed = []
+        while self.runs and self.runs[-1].logical + self.runs[-1].blocks > first:
+            run = self.runs.pop()
+            kept = max(0, first - run.logical)
+            freed.append((run.start + kept, run.blocks - kept))
+            if kept:
+                self.runs.append(Run(run.logical, run.start, kept))
+        self._allocator.give_back(freed)
+        self._room = self._written
+
     def _need(self, length: int) -> None:
         """Room for the next `length` bytes; more than that while the end is unknown and the volume has plenty."""
         missing = self._written + length - self._room
         if missing > 0:
+            if self._expected is not None:
+                self._grow(missing)
+                return
             generous = min(max(_GROWTH, self._room // 4), self._allocator.free * self._block_size // 4)
             self._grow(max(missing, generous) if self._gathered_size >= _GATHER or length >= _DIRECT else missing)
 
@@ -114,24 +146,6 @@ class FileWriter:
             self._write(self._gathered, self._gathered_size)
             self._gathered = []
             self._gathered_size = 0
-
-    def _write_large(self, view: memoryview) -> None:
-        """Write a chunk without its aligned pieces of zeros."""
-        first = -self._written % _HOLE
-        done = 0
-        for position in range(first, len(view) - _HOLE + 1, _HOLE):
-            # Two bytes tell for nearly every piece that it is no hole.
-            if view[position] == 0 == view[position + _HOLE - 1] and view[position : position + _HOLE].tobytes() == _ZEROS:
-                if position > done:
-                    self._write([view[done:position]], position - done)
-                low, high = self._written // self._block_size, (self._written + _HOLE) // self._block_size
-                if self._holes and self._holes[-1][1] == low:
-                    low = self._holes.pop()[0]
-                self._holes.append((low, high))
-                self._written += _HOLE
-                done = position + _HOLE
-        if done < len(view):
-            self._write([view[done:]], len(view) - done)
 
     def _write(self, buffers: Sequence[Buffer], length: int) -> None:
         """Write buffers at the present position, run by run."""

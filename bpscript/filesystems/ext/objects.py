@@ -6,10 +6,11 @@ What is refused leaves no trace: contents and inode are made first, the entry in
 from collections.abc import Iterable
 
 from ...base.clock import Clock
-from ...base.errors import InTheWayError, NoSpaceError
+from ...base.errors import InTheWayError, NoSpaceError, StorageError
 from ...blocks.device import Buffer
 from ..elsewhere import Elsewhere
 from ..filesystem import Facts, FileKind, NewFile, UnixFacts
+from ..sparse import needed, pieces
 from .contents import FileWriter
 from .directory import Directory
 from .facts import fresh_inode
@@ -33,6 +34,7 @@ class Objects:
     def write_file(self, path: str, chunks: Iterable[Buffer], size: int | None, facts: Facts | None) -> None:
         """Create or replace a file; see `ExtVolume.write_file`."""
         store = self._store
+        self._check_size(path, size or 0)
         store.begin()
         directory, name = self._tree.parent(path)
         old = directory.names.get(name)
@@ -53,14 +55,18 @@ class Objects:
                     return
             self._tree.make_room(directory, name)
         if size is not None and old_inode is not None and old is not None:
-            self._free_old_if_short(old[0], old_inode, size)
+            self._free_old_if_short(old[0], old_inode, needed(chunks, size))
         writer = FileWriter(store.data, store.allocator, store.block_size)
         try:
             if size is not None:
-                writer.expect(size)
+                writer.expect(size, needed(chunks, size))
             with self._tree.held():     # the giver of the chunks may read this very volume
-                for chunk in chunks:
-                    writer.put(chunk)
+                for piece in pieces(chunks):
+                    if isinstance(piece, int):
+                        writer.skip(piece)
+                    else:
+                        writer.put(piece)
+                    self._check_size(path, writer.size)
             writer.finish()
             if old is not None and old_inode is not None and facts is None:
                 self._exchange_contents(old[0], old_inode, writer)
@@ -80,6 +86,7 @@ class Objects:
     def bring_file(self, path: str, contents: Elsewhere, facts: Facts) -> None:
         """A file whose contents lie in pieces, or that has extended attributes."""
         store = self._store
+        self._check_size(path, contents.size)
         directory, name = self._tree.new_name(path)
         self._tree.make_room(directory, name)
         writer = FileWriter(store.data, store.allocator, store.block_size)
@@ -107,7 +114,7 @@ class Objects:
         else:
             writer = FileWriter(store.data, store.allocator, store.block_size)
             try:
-                writer.expect(len(contents))
+                writer.expect(len(contents), len(contents))
                 writer.put(contents)
                 writer.finish()
                 store.store_map(number, inode, writer.runs)
@@ -135,6 +142,11 @@ class Objects:
             attributes.replace(unix.xattrs)
         if directory is not None:
             directory.inode = self._store.read_inode(number)
+
+    def _check_size(self, path: str, size: int) -> None:
+        largest = self._store.largest_file
+        if size > largest:
+            raise StorageError(f'"{path}" is too large: on this volume a file can have at most {largest} bytes, {size} are wanted')
 
     def _new_file(self, directory: Directory, writer: FileWriter, facts: Facts | None) -> int:
         """An inode for contents already written."""

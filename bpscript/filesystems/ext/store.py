@@ -19,7 +19,7 @@ from ...base.errors import FormatError, NoSpaceError, ReadOnlyError, StorageErro
 from ...blocks.device import BlockDevice
 from ..write_behind import WriteBehind
 from .allocator import Allocator
-from .blockmap import Map, Run, Walker, build_extents, build_indirect
+from .blockmap import Map, Run, Walker, build_extents, build_indirect, largest_file
 from .channel import CACHE_LIMIT, CACHE_LIMIT_READING, Channel
 from .directory import Shape
 from .inodes import EXTENTS_FLAG, INLINE_DATA_FLAG, Inode
@@ -90,6 +90,7 @@ class Store:
         self.block_size = superblock.block_size
         self.backup_superblocks = False
         self.has_extents = bool(superblock.incompatible & Incompatible.EXTENTS)
+        self.largest_file = largest_file(superblock.block_size, extents=self.has_extents)
         self.has_dir_nlink = bool(superblock.read_only_compatible & ReadOnlyCompatible.DIR_NLINK)
         self.read_only_reason = self._why_not_written(writable)
         self._ffi, self._library = load()

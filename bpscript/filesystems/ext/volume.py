@@ -104,6 +104,11 @@ class ExtVolume:
         return self._store.block_size
 
     @property
+    def largest_file(self) -> int:
+        """Bytes that a file can have."""
+        return self._store.largest_file
+
+    @property
     def superblock(self) -> Superblock:
         """The superblock as it was when the volume was opened."""
         return self._superblock

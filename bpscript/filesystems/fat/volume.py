@@ -117,6 +117,11 @@ class FatVolume:
         """Bytes of a cluster."""
         return self.geometry.cluster_size
 
+    @property
+    def largest_file(self) -> int:
+        """Bytes that a file can have."""
+        return MAX_FILE_SIZE
+
     def usage(self) -> Usage:
         """Room for data, in whole clusters."""
         size = self.geometry.cluster_size
