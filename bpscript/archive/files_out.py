@@ -37,7 +37,7 @@ class TakesBytes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The plan, and a function that gives the entries (again each time). `ignores_case`: the names come from FAT or DOS. `stored`: see `check_plan`."""
+    """The plan, and a function that gives the entries (again each time). `ignores_case`: the names come from FAT or DOS. `stored`: bytes of files with holes (plan.py)."""
 
     plan: list[Planned]
     entries: Callable[[], Iterator[TarEntry]]

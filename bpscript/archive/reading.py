@@ -53,4 +53,3 @@ def read_used(device: BlockDevice, view: memoryview, start: int, parts: list[tup
         position, index = last, end
     if position < start + len(view):
         clear(view[position - start :])
-

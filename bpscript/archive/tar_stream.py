@@ -232,4 +232,3 @@ def _read_piece(volume: ReadsAnywhere, path: str, offset: int, size: int, name: 
 
 def _changed(name: str, found: int, size: int) -> StorageError:
     return StorageError(f'"{name}" changed while it was read: it has {found} bytes, it had {size}')
-

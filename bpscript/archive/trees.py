@@ -100,7 +100,7 @@ class TreeWriter:
 
     `removed` are paths that `begin` removes; `outside` tells what is on the target already and links may lead to: the size of
     a file, -1 for a directory, None for nothing (both for difference archives). `tried` has checked the same plan on a volume that
-    holds the same. `stored`: see `check_plan`.
+    holds the same. `stored`: bytes of files with holes (plan.py).
     """
 
     def __init__(

@@ -13,12 +13,13 @@ from contextlib import suppress
 from .units import round_up
 
 _HUGE_PAGE = 2 << 20        # bytes; x86-64, and arm64 with pages of 4 KiB. Another size loses nothing but the gain
+_OWN = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS    # Python's default is shared: a copy of this process (`fork`) would write into the same pages
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)    # Linux
 
 
 def large_buffer(size: int) -> memoryview:
     """`size` bytes of zeros, to be used again and again; given back with the last view of them."""
-    room = mmap.mmap(-1, max(_HUGE_PAGE, round_up(size, _HUGE_PAGE)))
+    room = mmap.mmap(-1, max(_HUGE_PAGE, round_up(size, _HUGE_PAGE)), flags=_OWN)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):     # a kernel without them
             room.madvise(mmap.MADV_HUGEPAGE)
@@ -27,4 +28,4 @@ def large_buffer(size: int) -> memoryview:
 
 def fetched_buffer(size: int) -> memoryview:
     """The same, to be used soon, and not often."""
-    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _POPULATE))
+    return memoryview(mmap.mmap(-1, size, flags=_OWN | _POPULATE))

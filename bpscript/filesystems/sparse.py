@@ -117,7 +117,12 @@ def read_in_steps(reader: Reader) -> Iterator[bytes]:
 def stored(volume: Filesystem, path: str, size: int) -> int:
     """Bytes of a file of `size` bytes that are written when a volume that keeps holes gets it: at most so many."""
     ranges = _ranges(volume, path, size)
-    return size if ranges is None else room(ranges, size)
+    if ranges is None:
+        return size
+    with closing(volume.open(path)) as reader:
+        if _is_swap(memoryview(reader.read(_PAGES[-1]))):
+            return size
+    return room(ranges, size)
 
 
 def room(ranges: Iterable[tuple[int, int]], size: int) -> int:

@@ -107,7 +107,9 @@ def test_a_swap_file_keeps_its_zeros(page: int, tmp_path: Path) -> None:
     assert list(pieces([head + bytes(MIB - page), bytes(MIB)])) == [head + bytes(MIB - page), bytes(MIB)]
     with closing(FolderVolume(tmp_path)) as folder:
         folder.write_file("swapfile", [head + bytes(MIB - page), bytes(MIB)], 2 * MIB)
-    assert (tmp_path / "swapfile").stat().st_blocks * 512 >= 2 * MIB
+        assert (tmp_path / "swapfile").stat().st_blocks * 512 >= 2 * MIB
+        os.truncate(tmp_path / "swapfile", 3 * MIB)
+        assert stored(folder, "swapfile", 3 * MIB) == 3 * MIB
 
 
 @pytest.mark.parametrize(
