@@ -7,7 +7,7 @@ from ..base.events import Progress, Sink, ignore
 from ..base.zeros import known_zeros
 from ..blocks.device import Buffer
 from ..filesystems.filesystem import Facts, FileKind, Filesystem
-from ..filesystems.sparse import contents_of
+from ..filesystems.sparse import STEP, contents_of
 from .container import Archive
 from .destinations import is_temporary
 from .filters import Filters
@@ -16,8 +16,6 @@ from .positional import Positional
 from .readback import HINT, damaged
 from .tar_write import tar_header
 from .trees import listing
-
-_STEP = 1 << 20             # bytes compared at once: a chunk may have 16 MiB
 
 
 def check_incremental(
@@ -47,7 +45,7 @@ def check_incremental(
             if name != entry.path or tar_header(name, facts, link) != tar_header(entry.path, entry.facts, entry.link):
                 raise StorageError(f'the archive differs from its source at "{entry.path}"', hint=HINT)
             if facts.kind is FileKind.FILE and link is None:
-                _compare_contents(entry.chunks, contents_of(volume, start + name, facts.size), entry.path)
+                _compare_contents(entry.chunks, contents_of(volume, start + name, facts.size, beyond=True), entry.path)
                 state.advance(facts.size)
     except FormatError as error:
         raise damaged(error) from error
@@ -64,7 +62,7 @@ def _compare_contents(archived: Iterable[Buffer], source: Iterable[Buffer], path
         view = memoryview(chunk)
         while view:
             now = now or next(coming, now)
-            step = min(len(view), len(now), _STEP)
+            step = min(len(view), len(now), STEP)     # a chunk may have 16 MiB
             # Bytes compare by memcmp, a memoryview item by item.
             if not step or not ((known_zeros(view) and known_zeros(now)) or view[:step].tobytes() == now[:step].tobytes()):
                 raise StorageError(f'the archive differs from its source in the contents of "{path}"', hint=HINT)

@@ -100,11 +100,14 @@ def gathered(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
         yield b"".join(small)
 
 
-def contents_of(volume: Filesystem, path: str, size: int) -> Iterable[Buffer]:
-    """The contents of a file of `size` bytes: in one piece when it is small, which volumes store with less ado, else in steps, holes without reading them."""
+def contents_of(volume: Filesystem, path: str, size: int, *, beyond: bool = False) -> Iterable[Buffer]:
+    """The contents of a file of `size` bytes: in one piece when it is small, which volumes store with less ado, else in steps, holes without reading them.
+
+    What a large file has grown by meanwhile comes too; of a small one, a log mostly, a byte of it with `beyond`.
+    """
     if 0 < size <= STEP:
         with closing(volume.open(path)) as reader:
-            return (reader.read(size),)
+            return (reader.read(size + beyond),)
     return _in_steps(volume, path, size)
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from bpscript.archive.records import MIB
 from bpscript.archive.writer import LEVELS
 from bpscript.base.clock import Clock
 from bpscript.base.errors import StorageError, UsageError
+from bpscript.base.sources import Reader
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.fat import FatVolume, format_fat
 from bpscript.filesystems.folder import FolderVolume
@@ -248,3 +250,21 @@ def test_a_given_clock_makes_the_same_bytes_on_every_host() -> None:
 def test_a_name_that_is_no_text_is_made_one() -> None:
     name = os.fsdecode(b"d\xffsk" + b"x" * 5000)
     assert len(Provenance.of(name, "", CLOCK).source.encode()) == 1024
+
+
+@pytest.mark.parametrize("size", [1, 5000, (1 << 20) - 1, 1 << 20, 3 << 20])
+def test_a_file_that_grows_after_it_was_listed_is_told(size: int, tmp_path: Path) -> None:
+    """A log: what the archive has of it is right, and is not all of it."""
+
+    class Growing(FolderVolume):
+        def open(self, path: str) -> Reader:
+            with (tmp_path / path).open("ab") as file:
+                file.write(b"x")
+            return super().open(path)
+
+    (tmp_path / "log").write_bytes(b"x" * size)
+    sink = MemorySink()
+    with closing(FolderVolume(tmp_path)) as volume:
+        write_incremental(sink, volume, "", level=1)
+    with closing(Growing(tmp_path)) as volume, pytest.raises(StorageError, match='"log" grew while it was captured'):
+        check_incremental(MemoryDevice(sink.data), volume, "")
