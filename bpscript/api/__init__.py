@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checking import CheckOptions, check, check_with
-    from .disks import check_new_size, create_disk, open_device, open_disk, open_to_read
+    from .disks import DiskLike, NewDisk, PathLike, check_new_size, create_disk, open_device, open_disk, open_to_read
     from .images import capture, convert, open_archive, restore, squash
-    from .options import DiskLike, NewDisk, PathLike, Result, RunOptions
+    from .options import Result, RunOptions
     from .running import execute, run
     from .scripts import find_script
 
 _HOMES = {
     "checking": ("CheckOptions", "check", "check_with"),
-    "disks": ("check_new_size", "create_disk", "open_device", "open_disk", "open_to_read"),
+    "disks": ("DiskLike", "NewDisk", "PathLike", "check_new_size", "create_disk", "open_device", "open_disk", "open_to_read"),
     "images": ("capture", "convert", "open_archive", "restore", "squash"),
-    "options": ("DiskLike", "NewDisk", "PathLike", "Result", "RunOptions"),
+    "options": ("Result", "RunOptions"),
     "running": ("execute", "run"),
     "scripts": ("find_script",),
 }

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import UsageError
-from .options import PathLike
+from .disks import PathLike
 from .scripts import find_script, is_address, program_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.clock import Clock
 from ..base.entropy import Entropy
@@ -14,12 +14,22 @@ from ..blocks.device import BlockDevice
 from ..blocks.file import FileDevice
 from ..blocks.readonly import ReadOnlyDevice
 from ..machine.settings import NoSettings
-from .options import DiskLike, NewDisk, PathLike
 
 if TYPE_CHECKING:
     from ..machine.disk import Disk
 
 _LOOPS = Path("/sys/block")
+PathLike = str | os.PathLike[str]
+
+
+class NewDisk(NamedTuple):
+    """An image to be made: a sparse file of `size` bytes. An existing one must have that size."""
+
+    path: Path
+    size: int
+
+
+DiskLike = PathLike | NewDisk | BlockDevice
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..base.clock import Clock
 from ..base.errors import FormatError, StorageError, UsageError
 from ..base.events import Sink, ignore
-from .disks import open_disk
-from .options import PathLike
+from .disks import PathLike, open_disk
 
 if TYPE_CHECKING:
     from ..archive.container import Summary

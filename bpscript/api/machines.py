@@ -13,8 +13,8 @@ from ..base.events import Event, Sink
 from ..blocks.device import BlockDevice
 from ..machine.disks import Disks
 from ..machine.settings import LateSettings
-from .disks import open_any
-from .options import DiskLike, NewDisk, RunOptions
+from .disks import DiskLike, NewDisk, open_any
+from .options import RunOptions
 from .scripts import is_address
 
 if TYPE_CHECKING:

@@ -1,34 +1,19 @@
 """How to run a script, and what came of it."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.clock import Clock
 from ..base.errors import ScriptError
 from ..base.events import Sink, ignore
-from ..blocks.device import BlockDevice
+from .disks import DiskLike, PathLike
 
 if TYPE_CHECKING:
     from ..machine.boot import Boot
     from ..screen.keyboard import Keyboard
     from ..screen.line_editor import LineEditor
     from ..screen.screen import Screen
-
-PathLike = str | os.PathLike[str]
-
-
-class NewDisk(NamedTuple):
-    """An image to be made: a sparse file of `size` bytes. An existing one must have that size."""
-
-    path: Path
-    size: int
-
-
-DiskLike = PathLike | NewDisk | BlockDevice
-
 
 class RunOptions(NamedTuple):
     """How to run a script; the fields are the options of `bpscript run` (see the manual).

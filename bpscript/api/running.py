@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import UsageError
 from ..base.events import Sink, ignore
+from .disks import DiskLike, PathLike
 from .machines import build_machine
-from .options import DiskLike, PathLike, Result, RunOptions
+from .options import Result, RunOptions
 from .reporting import reporting
 from .scripts import find_script, program_of
 

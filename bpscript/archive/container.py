@@ -34,8 +34,6 @@ from ..base.errors import FormatError
 from ..base.sources import Reader
 from ..blocks.device import Buffer
 from . import records
-from .ahead import decode_ahead
-from .ahead_processes import WORTH_IT, decode_in_processes
 from .crew import Crew, default_threads
 from .opening import (
     SECTION_START,
@@ -242,6 +240,9 @@ class Archive:
 
         A view is valid until the next step. In a stream the table is checked before the iteration ends.
         """
+        from .ahead import decode_ahead  # noqa: PLC0415 - who restores blocks does not need them in order
+        from .ahead_processes import WORTH_IT, decode_in_processes  # noqa: PLC0415
+
         count = threads or default_threads()
         if count > 1 and len(self) >= WORTH_IT and self.copies:
             return decode_in_processes(self._frame, len(self), self._new_decoder, self.header.chunk_size, count - 1)

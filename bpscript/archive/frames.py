@@ -24,8 +24,11 @@ class Encoder:
     """Makes records and data frames. The same bytes in give the same bytes out, whichever thread does it."""
 
     def __init__(self, level: int, chunk_size: int, *, long: bool = False) -> None:
-        more = {"enable_ldm": 1, "window_log": max(10, (chunk_size - 1).bit_length())} if long else {}
-        parameters = zstandard.ZstdCompressionParameters.from_level(level, write_content_size=1, write_checksum=1, **more)
+        usual = zstandard.ZstdCompressionParameters.from_level(level)
+        # A match may reach over the whole chunk: fast levels have smaller windows, and gain neither time nor room by them.
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level, write_content_size=1, write_checksum=1, enable_ldm=int(long), window_log=max(usual.window_log, (chunk_size - 1).bit_length())
+        )
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
 
     def encode(self, offset: int, data: Buffer) -> tuple[ChunkRecord, bytes]:

@@ -16,7 +16,7 @@ from struct import Struct
 
 from ..base.errors import FormatError
 from ..base.units import MIB
-from ..filesystems.ntfs import bit_runs
+from ..filesystems.bits import bit_runs
 from .ranges import MAX_RANGES, Ranges
 from .records import MAX_SIZE
 

@@ -7,6 +7,8 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from operator import add, sub
 from struct import Struct
 
 from ..base.errors import FormatError
@@ -85,14 +87,15 @@ class Ranges:
         """What is in both."""
         if len(other) == 1 and self.ends and other.starts[0] <= self.starts[0] and other.ends[0] >= self.ends[-1]:
             return self
+        few, many = sorted((self, other), key=len)
         found = Ranges()
-        mine = theirs = 0
-        while mine < len(self.starts) and theirs < len(other.starts):
-            found.append(max(self.starts[mine], other.starts[theirs]), min(self.ends[mine], other.ends[theirs]))
-            if self.ends[mine] <= other.ends[theirs]:
-                mine += 1
-            else:
-                theirs += 1
+        for start, end in few:
+            first, last = bisect_right(many.ends, start), bisect_left(many.starts, end)
+            if first < last:
+                at = len(found)
+                found.starts.extend(many.starts[first:last])
+                found.ends.extend(many.ends[first:last])
+                found.starts[at], found.ends[-1] = max(start, found.starts[at]), min(end, found.ends[-1])
         return found
 
     def clipped(self, size: int) -> "Ranges":
@@ -149,22 +152,17 @@ class Ranges:
             raise FormatError(f"archive header: list of used ranges is damaged (unit {unit}, {count} ranges, {len(data)} bytes)")
         numbers = array("I")
         numbers.frombytes(memoryview(data)[_FIXED.size :])
-        _little(numbers)
-        view = memoryview(numbers)      # without copies: there may be millions
+        view = memoryview(_little(numbers))      # without copies: there may be millions
+        gaps, lengths = view[:count], view[count:]
+        last = (sum(gaps) + sum(lengths)) * unit
+        if last > size:
+            raise FormatError(f"archive header: a used range reaches to byte {last} of {size}")
+        ends = map(unit.__mul__, accumulate(map(add, gaps, lengths)))
+        if 0 in gaps[1:] or 0 in lengths:       # one that is continued
+            return cls((end - length * unit, end) for end, length in zip(ends, lengths, strict=True))
         result = cls()
-        position = 0
-        starts = result.starts
-        ends = result.ends
-        for gap, length in zip(view[:count], view[count:], strict=True):
-            start = position + gap * unit
-            position = start + length * unit
-            if position > size:
-                raise FormatError(f"archive header: a used range reaches to byte {position} of {size}")
-            if ends and ends[-1] == start:
-                ends[-1] = position
-            elif length:
-                starts.append(start)
-                ends.append(position)
+        result.ends.extend(ends)
+        result.starts.extend(map(sub, result.ends, map(unit.__mul__, lengths)))
         return result
 
 

@@ -10,7 +10,8 @@ from ..base.allocator import give_back_large_blocks, keep_large_blocks
 from ..base.errors import UsageError
 from ..blocks.device import Buffer
 from . import records
-from .crew import Job, Pool, default_threads
+from .crew import default_threads
+from .pool import Job, Pool
 from .records import MAX_SIZE, MAX_ZERO_CHUNK, SECTION_TAG, ChunkKind, ChunkRecord, Header, blake3_of, skippable
 from .table import SIGNED_TEXT, Signature, Table, seek_table
 

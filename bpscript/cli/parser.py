@@ -6,6 +6,9 @@ import sys
 from functools import partial
 from typing import Any
 
+# The words of argparse are English, as ours are: looking for translations of them takes 3 ms of every start.
+argparse._ = str    # type: ignore[attr-defined]
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that knows the width of the terminal.

@@ -4,13 +4,13 @@ Sources: Linux-NTFS project, "NTFS Documentation": $Boot, FILE Record, Attribute
 Data Runs, Fixup; ntfs-3g `layout.h` for the same structures.
 """
 
-import re
 from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
 from ..base.errors import FormatError
 from ..blocks.device import BlockDevice
+from .bits import bit_runs
 
 # First sector. The BIOS parameter block's FAT fields between are zero.
 _BOOT = Struct(
@@ -250,40 +250,3 @@ def _listed_records(data: bytes) -> Iterator[int]:
         if kind == _DATA and not name_length:
             yield reference & 0xFFFF_FFFF_FFFF      # the upper 16 bits are a sequence number
         position += length
-
-
-_PIECES = re.compile(rb"\xff+|\x00+|[^\x00\xff]{1,4096}")      # of the last kind few at once: each byte stands for up to four runs
-
-
-def bit_runs(bitmap: bytes) -> Iterator[tuple[int, int]]:
-    """Half-open runs of set bits, lowest bit of each byte first, in order and merged. Fast where bytes are all 0 or all 1."""
-    start = end = 0
-    for match in _PIECES.finditer(bitmap):
-        first, last = match.start() * 8, match.end() * 8
-        value = bitmap[match.start()]
-        if value == 0xFF:
-            spans: tuple[tuple[int, int], ...] | list[tuple[int, int]] = ((first, last),)
-        elif value == 0:
-            continue
-        else:
-            spans = [
-                (first + index * 8 + a, first + index * 8 + b)
-                for index, byte in enumerate(match.group()) for a, b in _BYTE_RUNS[byte]
-            ]
-        for a, b in spans:
-            if a == end:
-                end = b
-                continue
-            if end > start:
-                yield start, end
-            start, end = a, b
-    if end > start:
-        yield start, end
-
-
-def _runs_of_byte(byte: int) -> tuple[tuple[int, int], ...]:
-    edges = [bit for bit in range(9) if (byte >> bit & 1 if bit < 8 else 0) != (byte >> (bit - 1) & 1 if bit else 0)]
-    return tuple(zip(edges[::2], edges[1::2], strict=True))
-
-
-_BYTE_RUNS = tuple(_runs_of_byte(byte) for byte in range(256))

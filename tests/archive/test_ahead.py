@@ -15,11 +15,11 @@ CHUNK = 4096
 PRELUDE = """
 import os, signal, sys, threading
 from pathlib import Path
-from bpscript.archive import container
+from bpscript.archive import ahead_processes, container
 from bpscript.archive.container import Archive
 from bpscript.archive.positional import open_from_host
 from bpscript.base.errors import FormatError
-container.WORTH_IT = 4
+ahead_processes.WORTH_IT = 4
 container.default_threads = lambda: 3
 archive = Archive.open(open_from_host(Path(sys.argv[1])))
 

@@ -23,9 +23,9 @@ from bpscript.base.errors import FormatError, StorageError
 from bpscript.blocks.device import Buffer
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
+from bpscript.filesystems.bits import bit_runs
 from bpscript.filesystems.detect import open_volume
 from bpscript.filesystems.filesystem import walk
-from bpscript.filesystems.ntfs import bit_runs
 from tests.archive.partclone_images import (
     MADE,
     MIB,

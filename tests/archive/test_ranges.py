@@ -38,7 +38,19 @@ def test_a_window_has_what_a_set_has(edges: list[int], start: int, end: int) -> 
 def test_what_two_have_in_common_is_what_sets_have(mine: list[int], theirs: list[int]) -> None:
     one, other = ranges_of(sorted(mine), 1), ranges_of(sorted(theirs), 1)
     both = {byte for start, end in one for byte in range(start, end)} & {byte for start, end in other for byte in range(start, end)}
-    assert {byte for start, end in one.common(other) for byte in range(start, end)} == both
+    found = one.common(other)
+    assert {byte for start, end in found for byte in range(start, end)} == both
+    assert found == Ranges(found)      # in order, none touches the next
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8), st.sampled_from([1, 512]))
+def test_empty_gaps_and_ranges_continue_what_is_there(pieces: list[tuple[int, int]], unit: int) -> None:
+    position, pairs = 0, []
+    for gap, length in pieces:
+        pairs.append(((position + gap) * unit, (position + gap + length) * unit))
+        position += gap + length
+    numbers = [gap for gap, _ in pieces] + [length for _, length in pieces]
+    assert Ranges.unpack(pack(f"<II{len(numbers)}I", unit, len(pieces), *numbers), position * unit) == Ranges(pairs)
 
 
 def test_terabytes_in_small_units_are_packed() -> None:

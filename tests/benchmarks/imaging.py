@@ -1,7 +1,8 @@
 """Imaging of partitions: capture, restore, restore again over small damage, one file, another size, a huge sparse partition.
 
 All on one medium, warm. The target of a restore is a file whose pages all exist, as on a disk that is imaged again; it is filled anew before
-every contestant's turn, and that is not measured. Times are those of whole processes.
+every contestant's turn, and that is not measured. Archives are new: whoever makes one has not to remove an older one. Times are those of
+whole processes.
 """
 
 import json
@@ -36,6 +37,7 @@ RESTORE, RESTORE_VERIFIED = "image restore", "image restore --verify"
 PARTCLONE = "partclone, zstd"
 LEVEL = ["--level", "1"]
 _NOISE = os.urandom(1 << 20)
+_SECTOR = 512           # bytes
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ def capture(kind: str, bench: Bench) -> Outcome:
     }
     for peer in taking_part:
         contestants[peer.name] = touched(lambda peer=peer: peer.capture(volume, bench.folder))     # type: ignore[misc]
-    contestants[CAPTURE] = touched(lambda: _image(bench, "capture", str(volume.image), str(own), *LEVEL, "--no-verify"))
-    contestants[CAPTURE_VERIFIED] = touched(lambda: _image(bench, "capture", str(volume.image), str(own), *LEVEL))
+    contestants[CAPTURE] = touched(lambda: _capture(volume.image, own, bench, "--no-verify"))
+    contestants[CAPTURE_VERIFIED] = touched(lambda: _capture(volume.image, own, bench))
     rows = in_turn(_order(contestants, PARTCLONE), bench.rounds, limit_s=bench.limit_s)
     sizes = {peer.name: peer.archive(bench.folder).stat().st_size for peer in taking_part}
     sizes[CAPTURE] = sizes[CAPTURE_VERIFIED] = own.stat().st_size
@@ -137,27 +139,28 @@ def reimage(kind: str, bench: Bench) -> Outcome:
         peer.capture(volume, bench.folder)
     damage = _damage(own)
 
-    def onto(run: Callable[[], tuple[float, float]]) -> Round:
+    _fill(volume, target)
+
+    def again(run: Callable[[], tuple[float, float]]) -> Round:
         def contestant() -> tuple[float, float]:
-            _fill(volume, target)
-            with target.open("r+b") as file:
-                for offset, _ in damage:
-                    os.pwrite(file.fileno(), bytes(255 - byte for byte in os.pread(file.fileno(), 512, offset)), offset)
-            _warm(target)
-            return run()
+            _hurt(target, damage)
+            os.sync()
+            spent = run()
+            _expect_healed(target, volume, damage)
+            return spent
 
         return contestant
 
-    contestants: dict[str, Round] = {peer.name: onto(lambda peer=peer: peer.restore(target, bench.folder)) for peer in partclone}     # type: ignore[misc]
+    contestants: dict[str, Round] = {peer.name: again(lambda peer=peer: peer.restore(target, bench.folder)) for peer in partclone}     # type: ignore[misc]
     for mode in ("auto", "diff"):
-        contestants[f"{RESTORE} --rewrite {mode}"] = onto(lambda mode=mode: _image(bench, "restore", str(own), str(target), "--rewrite", mode))     # type: ignore[misc]
+        contestants[f"{RESTORE} --rewrite {mode}"] = again(lambda mode=mode: _image(bench, "restore", str(own), str(target), "--rewrite", mode))     # type: ignore[misc]
     rows = in_turn(contestants, bench.rounds, limit_s=bench.limit_s)
-    onto(lambda: (0.0, 0.0))()
+    _hurt(target, damage)
     done = restore_archive(own, target, RestoreOptions(rewrite="diff"))
     wanted = sum(length for _, length in damage)
     notes += [
         _facts(volume, bench),
-        "before every turn the target was filled, damaged, written out and read once: warm cache",
+        "the same target in all turns, as a disk that is imaged at every boot; before each it was damaged and written out",
         f"damaged: {len(damage)} chunks; written: {done.written:,} bytes, used bytes of the damaged chunks: {wanted:,}",
     ]
     _image(bench, "verify", str(own), "--against", str(target))
@@ -222,7 +225,7 @@ def huge(bench: Bench) -> Outcome:
                 os.truncate(file.fileno(), size)
             return run()
 
-        contestants[f"{CAPTURE}, {name}"] = lambda image=image, archive=archive: _image(bench, "capture", str(image), str(archive), *LEVEL, "--no-verify")     # type: ignore[misc]
+        contestants[f"{CAPTURE}, {name}"] = lambda image=image, archive=archive: _capture(image, archive, bench, "--no-verify")     # type: ignore[misc]
         contestants[f"{RESTORE}, {name}"] = lambda archive=archive, target=target, fresh=fresh: fresh(lambda: _image(bench, "restore", str(archive), str(target)))     # type: ignore[misc]
     rows = in_turn(contestants, bench.rounds, limit_s=bench.limit_s)
     shell("e2fsck -fn 1.target > messages 2>&1", bench.folder)
@@ -246,9 +249,14 @@ def _reference(bench: Bench, *arguments: str) -> tuple[float, float]:
     return float((bench.folder / "output.txt").read_text().split()[-1]), memory
 
 
+def _capture(image: Path, archive: Path, bench: Bench, *options: str) -> tuple[float, float]:
+    archive.unlink(missing_ok=True)
+    return _image(bench, "capture", str(image), str(archive), *LEVEL, *options)
+
+
 def _archive(volume: Volume, bench: Bench) -> Path:
     own = bench.folder / "own.imz"
-    _image(bench, "capture", str(volume.image), str(own), *LEVEL, "--no-verify")
+    _capture(volume.image, own, bench, "--no-verify")
     return own
 
 
@@ -261,12 +269,18 @@ def _fill(volume: Volume, target: Path) -> None:
         subprocess.run(["cp", "--sparse=never", volume.image, target], check=True)
 
 
-def _warm(path: Path) -> None:
-    """Write a file out and read it once: neither writing it to the medium nor the kernel's first look at its pages is then measured."""
-    os.sync()
-    with path.open("rb", buffering=0) as file:
-        while file.read(1 << 20):
-            pass
+def _hurt(target: Path, damage: list[tuple[int, int]]) -> None:
+    with target.open("r+b") as file:
+        for offset, _ in damage:
+            os.pwrite(file.fileno(), bytes(255 - byte for byte in os.pread(file.fileno(), _SECTOR, offset)), offset)
+
+
+def _expect_healed(target: Path, volume: Volume, damage: list[tuple[int, int]]) -> None:
+    """A contestant that left damage behind ends the benchmark."""
+    with target.open("rb") as file, volume.image.open("rb") as source:
+        for offset, _ in damage:
+            if os.pread(file.fileno(), _SECTOR, offset) != os.pread(source.fileno(), _SECTOR, offset):
+                raise SystemExit(f"{target}: byte {offset} is still damaged")
 
 
 def _touch(path: Path, size: int) -> None:
@@ -307,7 +321,7 @@ def _damage(archive: Path) -> list[tuple[int, int]]:
         for chunk in chunks[50::100]:
             parts = image.used.within(chunk.offset, chunk.offset + chunk.length)
             start, end = max(parts, key=lambda part: part[1] - part[0])
-            found.append(((start + end) // 2 // 512 * 512, sum(last - first for first, last in parts)))
+            found.append(((start + end) // 2 // _SECTOR * _SECTOR, sum(last - first for first, last in parts)))
     return found
 
 

@@ -14,7 +14,7 @@ from bpscript.base.errors import FormatError
 from bpscript.blocks.file import FileDevice
 from bpscript.blocks.memory import MemoryDevice
 from bpscript.filesystems.detect import detect, size_of
-from bpscript.filesystems.ntfs import NtfsVolume, bit_runs
+from bpscript.filesystems.ntfs import NtfsVolume
 from tests.oracles import run_tool
 
 MIB = 1 << 20
@@ -76,14 +76,6 @@ def test_the_used_ranges_hold_everything(volume: Path, tmp_path: Path) -> None:
     counted = re.search(r"resize at (\d+) bytes", words)
     assert counted is not None
     assert abs(int(counted[1]) - used) <= 2 * found.cluster_size     # the copy of the boot sector is counted differently
-
-
-@given(st.binary(max_size=300))
-def test_runs_of_bits_are_those_of_a_plain_walk(bitmap: bytes) -> None:
-    bits = [number for number in range(len(bitmap) * 8) if bitmap[number // 8] >> number % 8 & 1]
-    runs = list(bit_runs(bitmap))
-    assert [number for start, end in runs for number in range(start, end)] == bits
-    assert all(first_end < second_start for (_, first_end), (second_start, _) in pairwise(runs))
 
 
 @settings(max_examples=150, deadline=None)

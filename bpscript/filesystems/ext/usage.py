@@ -1,14 +1,13 @@
 """Which bytes of an ext volume are in use, from its block bitmaps; nothing but Python, so that imaging needs no C library.
 
-A regular expression finds the runs: whole bytes of ones in one match, mixed bytes through a table of 256 entries. Groups that
-were never used (BLOCK_UNINIT) have no valid bitmap; of them only the metadata counts. What is metadata by the descriptors is
+Groups that were never used (BLOCK_UNINIT) have no valid bitmap; of them only the metadata counts. What is metadata by the descriptors is
 always added, whatever the bitmaps say.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 
 from ...blocks.device import BlockDevice
+from ..bits import bit_runs
 from .superblock import (
     BLOCK_UNINIT,
     SUPERBLOCK_OFFSET,
@@ -21,34 +20,6 @@ from .superblock import (
 )
 
 _BEYOND = 1 << 80       # behind the end of everything
-_RUNS = re.compile(rb"\xff+|[\x01-\xfe]")
-
-
-def _bit_runs(value: int) -> tuple[tuple[int, int], ...]:
-    """Half-open runs of one bits in a byte, lowest bit first."""
-    runs, bit = [], 0
-    while bit < 8:
-        if value >> bit & 1:
-            start = bit
-            while bit < 8 and value >> bit & 1:
-                bit += 1
-            runs.append((start, bit))
-        bit += 1
-    return tuple(runs)
-
-
-_BYTE_RUNS = tuple(_bit_runs(value) for value in range(256))
-
-
-def set_bits(bitmap: bytes | memoryview) -> Iterator[tuple[int, int]]:
-    """Half-open runs of one bits in a bitmap whose lowest bit comes first, in order; neighbours may touch."""
-    for match in _RUNS.finditer(bitmap):
-        start, end = match.span()
-        if end - start == 1:
-            for first, last in _BYTE_RUNS[match.group()[0]]:
-                yield start * 8 + first, start * 8 + last
-        else:
-            yield start * 8, end * 8
 
 
 def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -135,7 +106,7 @@ def _bitmap_runs(device: BlockDevice, superblock: Superblock, groups: list[Group
             bitmap = data[index * superblock.block_size : index * superblock.block_size + group_bytes].rstrip(b"\0")
             start = superblock.first_data_block + number * superblock.blocks_per_group
             end = min(start + superblock.blocks_per_group, superblock.block_count)
-            for low, high in set_bits(bitmap):
+            for low, high in bit_runs(bitmap):
                 if start + low * ratio >= end:
                     break       # bits behind the end of a short last group are padding
                 yield start + low * ratio, min(start + high * ratio, end)

@@ -18,7 +18,7 @@ from bpscript.blocks.slice import SliceDevice
 from bpscript.filesystems.detect import detect, size_of
 from bpscript.filesystems.ext import ExtVolume, check_ext, detect_ext, format_ext, resize_ext, resize_to
 from bpscript.filesystems.ext.format import FEATURES
-from bpscript.filesystems.ext.usage import merge, set_bits, subtract, used_ranges
+from bpscript.filesystems.ext.usage import subtract, used_ranges
 from tests.oracles import e2fsck, mke2fs, run_tool
 
 MIB = 1 << 20
@@ -211,11 +211,6 @@ def test_subtracting_ranges(one: bytes, other: bytes) -> None:
     length = max(len(one), len(other))
     left = int.from_bytes(one.ljust(length, b"\0"), "little") & ~int.from_bytes(other.ljust(length, b"\0"), "little")
     assert list(subtract(model_runs(one), model_runs(other))) == model_runs(left.to_bytes(length, "little"))
-
-
-@given(st.binary(max_size=60) | st.lists(st.sampled_from([0, 255, 1, 128, 0x7E]), max_size=60).map(bytes))
-def test_runs_of_bits(bits: bytes) -> None:
-    assert list(merge(set_bits(bits))) == model_runs(bits)
 
 
 @pytest.mark.parametrize(
