@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..screen.line_editor import LineEditor
     from ..screen.screen import Screen
 
+
 class RunOptions(NamedTuple):
     """How to run a script; the fields are the options of `bpscript run` (see the manual).
 

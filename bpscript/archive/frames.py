@@ -25,7 +25,7 @@ class Encoder:
 
     def __init__(self, level: int, chunk_size: int, *, long: bool = False) -> None:
         usual = zstandard.ZstdCompressionParameters.from_level(level)
-        # A match may reach over the whole chunk: fast levels have smaller windows, and gain neither time nor room by them.
+        # A match may reach over the whole chunk: fast levels have windows of half of it, and gain neither time nor room by that.
         parameters = zstandard.ZstdCompressionParameters.from_level(
             level, write_content_size=1, write_checksum=1, enable_ldm=int(long), window_log=max(usual.window_log, (chunk_size - 1).bit_length())
         )

@@ -86,7 +86,7 @@ class Ranges:
     def common(self, other: "Ranges") -> "Ranges":
         """What is in both."""
         if len(other) == 1 and self.ends and other.starts[0] <= self.starts[0] and other.ends[0] >= self.ends[-1]:
-            return self
+            return self     # without a copy: there may be millions
         few, many = sorted((self, other), key=len)
         found = Ranges()
         for start, end in few:

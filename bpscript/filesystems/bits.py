@@ -9,7 +9,7 @@ _WHOLE = (0, _STEP * 8)
 _RUNS = re.compile("1+")
 
 
-def bit_runs(bitmap: bytes | memoryview) -> Iterator[tuple[int, int]]:
+def bit_runs(bitmap: bytes) -> Iterator[tuple[int, int]]:
     """Half-open runs of set bits, in order and merged."""
     start = end = 0
     for at in range(0, len(bitmap), _STEP):

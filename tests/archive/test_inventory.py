@@ -69,7 +69,7 @@ def volume(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 def run(volume: Path, text: str) -> str:
     done = subprocess.run([sys.executable, "-W", "error", "-c", f"{PRELUDE}{text}\ndevice.close()\n", str(volume)], capture_output=True, text=True, timeout=60, check=False)
-    assert not done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 

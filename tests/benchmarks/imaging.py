@@ -264,11 +264,7 @@ def _archive(volume: Volume, bench: Bench) -> Path:
 
 def _fill(volume: Volume, target: Path) -> None:
     """The target as it was: the partition itself, every page of it there."""
-    if target.exists() and target.stat().st_size == volume.size:
-        subprocess.run(["cp", "--sparse=never", volume.image, target], check=True)
-    else:
-        target.unlink(missing_ok=True)
-        subprocess.run(["cp", "--sparse=never", volume.image, target], check=True)
+    subprocess.run(["cp", "--sparse=never", volume.image, target], check=True)
 
 
 def _warm(target: Path) -> None:
