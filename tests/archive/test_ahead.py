@@ -1,6 +1,7 @@
 """Chunks decoded ahead, by threads and by processes: each case in a process of its own, which has one thread as the product has."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,9 +41,9 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
-def run(archive: Path, text: str) -> str:
+def run(archive: Path, text: str, status: int = 0) -> str:
     done = subprocess.run([sys.executable, "-W", "error", "-c", f"{PRELUDE}{text}\narchive.close()\n", str(archive)], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (status, "")
     return done.stdout
 
 
@@ -134,7 +135,8 @@ chunks = archive.chunks()
 next(chunks)
 print(*children(), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
-""")
+""", status=-signal.SIGKILL)
+    assert said.split()
     for number in map(int, said.split()):
         for _ in range(200):
             if not os.path.exists(f"/proc/{number}"):
