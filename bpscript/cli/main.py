@@ -36,7 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"bpscript {__version__}")
         return DONE
     try:
-        return _main(arguments)
+        try:
+            return _main(arguments)
+        except RuntimeError as error:
+            # Before 3.12 Python wraps what arrives while it makes a class, which an import can do at any time (`type.__set_name__`).
+            if isinstance(error.__cause__, KeyboardInterrupt | Terminated):
+                raise error.__cause__ from None
+            raise
     except KeyboardInterrupt:
         print("bpscript: interrupted", file=sys.stderr)
         return INTERRUPTED
