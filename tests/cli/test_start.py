@@ -36,7 +36,7 @@ RESTORING = {"bpscript.machine.restoring", "bpscript.archive.restore", "bpscript
 VERBS = {
     "version": (["--version"], SLOW | RUNNING | FILES | MAKING | RESTORING | {"argparse", "pathlib", "bpscript.api", "bpscript.base.errors"}),
     "info": (["image", "info", "own.imz"], SLOW | RUNNING | FILES | MAKING | RESTORING | {"bpscript.api"}),
-    "restore": (["image", "restore", "own.imz", "target.raw", "--rewrite", "diff"], SLOW | RUNNING | FILES | MAKING | {"bpscript.archive.opened", "bpscript.archive.disk_image", "bpscript.filesystems.ext"}),
+    "restore": (["image", "restore", "own.imz", "target.raw", "--rewrite", "diff"], SLOW | RUNNING | FILES | MAKING | {"bpscript.archive.opened", "bpscript.archive.disk_image", "bpscript.archive.ahead", "bpscript.api.options", "bpscript.filesystems.ext", "locale"}),
     "restore of FAT": (["image", "restore", "fat.imz", "fat.raw"], SLOW | RUNNING | FILES | MAKING | {"bpscript.filesystems.fat.geometry", "ctypes"}),
     "get": (["image", "get", "own.imz:etc/motd", "got"], SLOW | RUNNING | FILES | MAKING | RESTORING | {"bpscript.api"}),
     "capture": (["image", "capture", "source.raw", "new.imz", "--no-verify"], SLOW | RUNNING | FILES | RESTORING | {"bpscript.filesystems.ntfs", "bpscript.archive.readback", "tempfile", "concurrent.futures"}),
